@@ -1,0 +1,56 @@
+"""Errors that a caller may want to catch. Each message is a sentence: what was done, received, accepted, and what to do."""
+
+from __future__ import annotations
+
+__all__ = [
+    "BundleAuditError",
+    "CheckpointError",
+    "ConfigOverrideError",
+    "DatasetError",
+    "DicomSeriesError",
+    "SliceStoreError",
+    "SplitError",
+    "StudyError",
+    "TrainingStoppedError",
+    "WeightsError",
+]
+
+
+class DatasetError(ValueError):
+    """A folder, picture or volume cannot be used as training data."""
+
+
+class DicomSeriesError(DatasetError):
+    """A DICOM series cannot be turned into slices."""
+
+
+class SliceStoreError(DatasetError):
+    """A slice store is damaged, of an unknown format, or in use."""
+
+
+class SplitError(ValueError):
+    """A splits file cannot be made, or must not be used with this data."""
+
+
+class WeightsError(ValueError):
+    """A weights file does not fit the network that it is loaded into."""
+
+
+class CheckpointError(ValueError):
+    """A training checkpoint is truncated, or belongs to another method or architecture."""
+
+
+class ConfigOverrideError(ValueError):
+    """An override names an id that the bundle's config does not have."""
+
+
+class StudyError(ValueError):
+    """A study plan, or its records, are inconsistent."""
+
+
+class BundleAuditError(ValueError):
+    """A bundle contains something that must not be shared, or lacks something that it must have."""
+
+
+class TrainingStoppedError(RuntimeError):
+    """Training stopped on its own: the message names the iteration and the last good checkpoint."""
