@@ -1,0 +1,18 @@
+"""Networks: encoders, SparK, and reading and exchanging their weights."""
+
+from monai_ext.networks.active_blocks import ActiveBlocks
+from monai_ext.networks.decoder import SparKDecoder
+from monai_ext.networks.encoder import build_encoder, encoder_stride, encoder_widths
+from monai_ext.networks.masked_dense import MaskedDense, expand_mask
+from monai_ext.networks.spark import SparK
+
+__all__ = [
+    "ActiveBlocks",
+    "MaskedDense",
+    "SparK",
+    "SparKDecoder",
+    "build_encoder",
+    "encoder_stride",
+    "encoder_widths",
+    "expand_mask",
+]

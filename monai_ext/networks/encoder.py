@@ -1,0 +1,73 @@
+"""Build the ResNet encoders of the study, and ask an encoder for its widths and stride."""
+
+from __future__ import annotations
+
+import torch
+from monai.networks import nets
+from monai.networks.nets.resnet import ResNet, ResNetBlock, ResNetBottleneck
+from torch import nn
+
+from monai_ext.networks.features import resnet_stages
+
+__all__ = ["build_encoder", "encoder_stride", "encoder_widths"]
+
+_NAMES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+
+
+def build_encoder(
+    name: str = "resnet50", *, spatial_dims: int = 2, in_channels: int = 1, zero_init_last_norm: bool = True
+) -> ResNet:
+    """Build a MONAI ResNet without head, in torchvision's layout (total stride 32).
+
+    In 2D its ``state_dict`` has torchvision's keys (without ``fc``) in the same order, so weights are exchanged with
+    torchvision and timm without loss.
+
+    Args:
+        name: one of resnet18, resnet34, resnet50, resnet101, resnet152.
+        spatial_dims: 2 or 3.
+        in_channels: channels of the image.
+        zero_init_last_norm: start every residual branch at zero (Goyal et al., 2017, section 5.1), which MONAI does
+            not do and the encoders of the SparK paper do.
+
+    Raises:
+        ValueError: When ``name`` is none of the above.
+
+    Example:
+        >>> encoder_widths(build_encoder("resnet18"))
+        [64, 128, 256, 512]
+    """
+    if name not in _NAMES:
+        raise ValueError(f"An encoder named {name!r} was asked for; accepted: {', '.join(_NAMES)}.")
+    encoder: ResNet = getattr(nets, name)(
+        spatial_dims=spatial_dims,
+        n_input_channels=in_channels,
+        conv1_t_stride=2,
+        shortcut_type="B",
+        bias_downsample=False,
+        feed_forward=False,
+    )
+    if zero_init_last_norm:
+        for block in (block for stage in resnet_stages(encoder) for block in stage):
+            nn.init.zeros_(_last_norm(block).weight)
+    return encoder
+
+
+def encoder_stride(encoder: ResNet) -> int:
+    """Give the total stride: the number of image pixels along one axis of a pixel of the deepest map."""
+    strides = [encoder.conv1.stride[0], 1 if encoder.no_max_pool else 2]
+    strides += [_block_stride(stage[0]) for stage in resnet_stages(encoder)]
+    return int(torch.tensor(strides).prod())
+
+
+def encoder_widths(encoder: ResNet) -> list[int]:
+    """Give the number of channels after each of the four stages, highest resolution first."""
+    return [_last_norm(stage[-1]).num_features for stage in resnet_stages(encoder)]
+
+
+def _last_norm(block: nn.Module) -> nn.BatchNorm2d:
+    return block.bn3 if isinstance(block, ResNetBottleneck) else block.bn2  # type: ignore[return-value]
+
+
+def _block_stride(block: nn.Module) -> int:
+    convolution = block.conv1 if isinstance(block, ResNetBlock) else block.conv2
+    return convolution.stride[0]  # type: ignore[union-attr,index,return-value]
