@@ -1,0 +1,99 @@
+"""Finds out what a folder holds: pictures, DICOM or NIfTI, and refuses what cannot be told or should not be mixed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from monai_ext.errors import DatasetError
+
+__all__ = ["FolderScan", "scan_folder"]
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+_OTHER_SUFFIXES = (
+    ".csv",
+    ".gz",
+    ".html",
+    ".json",
+    ".log",
+    ".md",
+    ".npy",
+    ".npz",
+    ".pdf",
+    ".py",
+    ".txt",
+    ".xml",
+    ".zip",
+)
+_ACCEPTED = "a folder (it may be nested) of PNG or JPEG pictures, of DICOM files, or of NIfTI volumes"
+
+
+@dataclass(frozen=True)
+class FolderScan:
+    """What was found: ``kind`` is ``"pictures"``, ``"DICOM"`` or ``"NIfTI"``; ``files`` are sorted by name."""
+
+    root: Path
+    kind: str
+    files: tuple[Path, ...]
+
+
+def scan_folder(path: str | Path) -> FolderScan:
+    """Walk a folder, or look at a single file, and say of what kind its images are.
+
+    Hidden files and folders are passed over; files of other types (tables, notes) are ignored. A file without a telling
+    suffix counts as DICOM when it carries DICOM's mark, ``DICM`` at byte 128.
+
+    Raises:
+        DatasetError: the path does not exist or cannot be read, holds no image, or holds images of several kinds.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise DatasetError(f"The data cannot be read: {path} does not exist. dataset_dir is {_ACCEPTED}.")
+    found: dict[str, list[Path]] = {"pictures": [], "DICOM": [], "NIfTI": []}
+    for file in [path] if path.is_file() else _walk(path):
+        kind = _kind(file)
+        if kind is not None:
+            found[kind].append(file)
+    kinds = [kind for kind, files in found.items() if files]
+    if not kinds:
+        raise DatasetError(f"There is no image in {path}. dataset_dir is {_ACCEPTED}.")
+    root = path.parent if path.is_file() else path
+    if len(kinds) > 1:
+        counts = ", ".join(f"{len(found[kind])} {kind} (as {min(found[kind]).relative_to(root)})" for kind in kinds)
+        raise DatasetError(
+            f"{path} holds images of several kinds: {counts}. They do not share a gray scale, so they are not mixed:"
+            " point dataset_dir at a folder with one kind."
+        )
+    return FolderScan(root=root, kind=kinds[0], files=tuple(sorted(found[kinds[0]])))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise DatasetError(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
+
+    for directory, subdirectories, names in os.walk(folder, onerror=refuse):
+        subdirectories[:] = [name for name in subdirectories if not name.startswith(".")]
+        yield from (Path(directory, name) for name in names if not name.startswith("."))
+
+
+def _kind(file: Path) -> str | None:
+    name = file.name.lower()
+    if name.endswith(PICTURE_SUFFIXES):
+        return "pictures"
+    if name.endswith(NIFTI_SUFFIXES):
+        return "NIfTI"
+    if name.endswith(DICOM_SUFFIXES):
+        return "DICOM"
+    return "DICOM" if not name.endswith(_OTHER_SUFFIXES) and _has_dicom_mark(file) else None
+
+
+def _has_dicom_mark(file: Path) -> bool:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False

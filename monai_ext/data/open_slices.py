@@ -1,0 +1,114 @@
+"""The one way in: a folder of images, or nothing at all, becomes a dataset of slices for pre-training."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_ext.data.folder_scan import scan_folder
+from monai_ext.data.holdout import hold_out
+from monai_ext.data.nifti_source import NiftiSource
+from monai_ext.data.picture_source import PictureSource
+from monai_ext.data.slice_images import SliceImages
+from monai_ext.data.slice_source import SliceSource
+from monai_ext.errors import DatasetError
+from monai_ext.transforms.window import WindowChoice
+
+__all__ = ["load_size_for", "open_slices", "open_source"]
+
+logger = logging.getLogger(__name__)
+
+SECTIONS = ("training", "validation", "all")
+
+
+def open_slices(
+    dataset_dir: str | Path | None = None,
+    *,
+    section: str = "training",
+    image_size: int = 224,
+    window: WindowChoice | Sequence[WindowChoice] = "full",
+    channels: int = 1,
+    seed: int = 0,
+    validation_fraction: float = 0.1,
+    cache_gib: float = 1.0,
+) -> SliceImages:
+    """Open the slices of a folder as float32 tensors (C, S, S) in [0, 1].
+
+    Training items are larger than the views that are cropped from them, S = 8/7 ``image_size`` (256 for 224, the usual
+    ratio); those of the other sections have exactly ``image_size``, ready for the network.
+
+    Args:
+        dataset_dir: a folder (it may be nested) of PNG or JPEG pictures, of DICOM, or of NIfTI volumes, or a single
+            such file. The embedded sample of phantom CT when omitted.
+        section: ``"training"``, ``"validation"`` (the slices held out from training) or ``"all"``.
+        image_size: side of the network's input in pixels.
+        window: which Hounsfield units become 0 .. 1: a preset, ``[center_hu, width_hu]``, or a list with one a channel.
+        channels: C; one window is repeated, a list of windows must be as long.
+        seed: chooses what is held out.
+        validation_fraction: part of the patients, series, volumes or pictures that is held out.
+        cache_gib: memory for decoded slices in GiB.
+
+    Returns:
+        The dataset, with ``fingerprint``, ``groups``, ``window`` and ``describe()``.
+
+    Raises:
+        DatasetError: the folder does not exist, holds no image, several kinds of images, or a damaged one.
+        ValueError: an unknown section or window, or windows that do not fit the channels.
+    """
+    if section not in SECTIONS:
+        raise ValueError(f"There is no section {section!r}; the sections are {', '.join(SECTIONS)}.")
+    source = open_source(dataset_dir)
+    training, validation = hold_out(source.groups, fraction=validation_fraction, seed=seed)
+    indices = {"training": training, "validation": validation, "all": list(range(len(source)))}[section]
+    if not indices:
+        raise DatasetError(
+            f"No slice is left for the section {section!r}: validation_fraction={validation_fraction} holds none out."
+        )
+    slices = SliceImages(
+        source,
+        indices=indices,
+        load_size=load_size_for(image_size) if section == "training" else image_size,
+        window=window,
+        channels=channels,
+        cache_gib=cache_gib,
+        labels={"section": section, "seed": seed, "validation_fraction": validation_fraction},
+    )
+    _report(slices, image_size=image_size)
+    return slices
+
+
+def load_size_for(image_size: int) -> int:
+    """Side of the slices that views of ``image_size`` are cropped from: 8/7 of it, rounded up."""
+    return -(-image_size * 8 // 7)
+
+
+def open_source(dataset_dir: str | Path | None) -> SliceSource:
+    """Find out what ``dataset_dir`` holds and open it; the embedded sample when it is None."""
+    if dataset_dir is None:
+        raise DatasetError("dataset_dir is missing.")
+    scan = scan_folder(dataset_dir)
+    return PictureSource(scan.root, scan.files) if scan.kind == "pictures" else NiftiSource(scan.root, scan.files)
+
+
+def _report(slices: SliceImages, *, image_size: int) -> None:
+    """One line on what was opened, and a warning when the images have to be enlarged."""
+    told: dict[str, Any] = slices.describe()
+    logger.info(
+        "%s: %d slices of kind %s in %d groups (by %s) from %s.",
+        told["section"].capitalize(),
+        told["count"],
+        told["kind"],
+        told["groups"],
+        told["grouped_by"],
+        told["source"],
+    )
+    smallest = told["smallest_rows_columns"]
+    if told["section"] == "training" and min(smallest) < image_size:
+        logger.warning(
+            "Some images are smaller than the network's input and will be enlarged: the smallest has %d x %d pixels,"
+            " image_size is %d. A smaller image_size trains faster and loses nothing.",
+            *smallest,
+            image_size,
+        )

@@ -1,0 +1,191 @@
+"""The order in which slices are read: an endless stream that is the same after a stop and on any number of devices."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sized
+
+import torch
+import torch.distributed
+from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
+
+from monai_ext.errors import DatasetError
+
+__all__ = ["SliceLoader", "StreamSampler", "slice_loader"]
+
+logger = logging.getLogger(__name__)
+
+
+class StreamSampler(Sampler[int]):
+    """An endless stream of indices: one random permutation of the dataset after the other.
+
+    The stream is a function of the seed alone. Position p of the stream lies in pass ``p // samples``, whose
+    permutation is drawn from (seed, pass), hence any position is reached at once, which is what resuming needs. Of W
+    processes, the one of rank r takes the positions p with ``p % W == r``: the k-th batch over all processes is the
+    same set of slices whatever W is, provided that W divides the batch size.
+
+    Args:
+        dataset: anything with a length.
+        seed: seed of the permutations.
+        rank, world_size: this process among all; taken from ``torch.distributed`` when omitted (0 of 1 without it).
+
+    Raises:
+        DatasetError: the dataset is empty.
+        ValueError: the rank is not below the world size.
+
+    Example:
+        >>> stream = iter(StreamSampler(range(3), seed=0))
+        >>> sorted(next(stream) for _ in range(3))
+        [0, 1, 2]
+    """
+
+    def __init__(
+        self, dataset: Sized, *, seed: int = 0, rank: int | None = None, world_size: int | None = None
+    ) -> None:
+        initialized = torch.distributed.is_available() and torch.distributed.is_initialized()
+        self.samples = len(dataset)
+        self.seed = seed
+        self.rank = rank if rank is not None else torch.distributed.get_rank() if initialized else 0
+        self.world_size = world_size or (torch.distributed.get_world_size() if initialized else 1)
+        self._position = 0
+        if self.samples == 0:
+            raise DatasetError("Slices cannot be drawn from an empty dataset: give a folder that holds some.")
+        if not 0 <= self.rank < self.world_size:
+            raise ValueError(f"rank={self.rank} is not within 0 .. {self.world_size - 1}, the ranks of world_size.")
+
+    def __len__(self) -> int:
+        """Samples of one pass over the dataset that fall to this process, rounded up."""
+        return -(-self.samples // self.world_size)
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield this process's indices, without end, from the current position on."""
+        position = self._position + self.rank
+        current, order = -1, []
+        while True:
+            passed, offset = divmod(position, self.samples)
+            if passed != current:
+                current, order = passed, self.permutation(passed)
+            yield order[offset]
+            position += self.world_size
+
+    def permutation(self, passed: int) -> list[int]:
+        """Order of the dataset in pass number ``passed`` (counted from 0)."""
+        mixed = (self.seed * 0x9E3779B97F4A7C15 + passed * 0xBF58476D1CE4E5B9) % 2**63
+        generator = torch.Generator().manual_seed(mixed)
+        return torch.randperm(self.samples, generator=generator).tolist()
+
+    @property
+    def position(self) -> int:
+        """Samples that all processes together have handed out: where the next iterator starts."""
+        return self._position
+
+    def set_position(self, samples_seen: int) -> None:
+        """Start the next iterator after ``samples_seen`` samples, counted over all processes.
+
+        Raises:
+            ValueError: it is negative, or no multiple of the number of processes.
+        """
+        if samples_seen < 0 or samples_seen % self.world_size:
+            raise ValueError(
+                f"The stream cannot be continued after {samples_seen} samples: the number must be a multiple of the"
+                f" {self.world_size} processes, and not negative."
+            )
+        self._position = samples_seen
+
+    def state_dict(self) -> dict[str, int]:
+        """Position, with the seed and the dataset's length that it is valid for."""
+        return {"position": self._position, "seed": self.seed, "samples": self.samples}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue where :meth:`state_dict` was taken.
+
+        Raises:
+            ValueError: it was taken with another seed or from a dataset of another length.
+        """
+        if (state["seed"], state["samples"]) != (self.seed, self.samples):
+            raise ValueError(
+                f"The stream of slices cannot be continued: it had seed {state['seed']} over {state['samples']} slices,"
+                f" now it has seed {self.seed} over {self.samples}. Resume with the same data and seed."
+            )
+        self.set_position(state["position"])
+
+
+class SliceLoader(DataLoader[torch.Tensor]):
+    """A ``DataLoader`` that keeps its sampler's position and says in one sentence which file could not be read.
+
+    Workers read ahead, so only what was handed out counts: before each batch is yielded, a :class:`StreamSampler` is
+    moved behind it. Made by :func:`slice_loader`.
+    """
+
+    def __iter__(self) -> Iterator[torch.Tensor]:  # type: ignore[override]
+        """Yield batches (B, C, S, S); a :class:`~monai_ext.errors.DatasetError` of a worker keeps only its sentence."""
+        try:
+            for batch in super().__iter__():
+                if isinstance(self.sampler, StreamSampler):
+                    self.sampler.set_position(self.sampler.position + len(batch) * self.sampler.world_size)
+                yield batch
+        except DatasetError as error:
+            raise type(error)(_last_sentence(error)) from None
+
+
+def _last_sentence(error: DatasetError) -> str:
+    """The message of an error that PyTorch carried from a worker together with the worker's traceback."""
+    marker = f"{type(error).__module__}.{type(error).__qualname__}: "
+    return str(error).rpartition(marker)[2].strip()
+
+
+def slice_loader(
+    dataset: Dataset[torch.Tensor],
+    *,
+    batch_size: int,
+    sampler: StreamSampler | None = None,
+    num_workers: int = 2,
+    pin_memory: bool | None = None,
+) -> SliceLoader:
+    """Batches of slices for training or evaluation.
+
+    The loader has a generator of its own, hence it never touches PyTorch's global one: what a training step draws
+    does not depend on how the data is read.
+
+    Args:
+        dataset: items (C, S, S), as of :func:`~monai_ext.data.open_slices`.
+        batch_size: slices of one optimiser step over all processes; each loads ``batch_size / world_size`` of them.
+        sampler: the endless stream to train on; the slices in order, once, when omitted.
+        num_workers: processes that read ahead; at most the number of CPU cores are used. 0 reads in this process.
+        pin_memory: page-locked batches for a faster copy to a GPU; when omitted, wherever CUDA is there.
+
+    Returns:
+        A loader of float32 tensors (B, C, S, S).
+
+    Raises:
+        ValueError: the batch size is not positive or not divisible by the number of processes.
+    """
+    world_size = sampler.world_size if sampler is not None else 1
+    if batch_size < 1 or batch_size % world_size:
+        raise ValueError(
+            f"A batch of {batch_size} slices cannot be shared by {world_size} processes: batch_size counts the slices"
+            " of all processes together and must be a positive multiple of their number."
+        )
+    workers = _available_workers(num_workers)
+    return SliceLoader(
+        dataset,
+        batch_size=batch_size // world_size,
+        sampler=sampler if sampler is not None else SequentialSampler(dataset),  # type: ignore[arg-type]
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available() if pin_memory is None else pin_memory,
+        persistent_workers=workers > 0,
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def _available_workers(requested: int) -> int:
+    """Not more processes than this process may use cores: more of them only take turns."""
+    if requested < 0:
+        raise ValueError(f"num_workers counts processes, 0 or more, but {requested} was given.")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if requested > cores:
+        logger.info("Slices are read by %d processes, not %d: there are %d CPU cores.", cores, requested, cores)
+    return min(requested, cores)

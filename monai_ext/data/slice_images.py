@@ -1,0 +1,155 @@
+"""Slices as a PyTorch dataset: decoded, resized, windowed, and kept in memory when there is room."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+from torch.utils.data import Dataset
+
+from monai_ext.data.slice_cache import SliceCache
+from monai_ext.data.slice_source import SliceSource
+from monai_ext.transforms.window import HounsfieldWindow, WindowChoice
+
+__all__ = ["SliceImages"]
+
+logger = logging.getLogger(__name__)
+
+
+class SliceImages(Dataset[torch.Tensor]):
+    """Slices of a source as float32 tensors (C, S, S) in [0, 1]; made by :func:`~monai_ext.data.open_slices`.
+
+    A slice is resized with antialiasing until its shorter side is S, its middle is kept, and the result is rounded to
+    whole Hounsfield units (or gray levels). In this form it is kept in memory; windowing comes last, so it costs
+    nothing to change. Nothing is scaled by a slice's own minimum and maximum.
+
+    Args:
+        source: where the slices come from.
+        indices: which of the source's slices, in order.
+        load_size: S, side of the items in pixels.
+        window: preset, ``[center_hu, width_hu]``, or a list of them, see
+            :class:`~monai_ext.transforms.HounsfieldWindow`; pictures have no Hounsfield units and take ``"full"`` only.
+        channels: C. One window (or a picture) is repeated; several windows must be as many as channels.
+        cache_gib: size of the memory for decoded slices in GiB; 0 keeps none.
+        labels: what ``describe`` says about this selection besides.
+
+    Raises:
+        ValueError: a window on pictures, or windows that do not fit the channels.
+    """
+
+    def __init__(
+        self,
+        source: SliceSource,
+        *,
+        indices: Sequence[int],
+        load_size: int,
+        window: WindowChoice | Sequence[WindowChoice] = "full",
+        channels: int = 1,
+        cache_gib: float = 1.0,
+        labels: dict[str, Any] | None = None,
+    ) -> None:
+        self.source = source
+        self.indices = tuple(indices)
+        self.load_size = load_size
+        self.channels = channels
+        self.window = self._choose_window(window)
+        self._labels = labels or {}
+        self._place = {index: place for place, index in enumerate(self.indices)}
+        self._cache = SliceCache(len(self), size=load_size, dtype=source.dtype, gib=cache_gib)
+        self._warn_about_cache(cache_gib)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, item: int) -> torch.Tensor:
+        """The slice as float32 (C, S, S) in [0, 1].
+
+        Raises:
+            DatasetError: its file cannot be decoded; the message names the file.
+        """
+        pixels = torch.from_numpy(self._pixels(item).astype(np.float32))[None]
+        if self.window is None:
+            return (pixels / np.iinfo(self.source.dtype).max).repeat(self.channels, 1, 1)
+        windowed = self.window(pixels)
+        return windowed if len(windowed) == self.channels else windowed.repeat(self.channels, 1, 1)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Pseudonym of what each slice belongs to: never on both sides of a split."""
+        return tuple(self.source.groups[index] for index in self.indices)
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the source's data, see :func:`~monai_ext.data.slice_source.fingerprint_files`."""
+        return self.source.fingerprint
+
+    def describe(self) -> dict[str, Any]:
+        """What is in it, as plain JSON values without identity."""
+        return {
+            "count": len(self),
+            "kind": self.source.kind,
+            "source": str(self.source.root),
+            **self._labels,
+            "groups": len(set(self.groups)),
+            "grouped_by": self.source.grouped_by,
+            "values": "gray levels" if self.window is None else "Hounsfield units",
+            "windows_hu": [[w.center_hu, w.width_hu] for w in self.window.windows] if self.window else None,
+            "channels": self.channels,
+            "load_size": self.load_size,
+            "fingerprint": self.fingerprint,
+            **self.source.describe(),
+        }
+
+    def _pixels(self, item: int) -> np.ndarray:
+        """The slice (S, S) in the source's type, from memory or decoded together with its companions."""
+        kept = self._cache.get(item)
+        if kept is not None:
+            return kept
+        wanted = self._load(self.indices[item])
+        for index in self.source.decoded_together(self.indices[item]):
+            place = self._place.get(index)
+            if place is not None and place < self._cache.capacity and self._cache.get(place) is None:
+                self._cache.put(place, wanted if place == item else self._load(index))
+        return wanted
+
+    def _load(self, index: int) -> np.ndarray:
+        """Decode, resize the shorter side to S, keep the middle, round."""
+        plane = torch.from_numpy(self.source.read(index))[None, None]
+        rows, columns = plane.shape[-2:]
+        scale = self.load_size / min(rows, columns)
+        size = [max(self.load_size, round(rows * scale)), max(self.load_size, round(columns * scale))]
+        resized = plane if size == [rows, columns] else interpolate(plane, size, mode="bilinear", antialias=True)
+        top, left = (size[0] - self.load_size) // 2, (size[1] - self.load_size) // 2
+        middle = resized[0, 0, top : top + self.load_size, left : left + self.load_size].numpy()
+        limits = np.iinfo(self.source.dtype)
+        return np.rint(middle).clip(limits.min, limits.max).astype(self.source.dtype)
+
+    def _choose_window(self, window: WindowChoice | Sequence[WindowChoice]) -> HounsfieldWindow | None:
+        if self.source.dtype != np.int16:
+            if window != "full":
+                raise ValueError(
+                    f"The window {window!r} cannot be applied to pictures: they have gray levels, not Hounsfield units."
+                    " Leave window at 'full', or give the DICOM or NIfTI that they were made from."
+                )
+            return None
+        chosen = HounsfieldWindow(window)
+        if len(chosen.windows) not in (1, self.channels):
+            raise ValueError(
+                f"{len(chosen.windows)} windows do not fit {self.channels} channels: give one window for all channels,"
+                " or as many windows as channels."
+            )
+        return chosen
+
+    def _warn_about_cache(self, cache_gib: float) -> None:
+        if self._cache.missing and cache_gib > 0:
+            logger.info(
+                "%d of %d slices fit into the memory for decoded slices (%.3g GiB); the others are decoded each time."
+                " Raise cache_gib if there is room.",
+                self._cache.capacity,
+                len(self),
+                cache_gib,
+            )
