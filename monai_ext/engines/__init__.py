@@ -1,0 +1,22 @@
+"""Training and evaluation loops of self-supervised pre-training, on MONAI's Workflow."""
+
+from monai_ext.engines.devices import Precision, select_device
+from monai_ext.engines.distributed import distribute, unwrap
+from monai_ext.engines.events import PretrainingEvents
+from monai_ext.engines.pretraining_evaluator import PretrainingEvaluator
+from monai_ext.engines.pretraining_trainer import PretrainingTrainer
+from monai_ext.engines.random_streams import RandomStreams, preserved_random_streams
+from monai_ext.engines.training_length import TrainingLength
+
+__all__ = [
+    "Precision",
+    "PretrainingEvaluator",
+    "PretrainingEvents",
+    "PretrainingTrainer",
+    "RandomStreams",
+    "TrainingLength",
+    "distribute",
+    "preserved_random_streams",
+    "select_device",
+    "unwrap",
+]

@@ -1,0 +1,45 @@
+"""One network in several processes: wrap it for training, unwrap it for everything else."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import torch.distributed
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+__all__ = ["distribute", "gradient_sync", "unwrap"]
+
+
+def distribute(network: nn.Module, *, device: torch.device | str) -> nn.Module:
+    """The network on its device, with gradients averaged over the process group; without one, only moved.
+
+    Args:
+        network: as built, the same in every process.
+        device: of this process.
+
+    Example:
+        >>> distribute(nn.Linear(2, 1), device="cpu")
+        Linear(in_features=2, out_features=1, bias=True)
+    """
+    device = torch.device(device)
+    network = network.to(device)
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return network
+    return DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
+
+
+def unwrap(network: Any) -> Any:
+    """The network inside the wrappers of distributed training and of ``torch.compile``."""
+    network = getattr(network, "_orig_mod", network)
+    return network.module if isinstance(network, DistributedDataParallel) else network
+
+
+def gradient_sync(network: nn.Module, *, enabled: bool) -> AbstractContextManager[None]:
+    """Context of a backward pass; when not ``enabled``, a distributed network keeps its gradients to itself for now."""
+    inner = getattr(network, "_orig_mod", network)
+    if enabled or not isinstance(inner, DistributedDataParallel):
+        return nullcontext()
+    return inner.no_sync()

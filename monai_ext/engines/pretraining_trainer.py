@@ -1,0 +1,188 @@
+"""The training loop of every pre-training method: views, forward, loss, backward, step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Events
+from monai.engines import Workflow
+from monai.engines.utils import IterationEvents
+from monai.inferers import Inferer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from monai_ext.engines.devices import Precision
+from monai_ext.engines.distributed import gradient_sync
+from monai_ext.engines.events import PretrainingEvents
+from monai_ext.engines.training_length import TrainingLength
+from monai_ext.optimizers.schedules import WarmupCosine
+
+__all__ = ["PretrainingTrainer", "images_of"]
+
+
+class PretrainingTrainer(Workflow):
+    """Train a network without labels for a given length.
+
+    An iteration is one optimiser step. It makes views of a batch of images on the device, lets the inferer run the
+    network on them (this is where the method is), passes what comes out to the loss, and steps. Everything that happens
+    at a certain time, such as validation or saving, is a handler on an event of Ignite, MONAI or
+    :class:`~monai_ext.engines.PretrainingEvents`.
+
+    ``state.output`` is ``{"loss": ...}``, a detached float tensor on the device (reading it waits for a GPU);
+    ``state.images_seen`` counts the images of all processes; ``state.last_checkpoint`` is the path of the last complete
+    checkpoint or None. Handlers on ``EXCEPTION_RAISED`` only take note: the exception always leaves ``run``.
+
+    Args:
+        device: on which to train; the network must be there.
+        network: to be trained; wrapped by :func:`~monai_ext.engines.distribute` in a distributed run.
+        optimizer: over the network's parameters.
+        loss_function: takes what the inferer gives, ``loss_function(*output)``, and gives a scalar.
+        train_data_loader: endless batches of images, ``(B, C, *spatial)``, or dictionaries with such an ``"image"``.
+        length: when to stop.
+        max_epochs: stops earlier, after so many epochs; schedules still follow ``length``.
+        views: random augmentation of a whole batch on the device; None for the images as they are.
+        inferer: ``inferer(images, network)`` gives the arguments of the loss.
+        schedules: fields of the optimiser's groups that change with the iteration.
+        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``, of the forward pass.
+        gradient_clip_norm: upper bound of the global gradient norm; None for optimisers that clip themselves (LAMB).
+        accumulation_steps: parts into which a batch is cut for forward and backward, to save memory. Neither the number
+            of images a step nor the schedules change with it; batch norm sees the smaller parts.
+        channels_last: channels-last memory format, which convolutions of CPUs and recent GPUs prefer.
+        compile: run the network through ``torch.compile``.
+        handlers: objects with ``attach(engine)``.
+
+    Raises:
+        ValueError: when ``max_epochs`` is beyond ``length``, or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str,
+        *,
+        network: nn.Module,
+        optimizer: Optimizer,
+        loss_function: Callable[..., Tensor],
+        train_data_loader: Iterable[Any],
+        length: TrainingLength,
+        inferer: Inferer,
+        max_epochs: int | None = None,
+        views: Callable[[Tensor], Tensor] | None = None,
+        schedules: Sequence[WarmupCosine] = (),
+        precision: str = "fp32",
+        gradient_clip_norm: float | None = None,
+        accumulation_steps: int = 1,
+        channels_last: bool = True,
+        compile: bool = False,
+        handlers: Sequence[Any] = (),
+    ) -> None:
+        _check_numbers(length, max_epochs, gradient_clip_norm, accumulation_steps)
+        super().__init__(
+            device=device,
+            max_epochs=length.max_epochs if max_epochs is None else max_epochs,
+            data_loader=train_data_loader,
+            epoch_length=length.epoch_length,
+            non_blocking=True,
+            event_names=[PretrainingEvents],
+            decollate=False,
+        )
+        self.state.images_seen = 0
+        self.state.last_checkpoint = None
+        self.memory_format = _memory_format(network) if channels_last else torch.preserve_format
+        network = network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.network: nn.Module = torch.compile(network) if compile else network  # type: ignore[assignment]
+        self.optimizer = optimizer
+        self.loss_function = loss_function
+        self.length = length
+        self.views = views
+        self.inferer = inferer
+        self.precision = Precision(precision, device=self.state.device)
+        self.gradient_clip_norm = gradient_clip_norm
+        self.accumulation_steps = accumulation_steps
+        self.schedules = [(schedule, schedule.peaks(optimizer)) for schedule in schedules]
+        self.add_event_handler(Events.ITERATION_STARTED, self._follow_schedules)
+        self._register_handlers(handlers)
+        self.add_event_handler(Events.ITERATION_COMPLETED, self._stop_at_length)
+
+    def _iteration(self, engine: Any, batchdata: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One optimiser step on one batch."""
+        self.network.train()
+        images = self._make_views(batchdata)
+        parts = images.chunk(self.accumulation_steps)
+        losses = [
+            self._backward(part, share=len(part) / len(images), last=index == len(parts) - 1)
+            for index, part in enumerate(parts)
+        ]
+        self.fire_event(IterationEvents.BACKWARD_COMPLETED)
+        self._step()
+        self.state.images_seen = self.state.iteration * self.length.batch_size
+        self.fire_event(IterationEvents.MODEL_COMPLETED)
+        return {"loss": torch.stack(losses).sum()}
+
+    def _make_views(self, batchdata: Tensor | Mapping[str, Tensor]) -> Tensor:
+        images = images_of(batchdata).to(self.state.device, non_blocking=self.non_blocking)
+        if self.views is not None:
+            images = self.views(images)
+        return images.contiguous(memory_format=self.memory_format)
+
+    def _backward(self, images: Tensor, *, share: float, last: bool) -> Tensor:
+        """Add the gradients of a part of the batch, weighted by its share; processes exchange them after the last."""
+        with gradient_sync(self.network, enabled=last):
+            with self.precision.autocast():
+                output = self.inferer(images, self.network)
+            loss = self.loss_function(*output) * share
+            self.precision.scaler.scale(loss).backward()
+        return loss.detach()
+
+    def _step(self) -> None:
+        scaler = self.precision.scaler
+        if self.gradient_clip_norm is not None:
+            scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip_norm)
+        scaler.step(self.optimizer)
+        scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _follow_schedules(self) -> None:
+        for schedule, peaks in self.schedules:
+            schedule.apply(self.optimizer, self.state.iteration - 1, peaks)
+
+    def _stop_at_length(self) -> None:
+        """End the last epoch early where the length is no whole number of epochs."""
+        if self.state.iteration == self.length.total_iterations and self.state.iteration % self.length.epoch_length:
+            self.terminate_epoch()
+
+    def _handle_exception(self, e: BaseException) -> None:
+        """Tell the handlers once, then let the exception go on, which Ignite does only when nobody listens."""
+        if getattr(self, "_reported", None) is not e:
+            self._reported = e
+            super()._handle_exception(e)
+        raise e
+
+
+def images_of(batch: Tensor | Mapping[str, Tensor]) -> Tensor:
+    """The images of a batch: the batch itself, or its entry ``"image"``."""
+    return batch["image"] if isinstance(batch, Mapping) else batch
+
+
+def _memory_format(network: nn.Module) -> torch.memory_format:
+    volumetric = any(param.dim() == 5 for param in network.parameters())
+    return torch.channels_last_3d if volumetric else torch.channels_last
+
+
+def _check_numbers(
+    length: TrainingLength, max_epochs: int | None, gradient_clip_norm: float | None, accumulation_steps: int
+) -> None:
+    if max_epochs is not None and not 1 <= max_epochs <= length.max_epochs:
+        raise ValueError(
+            f"max_epochs can only stop a training earlier than its length of {length.max_epochs} epochs; received "
+            f"{max_epochs}. To train for longer, change epochs or images_seen, which the schedules follow."
+        )
+    if gradient_clip_norm is not None and gradient_clip_norm <= 0:
+        raise ValueError(f"gradient_clip_norm must be above 0, or None to never clip; received {gradient_clip_norm}.")
+    if not 1 <= accumulation_steps <= length.batch_size:
+        raise ValueError(
+            f"accumulation_steps cuts a batch of {length.batch_size} images into parts of at least one image; received "
+            f"{accumulation_steps}."
+        )
