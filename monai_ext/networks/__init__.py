@@ -4,6 +4,7 @@ from monai_ext.networks.active_blocks import ActiveBlocks
 from monai_ext.networks.decoder import SparKDecoder
 from monai_ext.networks.encoder import build_encoder, encoder_stride, encoder_widths
 from monai_ext.networks.masked_dense import MaskedDense, expand_mask
+from monai_ext.networks.reconstruction import mask_image, paint_masked_patches, reconstruct
 from monai_ext.networks.spark import SparK
 
 __all__ = [
@@ -15,4 +16,7 @@ __all__ = [
     "encoder_stride",
     "encoder_widths",
     "expand_mask",
+    "mask_image",
+    "paint_masked_patches",
+    "reconstruct",
 ]

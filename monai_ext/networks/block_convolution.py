@@ -5,7 +5,7 @@ A feature map is handled as rows of channels ``(N * s ** D, C)``, one row a pixe
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from monai_ext.networks.block_layout import BlockLayout, RowGather
 __all__ = ["block_convolution", "gather_halo", "to_blocks", "to_rows"]
 
 # Below this output side a block is so small that convolution kernels are mostly overhead: one matrix product over
-# the gathered inputs is faster (benchmarks/sparse_encoder.py).
+# the gathered inputs is faster (benchmarks/spark_step.py --profile).
 _SMALLEST_CONVOLVED_SIDE = 4
 
 
@@ -98,15 +98,6 @@ def _match_autocast(reference: Tensor, tensor: Tensor) -> Tensor:
     return tensor
 
 
-def _multiply(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Compute ``rows @ weight.T + bias`` with the kernel that is fastest for the device and dtype."""
-    if rows.device.type == "cpu" and rows.dtype == torch.float32:
-        # As a 1 x 1 convolution over one image of M x 1 pixels oneDNN does it, up to three times faster than BLAS.
-        image = rows.view(1, -1, 1, rows.shape[1]).movedim(-1, 1)
-        return F.conv2d(image, weight[:, :, None, None], bias).movedim(1, -1).reshape(rows.shape[0], -1)
-    return F.linear(rows, weight, bias)
-
-
 def _gather(rows: Tensor, gather: RowGather, outside: float = 0.0) -> Tensor:
     result = rows.index_select(0, gather.source).index_fill_(0, gather.empty, 0.0)
     return result.index_fill_(0, gather.outside, outside) if outside != 0.0 else result
@@ -138,37 +129,81 @@ class _BlockConvolution(torch.autograd.Function):
         ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None, layout: BlockLayout, side: int, stride: int
     ) -> Tensor:
         ctx.save_for_backward(rows, weight)
-        ctx.geometry = layout, side, stride, bias is not None
-        kernel = weight.shape[2]
+        ctx.geometry = _Geometry(layout, side, stride, weight.shape[2])
+        ctx.has_bias = bias is not None
         with torch.autocast(rows.device.type, enabled=False):
-            if side // stride < _SMALLEST_CONVOLVED_SIDE or kernel == 1:
-                taps = _gather(rows, layout.taps(side, kernel // 2, kernel, stride))
-                return _multiply(taps.view(-1, weight[0].numel()), _as_matrix(weight), bias)
-            padded = _gather(rows, layout.halo(side, kernel // 2))
-            blocks = to_blocks(padded, side + kernel - 1, layout.spatial_dims)
-            return to_rows(_convolve(blocks, weight, bias, stride))
+            return _forward(rows, weight, bias, ctx.geometry)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None, None, None]:
         rows, weight = ctx.saved_tensors
-        layout, side, stride, has_bias = ctx.geometry
-        kernel, gradient = weight.shape[2], gradients[0]
-        bias_gradient = gradient.sum(0) if has_bias else None
-        needs_rows = ctx.needs_input_grad[0]
-        if side // stride < _SMALLEST_CONVOLVED_SIDE or kernel == 1:
-            gather = layout.taps(side, kernel // 2, kernel, stride)
-            taps = _gather(rows, gather).view(-1, weight[0].numel())
-            taps_gradient = _multiply(gradient, _as_matrix(weight).T.contiguous(), None) if needs_rows else None
-            weight_gradient = _as_kernel(gradient.T @ taps, weight)
-        else:
-            gather = layout.halo(side, kernel // 2)
-            blocks = to_blocks(_gather(rows, gather), side + kernel - 1, layout.spatial_dims)
-            blocks_gradient = to_blocks(gradient, side // stride, layout.spatial_dims)
-            taps_gradient, weight_gradient = _convolve_backward(blocks_gradient, blocks, weight, stride, needs_rows)
+        geometry, gradient = ctx.geometry, gradients[0]
         rows_gradient = None
-        if taps_gradient is not None:
-            rows_gradient = _scatter(taps_gradient.reshape(-1, rows.shape[1]), gather, rows.shape[0])
-        return rows_gradient, weight_gradient, bias_gradient, None, None, None
+        if geometry.stride == 1 and ctx.needs_input_grad[0]:
+            # The transpose of a convolution of stride 1 is the convolution with the flipped kernel: no scatter.
+            rows_gradient = _forward(gradient, _flipped(weight), None, geometry)
+        scatters = geometry.stride > 1 and ctx.needs_input_grad[0]
+        gathered_gradient, weight_gradient = _backward(gradient, rows, weight, geometry, scatters)
+        if gathered_gradient is not None:
+            rows_gradient = _scatter(gathered_gradient.reshape(-1, rows.shape[1]), geometry.gather, rows.shape[0])
+        return rows_gradient, weight_gradient, (gradient.sum(0) if ctx.has_bias else None), None, None, None
+
+
+class _Geometry(NamedTuple):
+    layout: BlockLayout
+    side: int
+    stride: int
+    kernel: int
+
+    @property
+    def is_product(self) -> bool:
+        """Whether all inputs of an output pixel are gathered side by side, for one matrix product."""
+        return self.kernel == 1 or self.side // self.stride < _SMALLEST_CONVOLVED_SIDE
+
+    @property
+    def gather(self) -> RowGather:
+        if self.is_product:
+            return self.layout.taps(self.side, self.kernel // 2, self.kernel, self.stride)
+        return self.layout.halo(self.side, self.kernel // 2)
+
+    def padded(self, rows: Tensor) -> Tensor:
+        return to_blocks(rows, self.side + self.kernel - 1, self.layout.spatial_dims)
+
+
+def _forward(rows: Tensor, weight: Tensor, bias: Tensor | None, geometry: _Geometry) -> Tensor:
+    gathered = _gather(rows, geometry.gather)
+    if geometry.is_product:
+        return _multiply(gathered.view(-1, weight[0].numel()), _as_matrix(weight), bias)
+    dims = geometry.layout.spatial_dims
+    return to_rows(torch.convolution(geometry.padded(gathered), weight, bias, *_options(geometry.stride, dims)))
+
+
+def _backward(
+    gradient: Tensor, rows: Tensor, weight: Tensor, geometry: _Geometry, needs_gathered: bool
+) -> tuple[Tensor | None, Tensor]:
+    """Give the gradients of the gathered rows (if needed) and of the weight."""
+    gathered = _gather(rows, geometry.gather)
+    if geometry.is_product:
+        taps = gathered.view(-1, weight[0].numel())
+        taps_gradient, matrix_gradient = _multiply_backward(gradient, taps, _as_matrix(weight), needs_gathered)
+        shape = weight.shape[0], *weight.shape[2:], weight.shape[1]
+        return taps_gradient, matrix_gradient.view(shape).movedim(-1, 1)
+    dims = geometry.layout.spatial_dims
+    outputs = to_blocks(gradient, geometry.side // geometry.stride, dims)
+    padded_gradient, weight_gradient, _ = torch.ops.aten.convolution_backward(
+        outputs,
+        geometry.padded(gathered),
+        weight,
+        None,
+        *_options(geometry.stride, dims),
+        (needs_gathered, True, False),
+    )
+    return (to_rows(padded_gradient) if needs_gathered else None), weight_gradient
+
+
+def _options(stride: int, dims: int) -> tuple[Any, ...]:
+    """Stride, padding, dilation, transposed, output padding and groups of an unpadded convolution."""
+    return (stride,) * dims, (0,) * dims, (1,) * dims, False, (0,) * dims, 1
 
 
 def _as_matrix(weight: Tensor) -> Tensor:
@@ -176,21 +211,42 @@ def _as_matrix(weight: Tensor) -> Tensor:
     return weight.movedim(1, -1).reshape(weight.shape[0], -1)
 
 
-def _as_kernel(matrix: Tensor, like: Tensor) -> Tensor:
-    return matrix.view(like.shape[0], *like.shape[2:], like.shape[1]).movedim(-1, 1)
+def _flipped(weight: Tensor) -> Tensor:
+    return weight.flip(tuple(range(2, weight.ndim))).transpose(0, 1)
 
 
-def _convolve(blocks: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
-    dims = blocks.ndim - 2
-    return torch.convolution(blocks, weight, bias, (stride,) * dims, (0,) * dims, (1,) * dims, False, (0,) * dims, 1)
+def _multiply(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Compute ``rows @ weight.T + bias`` with the kernel that is fastest for the device and dtype."""
+    if _prefers_convolution(rows):
+        image = F.conv2d(_as_image(rows), weight[:, :, None, None], bias)
+        return image.movedim(1, -1).reshape(rows.shape[0], -1)
+    return F.linear(rows, weight, bias)
 
 
-def _convolve_backward(
-    gradient: Tensor, blocks: Tensor, weight: Tensor, stride: int, needs_blocks: bool
+def _multiply_backward(
+    gradient: Tensor, rows: Tensor, weight: Tensor, needs_rows: bool
 ) -> tuple[Tensor | None, Tensor]:
-    dims = blocks.ndim - 2
-    blocks_gradient, weight_gradient, _ = torch.ops.aten.convolution_backward(
-        gradient, blocks, weight, None, (stride,) * dims, (0,) * dims, (1,) * dims, False, (0,) * dims, 1,
-        (needs_blocks, True, False),
-    )  # fmt: skip
-    return (to_rows(blocks_gradient) if needs_blocks else None), weight_gradient
+    """Give the gradients of ``rows`` (if needed) and ``weight`` of :func:`_multiply`."""
+    if _prefers_convolution(rows):
+        image_gradient, kernel_gradient, _ = torch.ops.aten.convolution_backward(
+            _as_image(gradient),
+            _as_image(rows),
+            weight[:, :, None, None],
+            None,
+            *_options(1, 2),
+            (needs_rows, True, False),
+        )
+        rows_gradient = image_gradient.movedim(1, -1).reshape(rows.shape) if needs_rows else None
+        return rows_gradient, kernel_gradient[:, :, 0, 0]
+    return (gradient @ weight if needs_rows else None), gradient.T @ rows
+
+
+def _prefers_convolution(rows: Tensor) -> bool:
+    # In single precision on a CPU, oneDNN's 1 x 1 convolution over an image of M x 1 pixels is up to three times as
+    # fast as the BLAS product of the same size (benchmarks/matrix_product.py).
+    return rows.device.type == "cpu" and rows.dtype == torch.float32
+
+
+def _as_image(rows: Tensor) -> Tensor:
+    """View M rows of C channels as one image ``(1, C, M, 1)`` in channels-last memory."""
+    return rows.contiguous().view(1, -1, 1, rows.shape[1]).movedim(-1, 1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import torch
 from monai.networks.layers.factories import Conv, Norm
 from torch import Tensor, nn
 
@@ -64,6 +66,27 @@ class SparKDecoder(nn.Module):
         return self.projection(x)
 
 
+class _ReLU6(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        x.clamp_(0.0, 6.0)
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (result,) = ctx.saved_tensors
+        return torch.ops.aten.hardtanh_backward(gradients[0], result, 0.0, 6.0)
+
+
+class InplaceReLU6(nn.Module):
+    """ReLU6 that keeps its result only. torch's in-place version copies its input for the backward pass."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _ReLU6.apply(x)
+
+
 class UpsamplingLevel(nn.Module):
     """Double the resolution of ``(B, in_channels, *spatial)``."""
 
@@ -74,7 +97,7 @@ class UpsamplingLevel(nn.Module):
         self.convolutions = nn.Sequential(
             convolution(in_channels, in_channels, 3, padding=1, bias=False),
             norm(in_channels),
-            nn.ReLU6(inplace=True),
+            InplaceReLU6(),
             convolution(in_channels, out_channels, 3, padding=1, bias=False),
             norm(out_channels),
         )

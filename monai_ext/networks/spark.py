@@ -157,8 +157,8 @@ class SparK(nn.Module):
         if any(size % self.patch_size or size == 0 for size in image.shape[2:]):
             nearest = tuple(max(round(size / self.patch_size), 1) * self.patch_size for size in image.shape[2:])
             raise ValueError(
-                f"SparK received an image of {tuple(image.shape[2:])} pixels; every axis must be divisible by the patch "
-                f"size {self.patch_size}, which is the encoder's total stride. The nearest size is {nearest}."
+                f"SparK received an image of {tuple(image.shape[2:])} pixels; every axis must be divisible by the "
+                f"patch size {self.patch_size}, which is the encoder's total stride. The nearest size is {nearest}."
             )
 
     def _check_visible(self, image: Tensor, visible: Tensor) -> None:
