@@ -1,0 +1,155 @@
+"""The slice store's index: two Parquet tables of one generation, and the series that were added since."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai_ext.data.slice_store_format import (
+    INDEX,
+    INDEX_COLUMNS,
+    PENDING,
+    Manifest,
+    read_manifest,
+    write_durably,
+)
+from monai_ext.errors import SliceStoreError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["merge_pending", "pack_pending", "read_table"]
+
+_ATTEMPTS = 20
+_ORDER = {"series": [("series_id", "ascending")], "slices": [("series_id", "ascending"), ("slice_number", "ascending")]}
+
+
+def read_table(store: Path, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read the ``"series"`` or the ``"slices"`` table, in order of series_id (and slice_number).
+
+    Series that are pending are read before the manifest: a writer that merges them meanwhile replaces the manifest
+    before it removes them, so that no series is missed.
+
+    Args:
+        store: folder of the store.
+        name: which table.
+        columns: columns to read, all when omitted; those that give the order always come along.
+
+    Raises:
+        SliceStoreError: the folder is no store, of a newer format, or its index is damaged.
+    """
+    import pyarrow as pa
+
+    for _ in range(_ATTEMPTS):
+        pending = _read_pending(store, name)
+        try:
+            merged = _read_generation(store, read_manifest(store), name, columns)
+        except FileNotFoundError:  # replaced by the next generation after the manifest was read
+            continue
+        known = set(merged.column("series_id").unique().to_pylist()) if pending else set()
+        added = [table for series_id, table in pending.items() if series_id not in known]
+        if not added:
+            return merged
+        together = pa.concat_tables([merged, *(table.select(merged.column_names) for table in added)])
+        return together.sort_by(_ORDER[name])
+    raise SliceStoreError(
+        f"The index of the slice store {store} cannot be read: files that {read_manifest(store)} names are missing."
+        " Restore them from a copy, or ingest the source again."
+    )
+
+
+def pack_pending(series: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> memoryview:
+    """One series as a Parquet file: its slices as rows, its own row of the series table in the metadata."""
+    import pyarrow as pa
+
+    written_by_store = {name: series[name] for name in ("series_id", "rows", "columns")}
+    filled = [{**row, **written_by_store, "slice_number": number} for number, row in enumerate(rows)]
+    table = pa.Table.from_pylist(filled, schema=_schema("slices"))
+    return _to_parquet(table.replace_schema_metadata({"series": json.dumps(dict(series))}))
+
+
+def merge_pending(store: Path) -> None:
+    """Fold the pending series into a new generation of the index. Only the holder of the store's lock may do so."""
+    merged_ids = list(_read_pending(store, "series"))
+    manifest = read_manifest(store)
+    if merged_ids:
+        manifest = Manifest(manifest.source_kind, manifest.generation + 1)
+        for name in _ORDER:
+            write_durably(_generation_file(store, manifest, name), _to_parquet(read_table(store, name)))
+        manifest.save(store)
+    kept = {_generation_file(store, manifest, name) for name in _ORDER}
+    merged = [store / PENDING / f"{series_id}.parquet" for series_id in merged_ids]
+    for file in [*merged, *((store / INDEX).glob("*.parquet"))]:
+        if file not in kept:
+            file.unlink(missing_ok=True)
+
+
+def _read_pending(store: Path, name: str) -> dict[str, pa.Table]:
+    tables: dict[str, pa.Table] = {}
+    for file in sorted((store / PENDING).glob("*.parquet")):
+        try:
+            table = _read_parquet(file)
+        except FileNotFoundError:  # merged meanwhile
+            continue
+        if name == "series":
+            table = _series_table(table)
+        tables[file.stem] = table.replace_schema_metadata(None)
+    return tables
+
+
+def _series_table(pending: pa.Table) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.Table.from_pylist([json.loads(pending.schema.metadata[b"series"])], schema=_schema("series"))
+
+
+def _read_generation(store: Path, manifest: Manifest, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    wanted = None if columns is None else list(dict.fromkeys([*(key for key, _ in _ORDER[name]), *columns]))
+    if manifest.generation == 0:
+        empty = _schema(name).empty_table()
+        return empty if wanted is None else empty.select(wanted)
+    return _read_parquet(_generation_file(store, manifest, name), wanted)
+
+
+def _generation_file(store: Path, manifest: Manifest, name: str) -> Path:
+    return store / INDEX / f"{name}-{manifest.generation:08d}.parquet"
+
+
+def _read_parquet(file: Path, columns: list[str] | None = None) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(file, memory_map=True).read(columns=columns, use_threads=False)
+    except pa.ArrowInvalid as error:
+        raise SliceStoreError(
+            f"The index of the slice store {file.parent.parent} cannot be read: {file.name} is damaged ({error})."
+            " Restore it from a copy, or ingest the source again."
+        ) from error
+
+
+def _to_parquet(table: pa.Table) -> memoryview:
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getbuffer()
+
+
+def _schema(name: str) -> pa.Schema:
+    import pyarrow as pa
+
+    if name == "slices":
+        types = {"pseudonym": pa.string(), "code": pa.string(), "integer": pa.int32(), "number": pa.float64()}
+        return pa.schema([(column, types[about.kind]) for column, about in INDEX_COLUMNS.items()])
+    counts = [(column, pa.int32()) for column in ("slices", "rows", "columns")]
+    chunks = [
+        ("offsets", pa.list_(pa.int64())),
+        ("lengths", pa.list_(pa.int32())),
+        ("checksums", pa.list_(pa.uint32())),
+    ]
+    texts = [(column, pa.string()) for column in ("series_id", "sha256", "provenance")]
+    return pa.schema([texts[0], *counts, *chunks, *texts[1:]])
