@@ -6,12 +6,14 @@ from monai_ext.networks.encoder import build_encoder, encoder_stride, encoder_wi
 from monai_ext.networks.masked_dense import MaskedDense, expand_mask
 from monai_ext.networks.reconstruction import mask_image, paint_masked_patches, reconstruct
 from monai_ext.networks.spark import SparK
+from monai_ext.networks.synchronized_batch_norm import SynchronizedBatchNorm, synchronize_batch_norm
 
 __all__ = [
     "ActiveBlocks",
     "MaskedDense",
     "SparK",
     "SparKDecoder",
+    "SynchronizedBatchNorm",
     "build_encoder",
     "encoder_stride",
     "encoder_widths",
@@ -19,4 +21,5 @@ __all__ = [
     "mask_image",
     "paint_masked_patches",
     "reconstruct",
+    "synchronize_batch_norm",
 ]

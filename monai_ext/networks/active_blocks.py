@@ -98,10 +98,11 @@ def _pool_geometry(module: nn.Module, side: int) -> tuple[int, int]:
             f"The layer {type(module).__name__} has no counterpart on active blocks; accepted: MaxPool2d, MaxPool3d."
         )
     kernel, stride = module.kernel_size, module.stride
-    plain = isinstance(kernel, int) and isinstance(stride, int) and module.dilation == 1 and not module.ceil_mode
-    if not plain or kernel % 2 == 0 or module.padding != kernel // 2 or side % stride:
-        raise TypeError(
-            f"The pooling {module} cannot run on active blocks of {side} pixels. Accepted: one odd kernel size k for "
-            'all axes, k // 2 padding, a stride that divides the block. Use backend="masked_dense".'
-        )
-    return kernel, stride
+    if isinstance(kernel, int) and isinstance(stride, int):
+        same_size = kernel % 2 == 1 and module.padding == kernel // 2 and side % stride == 0
+        if same_size and module.dilation == 1 and not module.ceil_mode:
+            return kernel, stride
+    raise TypeError(
+        f"The pooling {module} cannot run on active blocks of {side} pixels. Accepted: one odd kernel size k for "
+        'all axes, k // 2 padding, a stride that divides the block. Use backend="masked_dense".'
+    )

@@ -70,4 +70,4 @@ def _last_norm(block: nn.Module) -> nn.BatchNorm2d:
 
 def _block_stride(block: nn.Module) -> int:
     convolution = block.conv1 if isinstance(block, ResNetBlock) else block.conv2
-    return convolution.stride[0]  # type: ignore[union-attr,index,return-value]
+    return convolution.stride[0]  # type: ignore[index,return-value]

@@ -11,7 +11,7 @@ from monai_ext.networks.spark import SparK
 __all__ = ["mask_image", "paint_masked_patches", "reconstruct"]
 
 
-def reconstruct(model: SparK, image: Tensor, visible: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def reconstruct(model: SparK, image: Tensor, visible: Tensor) -> Tensor:
     """Let the model paint the masked patches of an image.
 
     SparK predicts each patch in units of that patch's own mean and standard deviation, so the picture borrows these two
@@ -21,20 +21,19 @@ def reconstruct(model: SparK, image: Tensor, visible: Tensor | None = None) -> t
     Args:
         model: is used in evaluation mode and left in the mode it was in.
         image: ``(B, C, *spatial)``.
-        visible: the mask ``(B, 1, *grid)``; drawn when omitted.
+        visible: the mask ``(B, 1, *grid)``, True = the encoder sees it (:meth:`SparK.draw_visible`).
 
     Returns:
-        The input, the input with masked patches at zero, and the reconstruction, each ``(B, C, *spatial)``.
+        ``(B, C, *spatial)`` in the image's units: visible patches as they are, masked patches painted.
     """
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            prediction, visible = model(image, visible, return_visible=True)
+            prediction = model(image, visible)
     finally:
         model.train(was_training)
-    painted = paint_masked_patches(prediction.to(image.dtype), image, visible)
-    return image, mask_image(image, visible), painted
+    return paint_masked_patches(prediction.to(image.dtype), image, visible)
 
 
 def mask_image(image: Tensor, visible: Tensor) -> Tensor:
