@@ -1,8 +1,8 @@
 """Training and evaluation loops of self-supervised pre-training, on MONAI's Workflow."""
 
 from monai_ext.engines.devices import Precision, select_device
-from monai_ext.engines.distributed import distribute, unwrap
-from monai_ext.engines.events import PretrainingEvents
+from monai_ext.engines.distributed import distribute, process_count, process_rank, unwrap
+from monai_ext.engines.events import PretrainingEvents, epochs_completed
 from monai_ext.engines.pretraining_evaluator import PretrainingEvaluator
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
 from monai_ext.engines.random_streams import RandomStreams, preserved_random_streams
@@ -16,7 +16,10 @@ __all__ = [
     "RandomStreams",
     "TrainingLength",
     "distribute",
+    "epochs_completed",
     "preserved_random_streams",
+    "process_count",
+    "process_rank",
     "select_device",
     "unwrap",
 ]

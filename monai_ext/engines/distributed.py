@@ -10,7 +10,17 @@ import torch.distributed
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["distribute", "gradient_sync", "unwrap"]
+__all__ = ["distribute", "gradient_sync", "process_count", "process_rank", "unwrap"]
+
+
+def process_rank() -> int:
+    """Rank of this process in the process group, 0 without one: the process that writes and reports."""
+    return torch.distributed.get_rank() if _in_group() else 0
+
+
+def process_count() -> int:
+    """Number of processes that train together, 1 without a process group."""
+    return torch.distributed.get_world_size() if _in_group() else 1
 
 
 def distribute(network: nn.Module, *, device: torch.device | str) -> nn.Module:
@@ -26,7 +36,7 @@ def distribute(network: nn.Module, *, device: torch.device | str) -> nn.Module:
     """
     device = torch.device(device)
     network = network.to(device)
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+    if not _in_group():
         return network
     return DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
 
@@ -43,3 +53,7 @@ def gradient_sync(network: nn.Module, *, enabled: bool) -> AbstractContextManage
     if enabled or not isinstance(inner, DistributedDataParallel):
         return nullcontext()
     return inner.no_sync()
+
+
+def _in_group() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ignite.engine import EventEnum
+from ignite.engine import Engine, EventEnum, Events
+from ignite.engine.events import CallableEventWithFilter
 
-__all__ = ["PretrainingEvents"]
+__all__ = ["PretrainingEvents", "epochs_completed"]
 
 
 class PretrainingEvents(EventEnum):
@@ -20,3 +21,18 @@ class PretrainingEvents(EventEnum):
     """``state.pictures`` is the path of a PNG file with reconstructions."""
     ENCODER_EXPORTED = "encoder_exported"
     """``state.encoder_path`` is the path of the exported encoder."""
+
+
+def epochs_completed(every: int) -> CallableEventWithFilter:
+    """The end of every n-th epoch, and of the last one.
+
+    Raises:
+        ValueError: when ``every`` is not positive.
+    """
+    if every < 1:
+        raise ValueError(f"Something can happen every epoch or more rarely, not every {every} epochs: give 1 or more.")
+
+    def is_due(engine: Engine, epoch: int) -> bool:
+        return epoch % every == 0 or epoch == engine.state.max_epochs
+
+    return Events.EPOCH_COMPLETED(event_filter=is_due)

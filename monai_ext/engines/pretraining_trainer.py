@@ -105,6 +105,11 @@ class PretrainingTrainer(Workflow):
         self._register_handlers(handlers)
         self.add_event_handler(Events.ITERATION_COMPLETED, self._stop_at_length)
 
+    @property
+    def total_iterations(self) -> int:
+        """Iterations until the end of this training, which ``max_epochs`` may put before the end of ``length``."""
+        return min(self.length.total_iterations, self.state.max_epochs * self.length.epoch_length)
+
     def _iteration(self, engine: Any, batchdata: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One optimiser step on one batch."""
         self.network.train()

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 import torch.distributed
 
+from monai_ext.engines.distributed import process_count, process_rank
+
 __all__ = ["RandomStreams", "preserved_random_streams"]
 
 logger = logging.getLogger(__name__)
@@ -36,25 +38,22 @@ class RandomStreams:
     def state_dict(self) -> dict[str, Any]:
         """States of all processes, ``{"ranks": [...]}``."""
         own = _read_streams()
-        if not _distributed():
+        if process_count() == 1:
             return {"ranks": [own]}
-        ranks: list[dict[str, Any] | None] = [None] * torch.distributed.get_world_size()
+        ranks: list[dict[str, Any] | None] = [None] * process_count()
         torch.distributed.all_gather_object(ranks, own)
         return {"ranks": ranks}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put this process's streams back; with another number of processes they go on as seeded, which is logged."""
-        rank, world_size = (
-            (torch.distributed.get_rank(), torch.distributed.get_world_size()) if _distributed() else (0, 1)
-        )
-        if len(state["ranks"]) == world_size:
-            _write_streams(state["ranks"][rank])
+        if len(state["ranks"]) == process_count():
+            _write_streams(state["ranks"][process_rank()])
         else:
             logger.warning(
                 "The random streams of %d processes cannot be continued by %d: training goes on, but not exactly as it "
                 "would have without the interruption.",
                 len(state["ranks"]),
-                world_size,
+                process_count(),
             )
 
 
@@ -95,7 +94,3 @@ def _write_streams(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"].cpu())
     if state["cuda"] is not None and torch.cuda.is_initialized():
         torch.cuda.set_rng_state(state["cuda"].cpu())
-
-
-def _distributed() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()

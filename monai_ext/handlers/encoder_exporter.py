@@ -1,0 +1,72 @@
+"""Export what pre-training is for: the encoder alone, as plain weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import monai_ext
+from monai_ext.engines.distributed import process_rank, unwrap
+from monai_ext.engines.events import PretrainingEvents, epochs_completed
+from monai_ext.engines.pretraining_trainer import PretrainingTrainer
+from monai_ext.errors import TrainingStoppedError
+from monai_ext.handlers.atomic_file import write_atomically
+
+__all__ = ["EncoderExporter"]
+
+
+class EncoderExporter:
+    """Write ``network.encoder`` as ``{"state_dict": ..., "metadata": ...}``, every few epochs and after the last.
+
+    The state dict is that of the plain backbone, on the CPU, and loads into the stock MONAI network; the metadata says
+    where it comes from (method, iteration, images seen, version of this package, and what the caller adds). The file is
+    replaced in one step and is readable with ``weights_only=True``.
+
+    Args:
+        path: of the file; its folder is made.
+        every_epochs: epochs between exports.
+        metadata: plain values to add, such as backbone, channels and window.
+
+    Raises:
+        ValueError: when ``every_epochs`` is not positive.
+        TrainingStoppedError: when the disk refuses the file.
+    """
+
+    def __init__(self, path: str | Path, *, every_epochs: int = 10, metadata: Mapping[str, Any] | None = None) -> None:
+        self.path = Path(path)
+        self.metadata = dict(metadata or {})
+        self._epochs = epochs_completed(every_epochs)
+
+    def attach(self, engine: PretrainingTrainer) -> None:
+        """Export at the end of epochs of the trainer, in one process."""
+        if process_rank() == 0:
+            engine.add_event_handler(self._epochs, self._export)
+
+    def _export(self, engine: PretrainingTrainer) -> None:
+        network = unwrap(engine.network)
+        content = {
+            "state_dict": {
+                name: value.detach().cpu().contiguous() for name, value in network.encoder.state_dict().items()
+            },
+            "metadata": {
+                "method": type(network).__name__,
+                "iteration": engine.state.iteration,
+                "images_seen": engine.state.images_seen,
+                "monai_ext_version": monai_ext.__version__,
+                **self.metadata,
+            },
+        }
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path, lambda file: torch.save(content, file))
+        except OSError as error:
+            raise TrainingStoppedError(
+                f"Training stopped at iteration {engine.state.iteration}: the encoder was not written to {self.path} "
+                f"({error.strerror or error}). The last good checkpoint is {engine.state.last_checkpoint or 'none'}. "
+                "Free space or choose another output_dir."
+            ) from error
+        engine.state.encoder_path = str(self.path)
+        engine.fire_event(PretrainingEvents.ENCODER_EXPORTED)

@@ -1,0 +1,57 @@
+"""Write what the encoder says about each image, for k-NN, clustering or a linear classifier."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from ignite.engine import Events
+from monai.networks.utils import eval_mode
+from torch import Tensor
+
+from monai_ext.engines.distributed import unwrap
+from monai_ext.engines.reconstruction_evaluator import ReconstructionEvaluator
+from monai_ext.handlers.atomic_file import write_atomically
+
+__all__ = ["EncoderFeatures"]
+
+logger = logging.getLogger(__name__)
+
+
+class EncoderFeatures:
+    """Write ``features.npz`` with the encoder's globally averaged features of every image, nothing masked.
+
+    The file has ``features``, float32 (N, D) with D channels of the deepest map (2048 for ResNet-50), and ``group`` (N,),
+    the pseudonym of each image's origin, in the loader's order.
+
+    Args:
+        output_dir: folder of the file; it is made.
+        groups: of every image in the loader's order, as ``dataset.groups``.
+    """
+
+    def __init__(self, output_dir: str | Path, *, groups: Sequence[str]) -> None:
+        self.path = Path(output_dir) / "features.npz"
+        self.groups = groups
+        self._features: list[Tensor] = []
+
+    def attach(self, engine: ReconstructionEvaluator) -> None:
+        """Gather after every iteration, write at the end."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._features.clear)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+
+    def _gather(self, engine: ReconstructionEvaluator) -> None:
+        encoder = unwrap(engine.network).encoder
+        with eval_mode(encoder), torch.no_grad(), engine.precision.autocast():
+            features = encoder(engine.state.output["image"])
+        self._features.append(features.float().flatten(1).cpu())
+
+    def _write(self) -> None:
+        features = torch.cat(self._features).numpy()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        group = np.array(self.groups[: len(features)])
+        write_atomically(self.path, lambda file: np.savez_compressed(file, features=features, group=group))
+        logger.info("Features of %d images with %d channels are in %s.", *features.shape, self.path)

@@ -1,0 +1,82 @@
+"""Write the reconstruction error of an evaluation as a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Events
+
+from monai_ext.engines.reconstruction_evaluator import ReconstructionEvaluator
+from monai_ext.handlers.atomic_file import write_atomically
+from monai_ext.metrics import ReconstructionError
+
+__all__ = ["ReconstructionTable"]
+
+logger = logging.getLogger(__name__)
+
+
+class ReconstructionTable:
+    """Measure every batch of an evaluation; write ``reconstruction_error.csv`` and ``.json`` at its end.
+
+    The numbers are also in ``state.metrics``, as ``<predictor>/<column>``, with ``_own`` after a trivial predictor that
+    keeps its own brightness and contrast.
+
+    Args:
+        output_dir: folder of the two files; it is made.
+        metric: what to measure.
+        details: plain values to keep beside the table in the JSON file, such as the data and the model.
+    """
+
+    def __init__(
+        self, output_dir: str | Path, *, metric: ReconstructionError, details: Mapping[str, Any] | None = None
+    ) -> None:
+        self.folder = Path(output_dir)
+        self.metric = metric
+        self.details = dict(details or {})
+
+    def attach(self, engine: ReconstructionEvaluator) -> None:
+        """Measure all iterations of an evaluation."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self.metric.reset)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._measure)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+
+    def _measure(self, engine: ReconstructionEvaluator) -> None:
+        output = engine.state.output
+        self.metric.update(output["prediction"], output["image"], output["visible"])
+
+    def _write(self, engine: ReconstructionEvaluator) -> None:
+        rows = self.metric.rows()
+        columns = list(rows[0])
+        for row in rows:
+            suffix = "_own" if row["statistics"] == "own" else ""
+            numbers = {name: value for name, value in row.items() if isinstance(value, float)}
+            engine.state.metrics.update({f"{row['predictor']}{suffix}/{name}": v for name, v in numbers.items()})
+        self.folder.mkdir(parents=True, exist_ok=True)
+        table = io.StringIO()
+        writer = csv.DictWriter(table, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+        content = {"rows": rows, **self.details}
+        self._write_text("reconstruction_error.csv", table.getvalue())
+        self._write_text("reconstruction_error.json", json.dumps(content, indent=2))
+        logger.info("Reconstruction error of masked patches, in %s:\n%s", self.folder, _as_text(rows, columns))
+
+    def _write_text(self, name: str, text: str) -> None:
+        write_atomically(self.folder / name, lambda file: file.write(text.encode()))
+
+
+def _as_text(rows: list[dict[str, str | float]], columns: list[str]) -> str:
+    """The table in columns of equal width, empty where a row has no such number."""
+    cells = [columns] + [[_cell(row.get(column, "")) for column in columns] for row in rows]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+
+
+def _cell(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.3f}"

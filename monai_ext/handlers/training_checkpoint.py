@@ -1,0 +1,238 @@
+"""Write checkpoints that survive anything, keep the last few and the best, and resume from one."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers.checkpoint import BaseSaveHandler, Checkpoint
+
+from monai_ext.engines.distributed import process_rank, unwrap
+from monai_ext.engines.events import PretrainingEvents, epochs_completed
+from monai_ext.engines.pretraining_trainer import PretrainingTrainer
+from monai_ext.errors import CheckpointError, TrainingStoppedError
+from monai_ext.handlers.atomic_file import remove_partial_files, write_atomically
+from monai_ext.handlers.training_state import TrainingState
+
+__all__ = ["TrainingCheckpoint", "find_checkpoint"]
+
+logger = logging.getLogger(__name__)
+
+_PATTERN = "checkpoint_{global_step:08d}.pt"
+_NAME = re.compile(r"checkpoint_(\d{8,})\.pt")
+_BEST = "best.pt"
+
+
+class TrainingCheckpoint:
+    """Save a training in ``output_dir`` as ``checkpoint_<iteration>.pt`` and ``best.pt``; a resumed one goes on as if
+    it had never stopped.
+
+    A file is there completely or not at all, and an old one is deleted only after the new one is on the disk. Weights
+    that are not finite are never saved. Attach it after the handlers that validate and that watch the loss, and before
+    those that want to know at the start whether the training is a resumed one (tracking: ``state.mlflow_run_id``).
+
+    Args:
+        output_dir: folder of the files; made when training starts. It may hold checkpoints only if it is resumed from.
+        every_epochs: epochs between checkpoints; one more follows at the end.
+        every_iterations: iterations between checkpoints, in addition; None for none.
+        keep_last: number of checkpoints to keep, besides the best.
+        best_metric: name in ``state.metrics`` whose smallest value marks the best, whenever a validation has completed;
+            None keeps no best.
+        resume: a checkpoint file, or a folder whose newest checkpoint is taken (a folder without any starts from the
+            beginning, so that a job that is restarted by itself needs no second command); None starts anew.
+        settings: plain values that describe the run, kept in the checkpoints; a resumed training logs what has changed.
+
+    Raises:
+        ValueError: when a number is not positive.
+        CheckpointError: at the start, when ``resume`` cannot be continued or ``output_dir`` holds another run's
+            checkpoints.
+        TrainingStoppedError: when the disk refuses a file, or weights are not finite; the last good checkpoint is
+            named.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        *,
+        every_epochs: int = 1,
+        every_iterations: int | None = None,
+        keep_last: int = 3,
+        best_metric: str | None = "val_loss",
+        resume: str | Path | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        if keep_last < 1 or (every_iterations is not None and every_iterations < 1):
+            raise ValueError(
+                f"keep_last and every_iterations must be at least 1; received {keep_last} and {every_iterations}."
+            )
+        self.folder = Path(output_dir)
+        self.keep_last = keep_last
+        self.best_metric = best_metric
+        self.resume = None if resume is None else Path(resume)
+        self.settings = settings
+        self._epochs = epochs_completed(every_epochs)
+        self._every_iterations = every_iterations
+        self._saved_iteration = -1
+
+    def attach(self, engine: PretrainingTrainer) -> None:
+        """Resume at the start of the training, and save on its events."""
+        self._state = TrainingState(engine, settings=self.settings)
+        saver = _AtomicSaver(self.folder)
+        self._last = Checkpoint(
+            {"training": self._state}, saver, filename_pattern="checkpoint_{global_step:08d}.pt",
+            n_saved=self.keep_last, global_step_transform=_iteration,
+        )  # fmt: skip
+        self._best = Checkpoint(
+            {"training": self._state}, saver, filename_pattern=_BEST, n_saved=1, score_function=_negative_metric
+        )
+        engine.add_event_handler(Events.STARTED, self._start)
+        if self._every_iterations is not None:
+            engine.add_event_handler(Events.ITERATION_COMPLETED(every=self._every_iterations), self._save_last)
+        engine.add_event_handler(PretrainingEvents.VALIDATION_COMPLETED, self._save_best)
+        engine.add_event_handler(self._epochs, self._save_last)
+        engine.add_event_handler(PretrainingEvents.CHECKPOINT_REQUESTED, self._save_once)
+        engine.add_event_handler(Events.COMPLETED, self._save_once)
+
+    def _start(self, engine: PretrainingTrainer) -> None:
+        path = None if self.resume is None else find_checkpoint(self.resume)
+        if path is not None:
+            self._state.load(path)
+            engine.state.last_checkpoint = str(path)
+            self._saved_iteration = engine.state.iteration
+            logger.info("Training is resumed from %s after iteration %d.", path, engine.state.iteration)
+        elif self.resume is not None:
+            logger.warning("There is no checkpoint in %s yet: training starts from the beginning.", self.resume)
+        if process_rank() == 0:
+            self._check_writable(engine)
+            self._adopt_checkpoints(engine, resumed_from=path)
+
+    def _check_writable(self, engine: PretrainingTrainer) -> None:
+        """Find out before hours of training whether the folder takes files."""
+        probe = self.folder / ".writable"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(probe, lambda file: None)
+            probe.unlink()
+        except OSError as error:
+            raise TrainingStoppedError(_refusal(self.folder, error, engine)) from error
+
+    def _adopt_checkpoints(self, engine: PretrainingTrainer, *, resumed_from: Path | None) -> None:
+        """Look after the files that an earlier process of this training left; refuse those of another training."""
+        remove_partial_files(self.folder)
+        found = _checkpoints(self.folder)
+        if found and (resumed_from is None or resumed_from.resolve().parent != self.folder.resolve()):
+            raise CheckpointError(
+                f"{self.folder} holds checkpoints of another run, the newest is {found[-1][1].name}: continue that "
+                f"run with resume={self.folder}, or choose another output_dir."
+            )
+        for iteration, path in found:
+            if iteration > engine.state.iteration:
+                logger.warning("%s is later than the point of resumption and is set aside as *.superseded.", path)
+                path.replace(path.with_name(path.name + ".superseded"))
+        kept = [(iteration, path.name) for iteration, path in found if iteration <= engine.state.iteration]
+        self._last.load_state_dict({"_saved": kept})
+        if engine.state.best_metric_epoch != -1 and (self.folder / _BEST).is_file():
+            self._best.load_state_dict({"_saved": [(-engine.state.best_metric, _BEST)]})
+
+    def _save_last(self, engine: PretrainingTrainer) -> None:
+        self._save(engine, self._last, _PATTERN.format(global_step=engine.state.iteration))
+        self._saved_iteration = engine.state.iteration
+
+    def _save_once(self, engine: PretrainingTrainer) -> None:
+        if self._saved_iteration != engine.state.iteration:
+            self._save_last(engine)
+
+    def _save_best(self, engine: PretrainingTrainer) -> None:
+        state = engine.state
+        if self.best_metric is None:
+            return
+        value = float(state.metrics[self.best_metric])
+        if math.isfinite(value) and (state.best_metric_epoch == -1 or value < state.best_metric):
+            state.best_metric, state.best_metric_epoch = value, state.epoch
+            self._save(engine, self._best, _BEST)
+
+    def _save(self, engine: PretrainingTrainer, checkpoint: Checkpoint, name: str) -> None:
+        _refuse_non_finite(engine)
+        try:
+            checkpoint(engine)
+        except OSError as error:
+            raise TrainingStoppedError(_refusal(self.folder / name, error, engine)) from error
+        engine.state.last_checkpoint = str(self.folder / name)
+        engine.fire_event(PretrainingEvents.CHECKPOINT_SAVED)
+
+
+class _AtomicSaver(BaseSaveHandler):
+    """Writes files atomically, in one process; deletes old ones only when the new one is there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._outdated: list[str] = []
+
+    def __call__(self, checkpoint: Mapping[str, Any], filename: str, metadata: Mapping[str, Any] | None = None) -> None:
+        if process_rank() == 0:
+            write_atomically(self.folder / filename, lambda file: torch.save(checkpoint, file))
+            for outdated in self._outdated:
+                if outdated != filename:
+                    (self.folder / outdated).unlink(missing_ok=True)
+        self._outdated.clear()
+
+    def remove(self, filename: str) -> None:
+        self._outdated.append(filename)
+
+
+def find_checkpoint(path: Path) -> Path | None:
+    """The checkpoint meant by a path: the file itself, or the newest in a folder; None when the folder has none.
+
+    Raises:
+        CheckpointError: when the path does not exist.
+    """
+    if not path.exists():
+        raise CheckpointError(f"Training cannot be resumed from {path}: it does not exist. Give a file or a folder.")
+    if path.is_file():
+        return path
+    found = _checkpoints(path)
+    return found[-1][1] if found else None
+
+
+def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
+    """Iterations and paths of the checkpoints in a folder, oldest first; the best is not among them."""
+    matches = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
+    return sorted((int(match[1]), path) for match, path in matches if match is not None)
+
+
+def _iteration(engine: Engine, event: Any) -> int:
+    return engine.state.iteration
+
+
+def _negative_metric(engine: Any) -> float:
+    """Ignite keeps the highest score; the best metric is the smallest."""
+    return -engine.state.best_metric
+
+
+def _refusal(path: Path, error: OSError, engine: PretrainingTrainer) -> str:
+    last = engine.state.last_checkpoint
+    advice = "" if last is None else f", and continue with resume={last}"
+    return (
+        f"Training stopped at iteration {engine.state.iteration}: no checkpoint can be written to {path} "
+        f"({error.strerror or error}). The last good checkpoint is {last or 'none'}. Free space or choose another "
+        f"output_dir{advice}."
+    )
+
+
+def _refuse_non_finite(engine: PretrainingTrainer) -> None:
+    tensors = {name: value for name, value in unwrap(engine.network).state_dict().items() if value.is_floating_point()}
+    finite = torch.stack([value.isfinite().all() for value in tensors.values()])
+    if not finite.all():
+        name = list(tensors)[int((~finite).nonzero()[0])]
+        last = engine.state.last_checkpoint
+        raise TrainingStoppedError(
+            f"Training stopped at iteration {engine.state.iteration}: {name} holds values that are not finite, and "
+            f"was not saved. The last good checkpoint is {last or 'none'}. Lower the learning rate or look for bad "
+            "images."
+        )

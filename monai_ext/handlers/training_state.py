@@ -1,0 +1,213 @@
+"""Everything that a training needs to go on exactly where it was: gathered into one dictionary, and put back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Events
+from torch import Tensor, nn
+
+from monai_ext.engines.distributed import unwrap
+from monai_ext.engines.pretraining_trainer import PretrainingTrainer
+from monai_ext.engines.random_streams import RandomStreams
+from monai_ext.errors import CheckpointError
+
+__all__ = ["TrainingState", "read_checkpoint"]
+
+logger = logging.getLogger(__name__)
+
+_FORMAT = "monai_ext training checkpoint, version 1"
+
+
+class TrainingState:
+    """The state of a trainer: network, optimiser, gradient scaler, progress, position in the data, random streams.
+
+    Loading refuses what would not be the same training: another method, architecture, optimiser, data set or batch
+        size.
+    Random streams are put back right before the first batch is read, after everything that may draw from them at the
+    start.
+
+    Args:
+        trainer: whose state it is.
+        settings: plain values that describe the run, such as the numbers that a person changes in a config; kept in the
+            checkpoint, and compared on resume, where differences are logged.
+    """
+
+    def __init__(self, trainer: PretrainingTrainer, *, settings: Mapping[str, Any] | None = None) -> None:
+        self.trainer = trainer
+        self.settings = dict(settings or {})
+        self.random_streams = RandomStreams()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything, as tensors and plain values; every process of a distributed run must call it."""
+        trainer = self.trainer
+        stream = _stream(trainer)
+        return {
+            "format": _FORMAT,
+            "method": type(unwrap(trainer.network)).__name__,
+            "network": unwrap(trainer.network).state_dict(),
+            "optimizer_name": type(trainer.optimizer).__name__,
+            "optimizer": trainer.optimizer.state_dict(),
+            "scaler": trainer.precision.scaler.state_dict(),
+            "progress": self._progress(),
+            "stream": None if stream is None else stream.state_dict(),
+            "random_streams": self.random_streams.state_dict(),
+            "settings": self.settings,
+        }
+
+    def load(self, path: Path) -> None:
+        """Continue from a checkpoint file.
+
+        Raises:
+            CheckpointError: when the file is damaged, or of another method, architecture, optimiser, data set or batch
+                size.
+        """
+        state = read_checkpoint(path)
+        trainer = self.trainer
+        network = unwrap(trainer.network)
+        _check_network(network, state, path)
+        self._check_run(state, path)
+        network.load_state_dict(state["network"])
+        trainer.optimizer.load_state_dict(state["optimizer"])
+        trainer.precision.scaler.load_state_dict(state["scaler"])
+        self._set_progress(state["progress"], path)
+        self._set_stream(state["stream"], path)
+        self._restore_random_streams(state["random_streams"])
+        self._report_changes(state["settings"])
+
+    def _progress(self) -> dict[str, Any]:
+        state, length = self.trainer.state, self.trainer.length
+        return {
+            "iteration": state.iteration,
+            "epoch_length": length.epoch_length,
+            "batch_size": length.batch_size,
+            "total_iterations": length.total_iterations,
+            "best_metric": float(state.best_metric),
+            "best_metric_epoch": state.best_metric_epoch,
+            "mlflow_run_id": getattr(state, "mlflow_run_id", None),
+        }
+
+    def _set_progress(self, progress: dict[str, Any], path: Path) -> None:
+        state, length = self.trainer.state, self.trainer.length
+        state.iteration = progress["iteration"]
+        state.epoch = state.iteration // length.epoch_length
+        state.images_seen = state.iteration * length.batch_size
+        for name in ("best_metric", "best_metric_epoch", "mlflow_run_id"):
+            setattr(state, name, progress[name])
+        if progress["total_iterations"] != length.total_iterations:
+            logger.warning(
+                "The length of the training is now %d iterations; %s was written in a training of %d. Schedules "
+                "follow the new length from here on.",
+                length.total_iterations,
+                path,
+                progress["total_iterations"],
+            )
+
+    def _set_stream(self, saved: dict[str, Any] | None, path: Path) -> None:
+        """Move the stream of images behind those that were trained on."""
+        stream, position = _stream(self.trainer), self.trainer.state.images_seen
+        if stream is None:
+            return
+        try:
+            stream.load_state_dict({**(saved or stream.state_dict()), "position": position})
+        except ValueError as error:
+            raise CheckpointError(f"{path} cannot be continued: {error}") from error
+
+    def _restore_random_streams(self, saved: dict[str, Any]) -> None:
+        def restore() -> None:
+            self.random_streams.load_state_dict(saved)
+            handle.remove()
+
+        handle = self.trainer.add_event_handler(Events.GET_BATCH_STARTED, restore)
+
+    def _check_run(self, state: dict[str, Any], path: Path) -> None:
+        trainer, progress = self.trainer, state["progress"]
+        groups = [len(group["params"]) for group in trainer.optimizer.param_groups]
+        saved_groups = [len(group["params"]) for group in state["optimizer"]["param_groups"]]
+        for what, saved, present in (
+            ("optimiser", state["optimizer_name"], type(trainer.optimizer).__name__),
+            ("sizes of the parameter groups", saved_groups, groups),
+            ("batch size", progress["batch_size"], trainer.length.batch_size),
+            ("iterations an epoch", progress["epoch_length"], trainer.length.epoch_length),
+        ):
+            if saved != present:
+                raise CheckpointError(
+                    f"{path} cannot be continued by this training: {what} was {saved} and is now {present}. Resume "
+                    "with the settings and the data that it was written with, or start anew."
+                )
+
+    def _report_changes(self, saved: Mapping[str, Any]) -> None:
+        for name in sorted(saved.keys() | self.settings.keys()):
+            if saved.get(name) != self.settings.get(name):
+                logger.warning(
+                    "The training is resumed with another %s: %r, it was %r.",
+                    name,
+                    self.settings.get(name),
+                    saved.get(name),
+                )
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Content of a checkpoint file, on the CPU.
+
+    Raises:
+        CheckpointError: when it does not exist, is truncated or otherwise damaged, or is no training checkpoint.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint {path}: give the path of a checkpoint file, or of its folder.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises errors of many kinds for damaged files
+        raise CheckpointError(
+            f"The checkpoint {path} ({path.stat().st_size} bytes) cannot be read: it is truncated or damaged. Resume "
+            "from another checkpoint of its folder."
+        ) from error
+    if not isinstance(state, dict) or state.get("format") != _FORMAT:
+        raise CheckpointError(
+            f"{path} is no training checkpoint of this project, hence training cannot be resumed from it. Weights "
+            "alone are read by monai_ext.networks.load_encoder."
+        )
+    return state
+
+
+def _check_network(network: nn.Module, state: dict[str, Any], path: Path) -> None:
+    method = type(network).__name__
+    if state["method"] != method:
+        raise CheckpointError(
+            f"{path} is of the method {state['method']}, but this training is of {method}: resume it with the bundle "
+            "that wrote it."
+        )
+    saved, present = state["network"], network.state_dict()
+    missing = [name for name in present if name not in saved]
+    unexpected = [name for name in saved if name not in present]
+    reshaped = [
+        f"{name} {tuple(saved[name].shape)} instead of {tuple(tensor.shape)}"
+        for name, tensor in present.items()
+        if name in saved and _shape(saved[name]) != _shape(tensor)
+    ]
+    if missing or unexpected or reshaped:
+        raise CheckpointError(
+            f"{path} is of another architecture than this training's {method}. Missing in it: {_some(missing)}; not "
+            f"in the network: {_some(unexpected)}; of another shape: {_some(reshaped)}. Resume with the backbone, "
+            "decoder and channels that it was written with."
+        )
+
+
+def _stream(trainer: PretrainingTrainer) -> Any:
+    """The sampler of the data loader, if it can be moved to a position."""
+    candidates = [getattr(trainer.data_loader, name, None) for name in ("stream", "sampler")]
+    return next((sampler for sampler in candidates if hasattr(sampler, "set_position")), None)
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    return tuple(value.shape) if isinstance(value, Tensor) else None
+
+
+def _some(names: list[str]) -> str:
+    if not names:
+        return "nothing"
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
