@@ -12,7 +12,7 @@ __all__ = ["remove_partial_files", "write_atomically"]
 _PARTIAL = ".partial"
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Create or replace a file in one step.
 
     The content goes to a temporary name in the same folder, is synced to the disk, and takes its name only then; the
