@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from typing import NamedTuple
 
@@ -74,7 +75,7 @@ class BlockLayout:
         """Give the gather of all ``kernel ** D`` inputs of every output pixel (im2col), in the order of the kernel."""
         return self._cached((side, width, kernel, stride), self._tap_source)
 
-    def _cached(self, key: tuple[int, ...], make) -> RowGather:  # type: ignore[no-untyped-def]
+    def _cached(self, key: tuple[int, ...], make: Callable[..., Tensor]) -> RowGather:
         if key not in self._gathers:
             self._gathers[key] = RowGather.from_source(make(*key).flatten())
         return self._gathers[key]

@@ -60,6 +60,7 @@ class SparK(nn.Module):
     ) -> None:
         super().__init__()
         _check_options(masked_fraction, drop_path_rate, backend)
+        blocks = sum(len(stage) for stage in resnet_stages(encoder))
         self.encoder = encoder
         self.decoder = decoder
         self.masked_fraction = masked_fraction
@@ -72,7 +73,6 @@ class SparK(nn.Module):
                 f"The encoder is {encoder.conv1.weight.ndim - 2}D with a total stride of {self.patch_size}, the "
                 f"decoder is {self.spatial_dims}D and upsamples by {2 ** len(decoder.levels)}; they must agree."
             )
-        blocks = sum(len(stage) for stage in resnet_stages(encoder))
         self.drop_path_rates = [drop_path_rate * i / max(blocks - 1, 1) for i in range(blocks)]
 
         widths = encoder_widths(encoder)[::-1]  # deepest level first, as in the decoder
