@@ -74,8 +74,7 @@ class LAMB(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if self.max_grad_norm is not None:
-            self._clip_gradients(self.max_grad_norm)
+        self._check_and_clip_gradients()
         for group in self.param_groups:
             group["step"] += 1
             params = [param for param in group["params"] if param.grad is not None]
@@ -83,16 +82,13 @@ class LAMB(Optimizer):
                 self._update(params, group)
         return loss
 
-    def _clip_gradients(self, max_grad_norm: float) -> None:
+    def _check_and_clip_gradients(self) -> None:
         gradients = [param.grad for group in self.param_groups for param in group["params"] if param.grad is not None]
-        if not gradients:
-            return
         if any(gradient.is_sparse for gradient in gradients):
-            raise RuntimeError(
-                "LAMB needs dense gradients, but a parameter has a sparse one: build it with sparse=False."
-            )
-        excess = (get_total_norm(gradients) / max_grad_norm).clamp(min=1.0)
-        torch._foreach_div_(gradients, excess)
+            raise RuntimeError("LAMB needs dense gradients, but one is sparse: build its layer with sparse=False.")
+        if self.max_grad_norm is not None and gradients:
+            excess = (get_total_norm(gradients) / self.max_grad_norm).clamp(min=1.0)
+            torch._foreach_div_(gradients, excess)
 
     def _update(self, params: list[Tensor], group: dict[str, Any]) -> None:
         (beta1, beta2), step = group["betas"], group["step"]

@@ -99,7 +99,7 @@ class WarmupCosine:
                 "Warm-up needs warmup_epochs >= 0 and warmup_factor in [0, 1]; "
                 f"received {warmup_epochs} and {warmup_factor}."
             )
-        if field == "weight_decay" and (start == 0 or warmup_factor * warmup_epochs != 0):
+        if field == "weight_decay" and (start == 0 or warmup_epochs != 0):
             raise ValueError("Weight decay starts above 0 and has no warm-up: groups at 0 are exempt from it.")
         self.field = field
         self.start = start
