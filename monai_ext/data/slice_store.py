@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from monai_ext.data.slice_store_codec import decompress_slice
 from monai_ext.data.slice_store_format import (
     PIXEL_TYPES,
     SET_ASIDE,
-    band_rows,
     is_slice_store,
     read_manifest,
     series_file,
@@ -84,13 +84,9 @@ class SliceStore:
         Raises:
             SliceStoreError: see :meth:`read`.
         """
-        import blosc2
-
         _, rows, columns = map(int, self.shapes[series])
         place = int(self._ends[series] - self.shapes[series, 0]) + number
         offset, length, checksum = (int(values[place]) for values in self._chunks)
-        if length == 0:
-            return np.zeros((rows, columns), self.dtype)
         try:
             with series_file(self.path, self.series_ids[series]).open("rb", buffering=0) as file:
                 file.seek(offset)
@@ -99,10 +95,7 @@ class SliceStore:
             raise self._damaged(series, number, error.strerror or str(error)) from error
         if len(chunk) != length or zlib.crc32(chunk) != checksum:
             raise self._damaged(series, number, "its checksum does not match")
-        padded_rows = -(-rows // band_rows(rows)) * band_rows(rows)
-        pixels = np.empty((padded_rows, columns), self.dtype)
-        blosc2.decompress2(chunk, dst=pixels, nthreads=1)
-        return pixels[:rows]
+        return decompress_slice(chunk, rows=rows, columns=columns, dtype=self.dtype)
 
     @cached_property
     def index(self) -> pd.DataFrame:
@@ -111,14 +104,14 @@ class SliceStore:
 
     def columns(self, names: list[str] | None = None) -> pa.Table:
         """Chosen columns of the index as an Arrow table, one row a slice: faster than ``index`` on a large store."""
-        table = self._own(read_table(self.path, "slices", names))
+        table = self.restrict(read_table(self.path, "slices", names))
         return table if self._kept is None else table.take(self._kept)
 
     @cached_property
     def content_hash(self) -> str:
         """Identifies the content, however it was compressed, in whatever order it was added, wherever it lies."""
         digest = hashlib.sha256(f"{self.source_kind}\n".encode())
-        hashes = self._own(read_table(self.path, "series", ["sha256"]))
+        hashes = self.restrict(read_table(self.path, "series", ["sha256"]))
         for series_id, series_hash in zip(
             *(hashes.column(name).to_pylist() for name in hashes.column_names), strict=True
         ):
@@ -129,24 +122,24 @@ class SliceStore:
     @cached_property
     def provenance(self) -> list[dict[str, Any]]:
         """How each series was made, in the order of ``series_ids``."""
-        texts = self._own(read_table(self.path, "series", ["provenance"])).column("provenance")
+        texts = self.restrict(read_table(self.path, "series", ["provenance"])).column("provenance")
         return [json.loads(text) for text in texts.to_pylist()]
 
-    @cached_property
-    def _chunks(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Offset, length and CRC-32 of every slice's chunk, those set aside too."""
-        table = self._own(read_table(self.path, "series", ["offsets", "lengths", "checksums"]))
-        offsets, lengths, checksums = (
-            table.column(name).combine_chunks().flatten().to_numpy() for name in ("offsets", "lengths", "checksums")
-        )
-        return offsets, lengths, checksums
-
-    def _own(self, table: pa.Table) -> pa.Table:
-        """Leave out what was added since this store was opened."""
+    def restrict(self, table: pa.Table) -> pa.Table:
+        """Leave out of a table of the store's index what was added since this store was opened."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
         return table.filter(pc.is_in(table.column("series_id"), value_set=pa.array(self.series_ids, pa.string())))
+
+    @cached_property
+    def _chunks(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Offset, length and CRC-32 of every slice's chunk, those set aside too."""
+        table = self.restrict(read_table(self.path, "series", ["offsets", "lengths", "checksums"]))
+        offsets, lengths, checksums = (
+            table.column(name).combine_chunks().flatten().to_numpy() for name in ("offsets", "lengths", "checksums")
+        )
+        return offsets, lengths, checksums
 
     def _choose_kept(self) -> np.ndarray | None:
         numbers = {series_id: number for number, series_id in enumerate(self.series_ids)}

@@ -46,7 +46,6 @@ INDEX, PENDING, SERIES = "index", "pending", "series"
 PIXEL_TYPES: dict[str, type] = {"ct": np.int16, "mr": np.int16, "picture": np.uint8}
 """Source kinds with the type of their pixels: Hounsfield units, stored values of MR, 8-bit gray levels."""
 
-_BAND_ROWS = 128
 _PSEUDONYM = re.compile(r"[0-9A-Za-z_-]{8,64}")
 _CODE = re.compile(r"(?!.*[0-9]{6})[0-9A-Za-z][0-9A-Za-z_+./-]{0,31}")
 _UID = re.compile(r"[0-9]+(\.[0-9]+){5,}")
@@ -126,17 +125,16 @@ def read_manifest(store: Path) -> Manifest:
         )
     try:
         content = json.loads((store / MANIFEST).read_text())
-        version = content["version"]
-        if isinstance(version, int) and version > VERSION:
-            raise SliceStoreError(
-                f"The slice store {store} has format version {version}, but this program knows versions up to"
-                f" {VERSION}: update monai_ext, or ingest the source again with this version."
-            )
-        manifest = Manifest(content["source_kind"], int(content["generation"]), int(version))
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        manifest = Manifest(content["source_kind"], int(content["generation"]), int(content["version"]))
+    except (KeyError, TypeError, ValueError) as error:
         raise SliceStoreError(
             f"The slice store {store} cannot be opened: {MANIFEST} is damaged ({error!r})."
         ) from error
+    if manifest.version > VERSION:
+        raise SliceStoreError(
+            f"The slice store {store} has format version {manifest.version}, but this program knows versions up to"
+            f" {VERSION}: update monai_ext, or ingest the source again with this version."
+        )
     if manifest.source_kind not in PIXEL_TYPES:
         raise SliceStoreError(
             f"The slice store {store} cannot be opened: its source kind is {manifest.source_kind!r}, while"
@@ -148,11 +146,6 @@ def read_manifest(store: Path) -> Manifest:
 def series_file(store: Path, series_id: str) -> Path:
     """Where the pixels of a series lie; two levels, since a folder with very many files is slow on some disks."""
     return store / SERIES / series_id[:2].lower() / f"{series_id}.b2nd"
-
-
-def band_rows(rows: int) -> int:
-    """Height of the bands that a slice is compressed in: up to 128 rows, which fit a processor core's cache."""
-    return -(-rows // -(-rows // _BAND_ROWS))
 
 
 def write_durably(file: Path, content: bytes | memoryview) -> None:

@@ -122,9 +122,10 @@ def _read_parquet(file: Path, columns: list[str] | None = None) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    content = io.BytesIO(file.read_bytes())
     try:
-        return pq.ParquetFile(file, memory_map=True).read(columns=columns, use_threads=False)
-    except pa.ArrowInvalid as error:
+        return pq.ParquetFile(content).read(columns=columns, use_threads=False)
+    except (pa.ArrowException, OSError) as error:
         raise SliceStoreError(
             f"The index of the slice store {file.parent.parent} cannot be read: {file.name} is damaged ({error})."
             " Restore it from a copy, or ingest the source again."
