@@ -1,0 +1,261 @@
+"""Follow trainings and evaluations in MLflow."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch.distributed
+from ignite.engine import Engine, Events
+
+from monai_ext.tracking.provenance import (
+    bundle_tags,
+    dataset_content,
+    installed_packages,
+    merged_config,
+    source_tags,
+    version_tags,
+)
+from monai_ext.tracking.run import TrackedRun
+from monai_ext.tracking.training_metrics import TrainingMetrics, images_seen, scalars
+
+__all__ = ["PARENT_TAG", "MLflowTracker"]
+
+logger = logging.getLogger(__name__)
+
+PARENT_TAG = "monai_ext.parent_run_id"
+
+
+class MLflowTracker:
+    """One MLflow run for one training, with everything that is needed to compare it and to make it again.
+
+    Attached to a trainer (ours, MONAI's or any Ignite engine) it opens a run when training starts and ends it as
+    FINISHED, as FAILED with the error's text, or as KILLED after Ctrl-C or SIGTERM. Attached to MONAI evaluators as
+    well, it logs their metrics at the trainer's iteration; attached to an evaluator only, the evaluation is a run of its
+    own.
+
+    A run is always new, unless the training itself is continued: from ``run_id``, from :meth:`load_state_dict`, or from
+    ``state.mlflow_run_id`` of a trainer that does not start at iteration 0. Writing happens in a background thread; a
+    store that does not answer neither stops nor slows the training. In a distributed run only the first process writes.
+
+    Attach it after handlers that resume (so that it knows) and before those whose failure should be recorded.
+
+    Args:
+        experiment: MLflow experiment; made when missing.
+        parameters: what a person changes; nested ones are flattened.
+        config: the whole configuration, as content or files; None takes that of the bundle which is being run.
+        datasets: by their use, such as ``{"training": dataset}``; ``fingerprint`` and ``describe()`` are logged.
+        bundle_root: folder of the bundle, for its name and version.
+        run_id: run to continue.
+        parent_run_id: run that this one builds upon: the pre-training of a fine-tuning, the training of an evaluation.
+        run_name: MLflow invents one when omitted.
+        output_dir: folder of the training's results; what cannot be delivered waits there.
+        every_iterations: iterations between points of loss and rates; None gives at most 20,000 points.
+        tracking_uri: where ``MLFLOW_TRACKING_URI`` is not set; None is ``mlflow.db`` in the repository's root.
+        system_metrics_seconds: between samples of CPU, memory and GPU; None for none.
+    """
+
+    def __init__(
+        self,
+        experiment: str,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | Sequence[str] | str | None = None,
+        datasets: Mapping[str, Any] | None = None,
+        bundle_root: str | None = None,
+        run_id: str | None = None,
+        parent_run_id: str | None = None,
+        run_name: str | None = None,
+        output_dir: str | None = None,
+        every_iterations: int | None = None,
+        tracking_uri: str | None = None,
+        system_metrics_seconds: float | None = 10.0,
+    ) -> None:
+        if every_iterations is not None and every_iterations < 1:
+            raise ValueError(f"every_iterations must be at least 1, or None; received {every_iterations}.")
+        self.experiment = experiment
+        self.parameters = dict(parameters or {})
+        self.config = merged_config(config)
+        self.datasets = dict(datasets or {})
+        self.bundle_root = bundle_root
+        self.parent_run_id = parent_run_id
+        self._run_settings: dict[str, Any] = {
+            "run_name": run_name,
+            "tracking_uri": tracking_uri,
+            "spool_dir": output_dir,
+            "system_metrics_seconds": system_metrics_seconds,
+        }
+        self._resume = run_id
+        self._run: TrackedRun | None = None
+        self._owner: Engine | None = None
+        self._metrics = TrainingMetrics(every_iterations=every_iterations)
+        self._logged_at: dict[str, int] = {}
+        self._encoder: str | None = None
+        self._guarded: set[int] = set()
+
+    @property
+    def run_id(self) -> str | None:
+        """MLflow's id of the present or last run; None before it, and as long as the store has not answered."""
+        return None if self._run is None else self._run.run_id
+
+    def state_dict(self) -> dict[str, str]:
+        """What a checkpoint needs to continue the run."""
+        return {"run": self._resume or "" if self._run is None else self._run.reference}
+
+    def load_state_dict(self, state_dict: Mapping[str, str]) -> None:
+        """Continue the run of a checkpoint when training starts."""
+        self._resume = state_dict["run"] or None
+
+    def attach(self, engine: Engine) -> None:
+        """Follow a trainer or an evaluator; nothing happens in processes other than the first."""
+        from monai.engines import Evaluator
+
+        if torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_rank():
+            return
+        if isinstance(engine, Evaluator):
+            if self._owner is None:
+                self._owner = engine
+            engine.add_event_handler(Events.STARTED, self._start)
+            engine.add_event_handler(Events.COMPLETED, self._log_evaluation)
+        else:
+            self._owner = engine
+            self._attach_to_trainer(engine)
+        engine.add_event_handler(Events.TERMINATE, self._terminated)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
+
+    def log_metrics(self, metrics: Mapping[str, Any], *, step: int | None = None) -> None:
+        """Log values, at the training's present iteration unless told otherwise."""
+        if self._run is not None:
+            self._run.log_metrics(scalars(metrics), step=self._step() if step is None else step)
+
+    def log_picture(self, path: str | Path, *, name: str, step: int | None = None) -> None:
+        """Log a PNG or JPEG file; pictures of one name are shown with a slider over the steps."""
+        if self._run is not None:
+            self._run.log_picture(path, name=name, step=self._step() if step is None else step)
+
+    def log_artifact(self, path: str | Path, *, folder: str = "") -> None:
+        """Log a file or a folder; it must stay as it is until the run has ended."""
+        if self._run is not None:
+            self._run.log_artifact(path, folder=folder)
+
+    def _attach_to_trainer(self, engine: Engine) -> None:
+        from monai_ext.engines.events import PretrainingEvents
+
+        engine.register_events(*PretrainingEvents)
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._metrics.restart_clock)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._log_iteration)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._log_epoch)
+        engine.add_event_handler(PretrainingEvents.VALIDATION_COMPLETED, self._log_validation)
+        engine.add_event_handler(PretrainingEvents.PICTURES_WRITTEN, self._log_pictures)
+        engine.add_event_handler(PretrainingEvents.ENCODER_EXPORTED, self._note_encoder)
+
+    def _start(self, engine: Engine) -> None:
+        if engine is not self._owner:
+            return
+        self._make_last(engine)
+        state: Any = engine.state
+        if self._resume is None and state.iteration > 0:
+            self._resume = getattr(state, "mlflow_run_id", None)
+        self._run = TrackedRun(self.experiment, resume=self._resume, tags=self._tags(), **self._run_settings)
+        self._resume = None
+        self._logged_at.clear()
+        self._run.open()
+        state.mlflow_run_id = self._run.reference
+        self._metrics.start(engine)
+        self._log_beginning(self._run, engine)
+
+    def _make_last(self, engine: Engine) -> None:
+        """Register what must come after all other handlers, now that they are attached."""
+        if id(engine) not in self._guarded:
+            self._guarded.add(id(engine))
+            engine.add_event_handler(Events.COMPLETED, self._finish)
+            engine.add_event_handler(Events.EXCEPTION_RAISED, self._raise_again)
+
+    def _tags(self) -> dict[str, str]:
+        tags = {**source_tags(), **version_tags(), **bundle_tags(self.bundle_root)}
+        if self.parent_run_id:
+            tags |= {PARENT_TAG: self.parent_run_id, "mlflow.parentRunId": self.parent_run_id}
+        return tags
+
+    def _log_beginning(self, run: TrackedRun, engine: Engine) -> None:
+        run.log_parameters(self.parameters, iteration=engine.state.iteration)
+        for context, dataset in self.datasets.items():
+            content = dataset_content(context, dataset)
+            if content is not None:
+                run.log_dataset(content)
+                run.log_tags({f"monai_ext.dataset.{context}": content["digest"]})
+        if self.config is not None:
+            run.log_json(self.config, file="config.json")
+        run.log_text(installed_packages(), file="packages.txt")
+
+    def _log_iteration(self, engine: Engine) -> None:
+        point = self._metrics.add(engine)
+        if point is not None and self._run is not None:
+            self._run.log_later(point)
+            engine.state.mlflow_run_id = self._run.reference  # type: ignore[attr-defined]
+
+    def _log_epoch(self, engine: Engine) -> None:
+        """Log metrics of the training data; those of held-out data stay in the state and would be logged again."""
+        fresh = {name: value for name, value in scalars(engine.state.metrics).items() if name not in self._logged_at}
+        if fresh:
+            self.log_metrics({**fresh, "epoch": engine.state.epoch})
+
+    def _log_validation(self, engine: Engine) -> None:
+        self._log_once(engine.state.metrics)
+
+    def _log_evaluation(self, engine: Engine) -> None:
+        self._log_once(engine.state.metrics)
+
+    def _log_once(self, metrics: Mapping[str, Any]) -> None:
+        """Log metrics of held-out data, unless the evaluator and the trainer both tell them."""
+        step = self._step()
+        fresh = {name: value for name, value in scalars(metrics).items() if self._logged_at.get(name) != step}
+        self._logged_at.update(dict.fromkeys(fresh, step))
+        if not fresh:
+            return
+        seen = None if self._owner is None else images_seen(self._owner)
+        self.log_metrics(fresh if seen is None else {**fresh, "images_seen": seen})
+
+    def _log_pictures(self, engine: Engine) -> None:
+        state: Any = engine.state
+        self.log_picture(state.pictures, name="reconstruction")
+
+    def _note_encoder(self, engine: Engine) -> None:
+        state: Any = engine.state
+        self._encoder = state.encoder_path
+
+    def _step(self) -> int:
+        return 0 if self._owner is None else int(self._owner.state.iteration)
+
+    def _terminated(self, engine: Engine) -> None:
+        """Ignite goes on to COMPLETED after TERMINATE, unless it was told to skip that."""
+        if engine.should_terminate == "skip_completed":
+            self._finish(engine)
+
+    def _finish(self, engine: Engine) -> None:
+        if engine is self._owner:
+            self._close(engine)
+
+    def _fail(self, engine: Engine, error: BaseException) -> None:
+        if engine is self._owner:
+            self._close(engine, error)
+        if id(engine) not in self._guarded:
+            raise error
+
+    def _raise_again(self, engine: Engine, error: BaseException) -> None:
+        """Ignite drops an exception that a handler has listened to; who trains must hear of it."""
+        raise error
+
+    def _close(self, engine: Engine, error: BaseException | None = None) -> None:
+        if self._run is None:
+            return
+        if self._metrics.incomplete:
+            self._run.log_later(self._metrics.point(engine))
+        if self._encoder is not None:
+            self._run.log_artifact(self._encoder, folder="encoder")
+            self._encoder = None
+        self._run.close(error)
+        engine.state.mlflow_run_id = self._run.reference  # type: ignore[attr-defined]

@@ -1,0 +1,233 @@
+"""One run in MLflow: open it, write to it without waiting, end it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from monai_ext.tracking.delivery import Delivery, RefusedEntry
+from monai_ext.tracking.location import database_file, shown, tracking_uri_for
+from monai_ext.tracking.process_identity import PROCESS_TAG, process_identity
+from monai_ext.tracking.provenance import flat_parameters
+from monai_ext.tracking.redaction import error_text
+from monai_ext.tracking.spool import Entry, Spool
+from monai_ext.tracking.store import MLflowStore
+from monai_ext.tracking.system_metrics import SystemMetrics
+from monai_ext.tracking.termination import TerminationWatch, status_of
+
+__all__ = ["TrackedRun", "deliver"]
+
+logger = logging.getLogger(__name__)
+
+OPEN_SECONDS = 30.0
+END_SECONDS = 120.0
+INTERRUPTED_SECONDS = 10.0
+_PENDING = "pending:"
+_NO_ERROR = "The process ended before the work was complete."
+
+
+class TrackedRun:
+    """A run that is written to from one process, and ended exactly once.
+
+    Everything but :meth:`open` and :meth:`close` returns at once. With the store away the work goes on.
+
+    Args:
+        experiment: MLflow experiment; made when missing.
+        run_name: MLflow invents one when omitted.
+        tracking_uri: see :func:`~monai_ext.tracking.location.tracking_uri_for`.
+        resume: ``reference`` of an earlier run, which is then continued.
+        tags: of a new run.
+        spool_dir: folder of the file for what cannot be delivered.
+        system_metrics_seconds: between samples of CPU, memory and GPU; None for none.
+    """
+
+    def __init__(
+        self,
+        experiment: str,
+        *,
+        run_name: str | None = None,
+        tracking_uri: str | None = None,
+        resume: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        spool_dir: str | Path | None = None,
+        system_metrics_seconds: float | None = 10.0,
+    ) -> None:
+        pending = resume is not None and resume.startswith(_PENDING)
+        self.key = resume.removeprefix(_PENDING) if resume and pending else uuid.uuid4().hex
+        self._store = MLflowStore(tracking_uri_for(tracking_uri))
+        self._opening: dict[str, Any] = {
+            "tracking_uri": self._store.tracking_uri,
+            "experiment": experiment,
+            "run_name": run_name,
+            "run_id": "" if resume is None or pending else resume,
+            "key": self.key,
+            "start_time": _now(),
+            "tags": {**(tags or {}), PROCESS_TAG: process_identity()},
+        }
+        self._resumed = resume is not None
+        self._refusal: str | None = None
+        self._system = None if system_metrics_seconds is None else SystemMetrics(every_seconds=system_metrics_seconds)
+        folder = Path(tempfile.gettempdir()) if spool_dir is None else Path(spool_dir)
+        spool = Spool(folder / f"mlflow_{self._opening['run_id'] or self.key}.jsonl", header=("open", self._opening))
+        self._delivery = Delivery(
+            self._send, spool=spool, store_name=f"MLflow at {shown(self._store.tracking_uri)}", poll=self._poll
+        )
+        self._watch = TerminationWatch(self._close_at_exit)
+        self._open = False
+
+    @property
+    def run_id(self) -> str | None:
+        """MLflow's id; None as long as the store has not answered."""
+        return self._store.run_id
+
+    @property
+    def reference(self) -> str:
+        """What a checkpoint keeps to continue this run: the id, or a substitute while there is none."""
+        return self.run_id or f"{_PENDING}{self.key}"
+
+    def open(self) -> None:
+        """Open the run; wait at most half a minute for the store.
+
+        Raises:
+            RuntimeError: the store answers but refuses, for example because the experiment was deleted.
+        """
+        self._delivery.put(("open", self._opening))
+        self._delivery.start()
+        self._delivery.tried.wait(OPEN_SECONDS)
+        if self._refusal is not None:
+            raise RuntimeError(f"Opening a run in MLflow at {shown(self._store.tracking_uri)}: {self._refusal}.")
+        self._open = True
+        self._watch.start()
+        if self.run_id is not None:
+            self._say_where()
+
+    def log_parameters(self, parameters: Mapping[str, Any], *, iteration: int = 0) -> None:
+        """Log what a person chose; a changed value of a resumed run is added under a name with ``iteration``."""
+        self._put(("parameters", {"values": flat_parameters(parameters), "iteration": iteration}))
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Log values at a step."""
+        now = _now()
+        self._put(("metrics", [[name, float(value), now, step] for name, value in metrics.items()]))
+
+    def log_later(self, make: Callable[[], Entry]) -> None:
+        """Log what ``make`` gives; it is called in the background."""
+        if self._open:
+            self._delivery.put(make)
+
+    def log_tags(self, tags: Mapping[str, str]) -> None:
+        """Log tags."""
+        self._put(("tags", dict(tags)))
+
+    def log_text(self, text: str, *, file: str) -> None:
+        """Log a text as the artifact ``file``."""
+        self._put(("text", {"text": text, "file": file}))
+
+    def log_json(self, content: Any, *, file: str) -> None:
+        """Log a value as a JSON artifact; what JSON does not know is written as text."""
+        self.log_text(json.dumps(content, indent=2, default=str), file=file)
+
+    def log_dataset(self, content: Mapping[str, str]) -> None:
+        """Log a dataset as an input of the run, see :func:`~monai_ext.tracking.provenance.dataset_content`."""
+        self._put(("dataset", dict(content)))
+
+    def log_artifact(self, path: str | Path, *, folder: str = "") -> None:
+        """Log a file or folder, which must stay as it is until the run has ended."""
+        self._put(("artifact", {"path": str(Path(path).resolve()), "folder": folder}))
+
+    def log_picture(self, path: str | Path, *, name: str, step: int) -> None:
+        """Log a PNG or JPEG file as the picture ``name`` at a step; it must stay as it is until the run has ended."""
+        content = {"path": str(Path(path).resolve()), "name": name, "step": step, "time": _now()}
+        self._put(("picture", content))
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End the run: FINISHED, or what fits the error. Further calls have no effect."""
+        status = "FINISHED" if error is None else status_of(error)
+        self._end(status, "" if error is None else error_text(error))
+
+    def _end(self, status: str, error: str) -> None:
+        if not self._open:
+            return
+        self._put(("end", {"status": status, "error": error, "time": _now()}))
+        self._open = False
+        self._watch.stop()
+        self._delivery.close(timeout=INTERRUPTED_SECONDS if status == "KILLED" else END_SECONDS)
+
+    def _close_at_exit(self, error: BaseException | None) -> None:
+        if error is None:
+            self._end("KILLED", _NO_ERROR)
+        else:
+            self.close(error)
+
+    def _put(self, entry: Entry) -> None:
+        if self._open:
+            self._delivery.put(entry)
+        else:
+            logger.warning("The MLflow run is not open: %s was not logged.", entry[0])
+
+    def _poll(self) -> list[Entry]:
+        """System metrics, once the run exists, so that their steps go on where those of a resumed run ended."""
+        if self._system is None or self._closing_or_unopened():
+            return []
+        self._system.step = max(self._system.step, self._store.first_system_step)
+        return self._system.poll()
+
+    def _closing_or_unopened(self) -> bool:
+        return not self._open or (self._resumed and self.run_id is None)
+
+    def _send(self, entry: Entry) -> None:
+        try:
+            self._store.send(entry)
+        except RefusedEntry as error:
+            if entry[0] == "open":
+                self._refusal = str(error)
+            raise
+        if entry[0] == "open":
+            self._opening["run_id"] = self._store.run_id
+
+    def _say_where(self) -> None:
+        database = database_file(self._store.tracking_uri)
+        look = f"see it with 'mlflow ui' in {database.parent}" if database is not None else "see it there"
+        logger.info(
+            "MLflow run %r (%s) in experiment %r at %s; %s.",
+            self._store.run_name, self.run_id, self._opening["experiment"], shown(self._store.tracking_uri), look,
+        )  # fmt: skip
+
+
+def deliver(spool_file: str | Path) -> str:
+    """Bring to MLflow what a training could not deliver, and remove the file.
+
+    Args:
+        spool_file: named by the training's last message.
+
+    Returns:
+        The run's id.
+
+    Raises:
+        ValueError: the file does not begin with a run.
+        StoreUnreachable: the store does not answer; what was not delivered stays in the file.
+    """
+    path = Path(spool_file)
+    spool = Spool(path)
+    waiting = spool.waiting()
+    if not waiting or waiting[0][0] != "open":
+        raise ValueError(f"{path} does not begin with an MLflow run; give a file that a training has named.")
+    store = MLflowStore(tracking_uri_for(waiting[0][1]["tracking_uri"]))
+    for entry in spool:
+        try:
+            store.send(entry)
+        except RefusedEntry as error:
+            logger.warning("%s is not in the run: %s.", entry[0], error)
+    if store.run_id is None:
+        raise ValueError(f"{path} could not be delivered: its run was refused.")
+    return store.run_id
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

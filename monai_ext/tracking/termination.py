@@ -1,0 +1,66 @@
+"""Notice the end of the process when nobody else does."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+__all__ = ["TerminationWatch", "status_of"]
+
+_SIGNAL_EXIT = 128
+
+
+def status_of(error: BaseException) -> str:
+    """MLflow's status for what ended a training: KILLED for Ctrl-C and signals, FAILED for everything else."""
+    if isinstance(error, KeyboardInterrupt):
+        return "KILLED"
+    by_signal = isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > _SIGNAL_EXIT
+    return "KILLED" if by_signal else "FAILED"
+
+
+class TerminationWatch:
+    """Between ``start`` and ``stop``: SIGTERM becomes ``SystemExit(143)``, and the end of the process is reported.
+
+    Python dies of SIGTERM without running any code, so that a run would stay RUNNING. A handler that somebody else has
+    installed is left alone; so are child processes, which inherit ours.
+
+    Args:
+        at_exit: called with the error that ended the process (None if unknown) when it ends before ``stop``.
+    """
+
+    def __init__(self, at_exit: Callable[[BaseException | None], None]) -> None:
+        self._at_exit = at_exit
+        self._pid = os.getpid()
+        self._installed = False
+
+    def start(self) -> None:
+        """Begin to watch."""
+        atexit.register(self._exit)
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._terminate)
+            self._installed = True
+
+    def stop(self) -> None:
+        """Leave everything as it was."""
+        atexit.unregister(self._exit)
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if self._installed and in_main_thread and signal.getsignal(signal.SIGTERM) == self._terminate:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._installed = False
+
+    def _terminate(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        raise SystemExit(_SIGNAL_EXIT + number)
+
+    def _exit(self) -> None:
+        if os.getpid() == self._pid:
+            self._at_exit(getattr(sys, "last_value", None))
