@@ -1,8 +1,20 @@
 """What a bundle's config calls: where it lies, where its results go, and whether its overrides make sense."""
 
 from monai_ext.bundle.locate import locate_bundle
-from monai_ext.bundle.output_dir import prepare_output_dir
+from monai_ext.bundle.model_file import latest_model, load_model, model_setting, publish_model
+from monai_ext.bundle.output_dir import prepare_output_dir, resume_point
 from monai_ext.bundle.overrides import check_overrides
 from monai_ext.bundle.process_group import join_process_group, leave_process_group
 
-__all__ = ["check_overrides", "join_process_group", "leave_process_group", "locate_bundle", "prepare_output_dir"]
+__all__ = [
+    "check_overrides",
+    "join_process_group",
+    "latest_model",
+    "leave_process_group",
+    "load_model",
+    "locate_bundle",
+    "model_setting",
+    "prepare_output_dir",
+    "publish_model",
+    "resume_point",
+]

@@ -11,10 +11,9 @@ from pathlib import Path
 import torch.distributed
 
 from monai_ext.bundle.running import refusal
+from monai_ext.handlers import find_checkpoint
 
-__all__ = ["prepare_output_dir"]
-
-CHECKPOINT_SUFFIX = ".pt"
+__all__ = ["prepare_output_dir", "resume_point"]
 
 
 def prepare_output_dir(bundle_root: str, *, resume: str | None = None, parent: str | None = None) -> str:
@@ -41,6 +40,22 @@ def prepare_output_dir(bundle_root: str, *, resume: str | None = None, parent: s
     return str(_agreed(lambda: _fresh(runs) if resume is None else _resumed(runs, resume)))
 
 
+def resume_point(resume: str | None, *, output_dir: str) -> str | None:
+    """What :class:`~monai_ext.handlers.TrainingCheckpoint` continues from: a checkpoint file, a run's folder, or None.
+
+    Where ``output_dir`` was given as a path and ``resume`` names the same one, a run that has not begun yet starts from
+    the beginning: a job that is restarted again and again needs only one command.
+
+    Args:
+        resume: as of :func:`prepare_output_dir`.
+        output_dir: the run's folder.
+    """
+    if resume is None or resume == "last":
+        return None if resume is None else output_dir
+    is_new = Path(resume).resolve() == Path(output_dir).resolve() and not Path(resume).exists()
+    return None if is_new else resume
+
+
 def _fresh(runs: Path) -> Path:
     folder = runs / f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     try:
@@ -64,19 +79,19 @@ def _resumed(runs: Path, resume: str) -> Path:
 
 
 def _newest(runs: Path) -> Path:
-    folders = sorted(checkpoint.parent for checkpoint in runs.glob(f"*/*{CHECKPOINT_SUFFIX}"))
+    folders = [folder for folder in runs.glob("*/") if find_checkpoint(folder) is not None]
     if not folders:
         raise FileNotFoundError(
             f"Resuming the last run: no folder in {runs} holds a checkpoint. Leave --resume away to start a run, or "
             "name a run's folder or a checkpoint."
         )
-    return folders[-1]
+    return max(folders)
 
 
 def _run_of(path: Path) -> Path:
     if path.is_file():
         return path.parent
-    if path.is_dir() and any(path.glob(f"*{CHECKPOINT_SUFFIX}")):
+    if path.is_dir() and find_checkpoint(path) is not None:
         return path
     found = "has no checkpoint in it" if path.is_dir() else "does not exist"
     raise FileNotFoundError(f"Resuming from {path}: it {found}. Name a run's folder, a checkpoint file, or 'last'.")

@@ -6,6 +6,7 @@ from monai_ext.engines.events import PretrainingEvents, epochs_completed
 from monai_ext.engines.pretraining_evaluator import PretrainingEvaluator
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
 from monai_ext.engines.random_streams import RandomStreams, preserved_random_streams
+from monai_ext.engines.reconstruction_evaluator import ReconstructionEvaluator
 from monai_ext.engines.training_length import TrainingLength
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "PretrainingEvents",
     "PretrainingTrainer",
     "RandomStreams",
+    "ReconstructionEvaluator",
     "TrainingLength",
     "distribute",
     "epochs_completed",

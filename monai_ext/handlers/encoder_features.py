@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 class EncoderFeatures:
     """Write ``features.npz`` with the encoder's globally averaged features of every image, nothing masked.
 
-    The file has ``features``, float32 (N, D) with D channels of the deepest map (2048 for ResNet-50), and ``group`` (N,),
-    the pseudonym of each image's origin, in the loader's order.
+    The file has ``features``, float32 (N, D) with D channels of the deepest map (2048 for ResNet-50), and ``group``
+    (N,), the pseudonym of each image's origin, in the loader's order.
 
     Args:
         output_dir: folder of the file; it is made.
