@@ -28,7 +28,7 @@ class SmallPainter(nn.Module):
         )
         self.mask_token = nn.Parameter(torch.zeros(1, width, 1, 1))
         self.dropout = nn.Dropout(dropout)
-        self.decoder = nn.ConvTranspose2d(width, in_channels, PATCH, stride=PATCH)
+        self.decoder = nn.ConvTranspose2d(width, in_channels, 3 * PATCH, stride=PATCH, padding=PATCH)  # sees neighbours
 
     def forward(self, image: Tensor, visible: Tensor | None = None, *, return_visible: bool = False) -> Any:
         visible = self.draw_visible(image) if visible is None else visible
@@ -91,6 +91,13 @@ def small_trainer(
         handlers=handlers,
         **options,
     )
+
+
+def small_training(handlers: Sequence[Any] = (), **options: Any) -> PretrainingTrainer:
+    """A trainer that has run; nothing is drawn between seeding and training."""
+    trainer = small_trainer(handlers, **options)
+    trainer.run()
+    return trainer
 
 
 def small_evaluator(network: nn.Module, *, patch_size: int = PATCH, **options: Any) -> PretrainingEvaluator:

@@ -1,0 +1,216 @@
+"""The training loop, with a network small enough to know what must come out."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from ignite.engine import Events
+from monai.engines.utils import IterationEvents
+from monai.inferers import Inferer
+from small_training import SmallPainter, same_weights, small_length, small_trainer, small_training, weights
+from torch import nn
+
+from monai_ext.engines import PretrainingTrainer, TrainingLength
+
+
+class OneWeight(nn.Module):
+    """Adds its weight to every image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, 1, 1, 1))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image + self.weight
+
+
+class Whole(Inferer):
+    def __call__(self, inputs, network, *args, **kwargs):
+        return (network(inputs),)
+
+
+def one_weight_trainer(values: list[float], **options) -> PretrainingTrainer:
+    """Images of one pixel, in batches of four; the loss is the mean of image + weight, whose gradient is 1."""
+    network = OneWeight()
+    batches = torch.tensor(values).reshape(-1, 4, 1, 1, 1)
+    return PretrainingTrainer(
+        "cpu",
+        network=network,
+        optimizer=torch.optim.SGD(network.parameters(), lr=0.5),
+        loss_function=lambda prediction: prediction.mean(),
+        train_data_loader=list(batches),
+        length=TrainingLength(len(values), batch_size=4, epochs=1),
+        inferer=Whole(),
+        channels_last=False,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("accumulation_steps", [1, 2, 3, 4])
+def test_each_iteration_is_one_step_however_the_batch_is_cut(accumulation_steps):
+    trainer = one_weight_trainer([1.0, 2, 3, 4, 5, 6, 7, 8], accumulation_steps=accumulation_steps)
+    losses = []
+    trainer.add_event_handler(
+        Events.ITERATION_COMPLETED, lambda engine: losses.append(engine.state.output["loss"].item())
+    )
+    trainer.run()
+    assert losses == pytest.approx([2.5, 6.0])  # the second batch, of mean 6.5, meets the weight after one step of 0.5
+    assert trainer.network.weight.item() == pytest.approx(-1.0)
+
+
+def test_gradients_are_clipped_before_the_step():
+    trainer = one_weight_trainer([1.0, 2, 3, 4], gradient_clip_norm=0.1)
+    trainer.run()
+    assert trainer.network.weight.item() == pytest.approx(-0.05)
+
+
+def test_a_batch_may_be_a_dictionary_with_an_image():
+    trainer = one_weight_trainer([1.0, 2, 3, 4])
+    trainer.data_loader = [{"image": batch} for batch in trainer.data_loader]
+    trainer.run()
+    assert trainer.network.weight.item() == pytest.approx(-0.5)
+
+
+def test_training_ends_at_its_length_in_the_middle_of_an_epoch():
+    ends = []
+    trainer = small_trainer()
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: ends.append(engine.state.iteration))
+    trainer.run()
+    assert ends == [3, 6, 9, 12, 14]
+    assert trainer.state.images_seen == 56
+
+
+def test_max_epochs_stops_earlier_with_the_schedule_of_the_whole_length():
+    trainer = small_training(max_epochs=2)
+    whole = small_trainer()
+    whole.add_event_handler(Events.ITERATION_COMPLETED(once=6), lambda engine: engine.terminate())
+    whole.run()
+    assert (trainer.state.iteration, trainer.total_iterations) == (6, 6)
+    assert same_weights(weights(trainer), weights(whole))
+
+
+def test_schedules_hold_in_the_iteration_that_they_name():
+    trainer = small_trainer()
+    seen = []
+    trainer.add_event_handler(
+        Events.ITERATION_COMPLETED, lambda engine: seen.append([group["lr"] for group in engine.optimizer.param_groups])
+    )
+    trainer.run()
+    schedule = trainer.schedules[0][0]
+    assert seen == [[schedule.value(iteration, 0.01)] * 2 for iteration in range(14)]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_network_learns_in_every_precision(precision):
+    images = [torch.linspace(0, 1, 16).expand(1, 16, 16).contiguous()] * 12
+    losses = []
+    trainer = small_trainer(
+        precision=precision, images=images, network=SmallPainter(dropout=0.0), length=small_length(320), lr=0.05
+    )
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: losses.append(engine.state.output["loss"]))
+    trainer.run()
+    assert losses[0].dtype == torch.float32
+    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
+    assert all(param.dtype == torch.float32 for param in trainer.network.parameters())
+
+
+def test_channels_last_changes_the_layout_and_not_the_loss():
+    losses = {}
+    for channels_last in (False, True):
+        torch.manual_seed(3)
+        network = SmallPainter(dropout=0.0)  # dropout draws in the order of the memory
+        trainer = small_training(network=network, channels_last=channels_last, length=small_length(4))
+        losses[channels_last] = trainer.state.output["loss"].item()
+        assert network.encoder[0].weight.is_contiguous(memory_format=trainer.memory_format)
+    assert trainer.memory_format == torch.channels_last
+    assert losses[True] == pytest.approx(losses[False], rel=1e-5)
+
+
+def test_views_are_made_of_the_whole_batch_on_the_device():
+    shapes = []
+    trainer = one_weight_trainer(
+        [1.0, 2, 3, 4], accumulation_steps=2, views=lambda images: shapes.append(images.shape) or images
+    )
+    trainer.run()
+    assert shapes == [(4, 1, 1, 1)]
+
+
+def test_events_of_an_iteration_come_in_order_and_with_the_state_that_they_promise():
+    seen = []
+    trainer = small_trainer(max_epochs=1)
+    trainer.add_event_handler(
+        IterationEvents.BACKWARD_COMPLETED,
+        lambda engine: seen.append(("backward", engine.network.mask_token.grad is not None)),
+    )
+    trainer.add_event_handler(
+        IterationEvents.MODEL_COMPLETED, lambda engine: seen.append(("model", engine.state.images_seen))
+    )
+    trainer.run()
+    assert seen == [
+        ("backward", True),
+        ("model", 4),
+        ("backward", True),
+        ("model", 8),
+        ("backward", True),
+        ("model", 12),
+    ]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("broken"), KeyboardInterrupt()])
+def test_an_exception_is_told_to_every_handler_once_and_leaves_run(error):
+    told = []
+    trainer = small_trainer()
+    for _ in range(2):
+        trainer.add_event_handler(Events.EXCEPTION_RAISED, lambda engine, exception: told.append(exception))
+
+    def fail() -> None:
+        raise error
+
+    trainer.add_event_handler(Events.ITERATION_COMPLETED(once=2), fail)
+    with pytest.raises(type(error)):
+        trainer.run()
+    assert told == [error, error]
+
+
+def test_training_for_longer_than_the_length_is_refused():
+    with pytest.raises(ValueError, match=r"length of 5 epochs; received 6\. To train for longer, change epochs"):
+        small_trainer(max_epochs=6)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"accumulation_steps": 0}, "at least one image"),
+        ({"accumulation_steps": 5}, "batch of 4 images"),
+        ({"gradient_clip_norm": 0.0}, "None to never clip"),
+        ({"precision": "half"}, "fp32, bf16, fp16"),
+    ],
+)
+def test_options_out_of_range_are_refused(option, words):
+    with pytest.raises(ValueError, match=words):
+        small_trainer(**option)
+
+
+def test_a_compiled_network_trains_to_the_same_weights(monkeypatch):
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))  # traces without a C++ compiler
+    compiled, eager = small_training(compile=True, max_epochs=1), small_training(max_epochs=1)
+    for (name, value), expected in zip(compiled.network.state_dict().items(), weights(eager).values(), strict=True):
+        assert torch.allclose(value, expected, atol=1e-4), name
+
+
+def test_a_volume_is_trained_in_the_channels_last_format_of_volumes():
+    network = nn.Conv3d(1, 2, 3, padding=1)
+    trainer = PretrainingTrainer(
+        "cpu",
+        network=network,
+        optimizer=torch.optim.SGD(network.parameters(), lr=0.1),
+        loss_function=lambda prediction: prediction.square().mean(),
+        train_data_loader=[torch.ones(2, 1, 4, 4, 4)],
+        length=TrainingLength(2, batch_size=2, epochs=1),
+        inferer=Whole(),
+    )
+    trainer.run()
+    assert trainer.memory_format == torch.channels_last_3d
+    assert network.weight.is_contiguous(memory_format=torch.channels_last_3d)
