@@ -1,0 +1,170 @@
+"""Reads what a DICOM file says about itself, without trusting it: with or without its pixels."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai_ext.data.dicom.refusals import Refusal, SkipReason
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+__all__ = ["Header", "quiet_pydicom", "read_header", "read_whole"]
+
+LARGEST_INFLATED_BYTES = 2**31
+"""What a deflated file may become: 2 GiB hold 4,096 slices of 512 x 512."""
+
+_PREAMBLE, _MARK = 128, b"DICM"
+_PIXEL_TAGS = {0x7FE00010: "PixelData", 0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData"}
+_KEYWORDS = (
+    "SpecificCharacterSet ImageType SOPClassUID SOPInstanceUID Modality BurnedInAnnotation PatientName PatientID"
+    " PatientBirthDate StudyInstanceUID SeriesInstanceUID BodyPartExamined SliceThickness GantryDetectorTilt"
+    " ConvolutionKernel ImagePositionPatient ImageOrientationPatient PixelSpacing SharedFunctionalGroupsSequence"
+    " PerFrameFunctionalGroupsSequence SamplesPerPixel PhotometricInterpretation NumberOfFrames Rows Columns"
+    " BitsAllocated BitsStored HighBit PixelRepresentation RescaleIntercept RescaleSlope RescaleType"
+    " ModalityLUTSequence"
+)
+
+
+@dataclass(frozen=True)
+class Header:
+    """Elements of a file, and which element keeps its pixels.
+
+    Args:
+        dataset: the elements; without pixels when read by :func:`read_header`.
+        transfer_syntax: UID of the encoding, empty where the file does not say (implicit little endian).
+        pixel_keyword: PixelData, FloatPixelData or DoubleFloatPixelData; None where there are no pixels.
+    """
+
+    dataset: Dataset
+    transfer_syntax: str
+    pixel_keyword: str | None
+
+
+def read_header(path: Path, *, until: int = max(_PIXEL_TAGS)) -> Header:
+    """Read the elements that decide what a file is and where it belongs, up to its pixels.
+
+    A file without the mark ``DICM`` is tried when it begins like a DICOM element, as very old archives have them.
+
+    Args:
+        path: the file.
+        until: tag to stop at when it comes before the pixels.
+
+    Raises:
+        Refusal: it is no DICOM file, or damaged.
+        OSError: it cannot be read at all.
+    """
+    found: list[str] = []
+
+    def at_pixels(tag: int, vr: str | None, length: int) -> bool:
+        if int(tag) in _PIXEL_TAGS:
+            found.append(_PIXEL_TAGS[int(tag)])
+        return int(tag) >= min(until, *_PIXEL_TAGS)
+
+    dataset = _parse(path, stop_when=at_pixels, specific_tags=_tags())
+    return Header(dataset, _transfer_syntax(dataset), found[0] if found else None)
+
+
+def read_whole(path: Path) -> Header:
+    """Read all elements of a file, with its pixels as they are encoded.
+
+    Raises:
+        Refusal: it is no DICOM file, or damaged.
+        OSError: it cannot be read at all.
+    """
+    dataset = _parse(path)
+    keyword = next((keyword for tag, keyword in _PIXEL_TAGS.items() if tag in dataset), None)
+    return Header(dataset, _transfer_syntax(dataset), keyword)
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Keep pydicom from repeating values, which may identify somebody, in warnings and log lines."""
+    from pydicom import config
+
+    logger, settings = logging.getLogger("pydicom"), config.settings
+    before = logger.level, settings.reading_validation_mode, settings.writing_validation_mode
+    logger.setLevel(logging.CRITICAL + 1)
+    settings.reading_validation_mode = settings.writing_validation_mode = config.IGNORE
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before[0])
+        settings.reading_validation_mode, settings.writing_validation_mode = before[1:]
+
+
+class _GuardedFile(io.BufferedReader):
+    """A file that refuses to be read as a whole where that is a deflate bomb: pydicom inflates without a limit."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            self._refuse_bomb()
+        return super().read(size)
+
+    def _refuse_bomb(self) -> None:
+        start, size = self.tell(), 0
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        while piece := super().read(2**16):
+            while piece and size <= LARGEST_INFLATED_BYTES:
+                size += len(inflater.decompress(piece, 2**24))
+                piece = inflater.unconsumed_tail
+            if size > LARGEST_INFLATED_BYTES:
+                raise Refusal(SkipReason.IMPLAUSIBLE_SIZE, "its deflated content is larger than 2 GiB")
+        self.seek(start)
+
+
+def _parse(path: Path, **options: Any) -> Dataset:
+    from pydicom.filereader import read_partial
+
+    with _GuardedFile(io.FileIO(path)) as stream, quiet_pydicom():
+        has_mark = _begins_like_dicom(stream)
+        try:
+            dataset = read_partial(stream, force=not has_mark, **options)
+        except (Refusal, MemoryError):
+            raise
+        except Exception as error:  # pydicom raises errors of many types on damaged files
+            raise Refusal(SkipReason.DAMAGED, type(error).__name__) from None
+    if not has_mark and "SOPClassUID" not in dataset:
+        raise Refusal(SkipReason.NOT_DICOM)
+    return dataset
+
+
+def _begins_like_dicom(stream: io.BufferedReader) -> bool:
+    """Whether a file has DICOM's mark; the stream is left at its beginning.
+
+    Raises:
+        Refusal: it has no mark and does not begin with a low element of group 0002 or 0008 either.
+    """
+    beginning = stream.read(_PREAMBLE + len(_MARK))
+    stream.seek(0)
+    if beginning[_PREAMBLE:] == _MARK:
+        return True
+    group, element = (int.from_bytes(beginning[place : place + 2], "little") for place in (0, 2))
+    if len(beginning) < _PREAMBLE or group not in (2, 8) or element > 0x20:
+        raise Refusal(SkipReason.NOT_DICOM)
+    return False
+
+
+def _transfer_syntax(dataset: Dataset) -> str:
+    try:
+        return str(dataset.file_meta.get("TransferSyntaxUID") or "")
+    except Exception:  # a damaged element surfaces as errors of many types
+        raise Refusal(SkipReason.DAMAGED, "TransferSyntaxUID (0002,0010) cannot be parsed") from None
+
+
+@cache
+def _tags() -> list[int]:
+    from pydicom.datadict import tag_for_keyword
+
+    return [tag for keyword in _KEYWORDS.split() if (tag := tag_for_keyword(keyword)) is not None]

@@ -1,0 +1,173 @@
+"""From stored values to Hounsfield units: rescale, padding, and what must be refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from monai_ext.data.dicom.elements import codes, integer, numbers
+from monai_ext.data.dicom.frames import DicomSlice, functional_groups, macro
+from monai_ext.data.dicom.header import Header, read_whole
+from monai_ext.data.dicom.refusals import Refusal, SkipReason
+from monai_ext.data.dicom.stored_values import read_stored_values
+from monai_ext.errors import DicomSeriesError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+__all__ = ["SliceReader", "read_hounsfield", "rescale"]
+
+AIR_HU = -1000.0
+PADDING_BELOW_HU = -900.0
+"""Padding is replaced by air only where it lies below this (or above what tissue has): some files declare 0, which is
+water, as padding, and would lose tissue."""
+
+PADDING_ABOVE_HU = 20000.0
+HOUNSFIELD_TYPES = ("HU",)
+
+
+def read_hounsfield(one: DicomSlice) -> np.ndarray:
+    """Read one slice of CT: float32 (rows, columns) in HU; pixels outside the scanned circle are air, -1000 HU.
+
+    The photometric interpretation does not matter: MONOCHROME1 says how to display values, not what they mean.
+    To read many slices of a multi-frame file, use :class:`SliceReader`, which opens it once.
+
+    Raises:
+        DicomSeriesError: the file is damaged, has no rescale, is of another unit, or cannot be decoded; the message
+            says which element of which file.
+    """
+    return SliceReader().hounsfield(one)
+
+
+class SliceReader:
+    """Reads slices and keeps the last file in memory, since a multi-frame file holds many of them.
+
+    Args:
+        rescale_types: values of RescaleType (0028,1054) that are taken for Hounsfield units; a file without it is, as
+            the Standard says for CT (PS3.3 C.11.1.1.2).
+    """
+
+    def __init__(self, *, rescale_types: Iterable[str] = HOUNSFIELD_TYPES) -> None:
+        self._rescale_types = tuple(rescale_types)
+        self._open: tuple[Path, Header] | None = None
+
+    def hounsfield(self, one: DicomSlice) -> np.ndarray:
+        """Read one slice of CT, see :func:`read_hounsfield`."""
+        with _explained(one):
+            header = self._header(one.path)
+            groups = _groups(header.dataset, one.frame)
+            slope, intercept, table = rescale(groups, rescale_types=self._rescale_types)
+            stored, as_written = read_stored_values(header, frame=one.frame)
+            values = _look_up(stored, table) if table is not None else stored * slope + intercept
+            is_padding = _padding(header.dataset, stored, as_written)
+            if is_padding is not None:
+                declared = values[is_padding]
+                strange = (declared < PADDING_BELOW_HU) | (declared > PADDING_ABOVE_HU)
+                values[is_padding] = np.where(strange, AIR_HU, declared)
+            return values.astype(np.float32)
+
+    def stored_values(self, one: DicomSlice) -> np.ndarray:
+        """Read one slice as its stored values, int32 (rows, columns): MR, which has no unit.
+
+        Raises:
+            DicomSeriesError: see :func:`read_hounsfield`.
+        """
+        with _explained(one):
+            return read_stored_values(self._header(one.path), frame=one.frame)[0]
+
+    def _header(self, path: Path) -> Header:
+        if self._open is None or self._open[0] != path:
+            self._open = None
+            self._open = (path, read_whole(path))
+        return self._open[1]
+
+
+def rescale(
+    groups: list[Dataset], *, rescale_types: Iterable[str] = HOUNSFIELD_TYPES
+) -> tuple[float, float, Dataset | None]:
+    """How stored values of a frame become Hounsfield units.
+
+    Args:
+        groups: the dataset of a classic object, or the functional groups that apply to a frame, nearest first.
+        rescale_types: accepted values of RescaleType (0028,1054).
+
+    Returns:
+        slope, intercept, and the item of a modality lookup table, which is used instead where there is one.
+
+    Raises:
+        Refusal: there is none, or the result would be no Hounsfield units.
+    """
+    lookup = macro(groups, "ModalityLUTSequence")
+    if lookup is not None:
+        _refuse_other_unit(codes(lookup, "ModalityLUTType"), rescale_types, "ModalityLUTType (0028,3004)", needed=True)
+        return 1.0, 0.0, lookup
+    item = macro(groups, "PixelValueTransformationSequence") or groups[0]
+    slope, intercept = (numbers(item, keyword, count=1) for keyword in ("RescaleSlope", "RescaleIntercept"))
+    if slope is None or intercept is None:
+        element = "RescaleSlope (0028,1053)" if slope is None else "RescaleIntercept (0028,1052)"
+        raise Refusal(SkipReason.NO_RESCALE, f"{element} is missing")
+    if slope[0] == 0:
+        raise Refusal(SkipReason.NO_RESCALE, "RescaleSlope (0028,1053) is 0")
+    _refuse_other_unit(codes(item, "RescaleType"), rescale_types, "RescaleType (0028,1054)")
+    return slope[0], intercept[0], None
+
+
+def _refuse_other_unit(found: tuple[str, ...], accepted: Iterable[str], element: str, *, needed: bool = False) -> None:
+    unit = "".join(found[:1])
+    if (unit or needed) and unit not in accepted:
+        raise Refusal(SkipReason.NOT_HOUNSFIELD, f"{element} is not {' or '.join(accepted)}")
+
+
+def _groups(dataset: Dataset, frame: int) -> list[Dataset]:
+    return functional_groups(dataset, frame) if "PerFrameFunctionalGroupsSequence" in dataset else [dataset]
+
+
+def _look_up(stored: np.ndarray, table: Dataset) -> np.ndarray:
+    """Values of a modality lookup table (PS3.3 C.11.1.1.1): the first and last entry extend beyond its ends."""
+    descriptor = numbers(table, "LUTDescriptor", count=3)
+    if descriptor is None or "LUTData" not in table:
+        raise Refusal(SkipReason.NO_RESCALE, "ModalityLUTSequence (0028,3000) has no LUTDescriptor or LUTData")
+    length = int(descriptor[0]) or 2**16
+    data = table["LUTData"].value
+    entries = np.frombuffer(data, "<u2") if isinstance(data, bytes) else np.atleast_1d(np.asarray(data))
+    if len(entries) < length or entries.dtype.kind not in "iu":
+        raise Refusal(SkipReason.DAMAGED, "LUTData (0028,3006) has fewer entries than LUTDescriptor (0028,3002)")
+    return entries[np.clip(stored - int(descriptor[1]), 0, length - 1)].astype(np.float64)
+
+
+def _padding(dataset: Dataset, stored: np.ndarray, as_written: np.ndarray) -> np.ndarray | None:
+    """Where pixels are padding: PixelPaddingValue, or the range up to PixelPaddingRangeLimit (PS3.3 C.7.5.1.1.2)."""
+    ends = [_padding_bound(dataset, keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    if ends[0] is None:
+        return None
+    low, high = sorted((ends[0], ends[0] if ends[1] is None else ends[1]))
+    is_padding = (stored >= low) & (stored <= high)
+    return is_padding if as_written is stored else is_padding | ((as_written >= low) & (as_written <= high))
+
+
+def _padding_bound(dataset: Dataset, keyword: str) -> int | None:
+    """A padding value, read with the sign that the pixels have: some writers store -2000 as 63536."""
+    found = numbers(dataset, keyword, count=1)
+    if found is None:
+        return None
+    bits = 8 * max(2, (integer(dataset, "BitsAllocated") or 16) // 8)
+    wrapped = int(found[0]) % (1 << bits)
+    is_negative = integer(dataset, "PixelRepresentation") == 1 and wrapped >= 1 << (bits - 1)
+    return wrapped - (1 << bits) if is_negative else wrapped
+
+
+@contextmanager
+def _explained(one: DicomSlice) -> Iterator[None]:
+    """Turn what is wrong with a file into a sentence that names it."""
+    try:
+        yield
+    except (Refusal, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DicomSeriesError(
+            f"Frame {one.frame} of {one.name} cannot be read: {reason}. Export the series again, or move it out of the"
+            " folder."
+        ) from None

@@ -1,0 +1,181 @@
+"""Stored values of a slice: what the pixel element holds, before rescaling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from monai_ext.data.dicom.codestream import codestream_shape
+from monai_ext.data.dicom.elements import integer
+from monai_ext.data.dicom.header import Header, quiet_pydicom
+from monai_ext.data.dicom.refusals import Refusal, SkipReason
+from monai_ext.data.dicom.selection import LARGEST_SIDE
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+__all__ = ["PixelFormat", "read_stored_values"]
+
+_NATIVE = ("", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
+_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+_RLE = "1.2.840.10008.1.2.5"
+_ALLOCATED = (8, 12, 16, 32)
+
+
+@dataclass(frozen=True)
+class PixelFormat:
+    """How stored values are laid out (PS3.5 section 8.1.1): ``bits_stored`` bits end at ``high_bit``."""
+
+    rows: int
+    columns: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    is_signed: bool
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> PixelFormat:
+        """Read and check the description.
+
+        Raises:
+            Refusal: it is incomplete or contradicts itself.
+        """
+        rows, columns = (integer(dataset, keyword) or 0 for keyword in ("Rows", "Columns"))
+        if not (0 < rows <= LARGEST_SIDE and 0 < columns <= LARGEST_SIDE):
+            raise Refusal(SkipReason.IMPLAUSIBLE_SIZE, f"Rows (0028,0010) x Columns (0028,0011) is {rows} x {columns}")
+        allocated = integer(dataset, "BitsAllocated")
+        if allocated not in _ALLOCATED:
+            raise Refusal(SkipReason.PIXEL_FORMAT, f"BitsAllocated (0028,0100) is {allocated}, not one of {_ALLOCATED}")
+        stored = integer(dataset, "BitsStored")
+        stored = allocated if stored is None else stored
+        high = integer(dataset, "HighBit")
+        high = stored - 1 if high is None else high
+        if not (1 <= stored <= allocated and stored - 1 <= high < allocated):
+            text = f"BitsStored (0028,0101) {stored} and HighBit (0028,0102) {high} do not fit {allocated} bits"
+            raise Refusal(SkipReason.PIXEL_FORMAT, text)
+        representation = integer(dataset, "PixelRepresentation") or 0
+        if representation not in (0, 1):
+            raise Refusal(SkipReason.PIXEL_FORMAT, "PixelRepresentation (0028,0103) is neither 0 nor 1")
+        return cls(rows, columns, allocated, stored, high, bool(representation))
+
+    @property
+    def frame_bits(self) -> int:
+        """Bits of one frame without compression."""
+        return self.rows * self.columns * self.bits_allocated
+
+
+def read_stored_values(header: Header, *, frame: int) -> tuple[np.ndarray, np.ndarray]:
+    """Decode one frame.
+
+    Args:
+        header: a file with its pixels, see :func:`~monai_ext.data.dicom.header.read_whole`.
+        frame: number of the frame, from 0.
+
+    Returns:
+        (rows, columns) int32 or int64 stored values, with bits that do not belong to them (such as old overlays)
+        removed, and the values as they were written with these bits: padding may be declared either way.
+
+    Raises:
+        Refusal: the pixels are missing, cut, contradict their description, or cannot be decoded.
+    """
+    if header.pixel_keyword is None:
+        raise Refusal(SkipReason.NO_PIXELS)
+    if header.pixel_keyword != "PixelData":
+        raise Refusal(SkipReason.PIXEL_FORMAT, f"{header.pixel_keyword}: pixels are floating point")
+    layout = PixelFormat.of(header.dataset)
+    if (integer(header.dataset, "SamplesPerPixel") or 1) != 1:
+        raise Refusal(SkipReason.NOT_GRAYSCALE, "SamplesPerPixel (0028,0002)")
+    is_native = header.transfer_syntax in _NATIVE
+    words = _native(header, layout, frame) if is_native else _compressed(header, layout, frame)
+    shift = layout.high_bit + 1 - layout.bits_stored if is_native or header.transfer_syntax == _RLE else 0
+    values = _remove_foreign_bits(words, layout, shift=shift)
+    is_full = layout.bits_stored == layout.bits_allocated
+    return values, values if is_full else _signed(words, layout.bits_allocated, layout.is_signed)
+
+
+def _native(header: Header, layout: PixelFormat, frame: int) -> np.ndarray:
+    """Unsigned words (rows, columns) of a frame that is not compressed."""
+    content = header.dataset.get_item("PixelData").value or b""
+    first_bit, last_bit = frame * layout.frame_bits, (frame + 1) * layout.frame_bits
+    if len(content) * 8 < last_bit:
+        raise Refusal(
+            SkipReason.CUT_PIXELS, f"PixelData (7fe0,0010) has {len(content)} bytes, {-(-last_bit // 8)} are declared"
+        )
+    is_big = header.transfer_syntax == _BIG_ENDIAN
+    if layout.bits_allocated == 12:
+        return _unpack_12_bit(content, first_bit, layout, is_big=is_big)
+    if layout.bits_allocated == 8 and is_big and _is_word(header):  # bytes lie swapped within 16-bit words
+        content = np.frombuffer(content[: len(content) // 2 * 2], ">u2").astype("<u2").tobytes()
+    dtype = np.dtype(f"{'>' if is_big else '<'}u{layout.bits_allocated // 8}")
+    words = np.frombuffer(content, dtype, count=layout.rows * layout.columns, offset=first_bit // 8)
+    return words.reshape(layout.rows, layout.columns)
+
+
+def _is_word(header: Header) -> bool:
+    return getattr(header.dataset.get_item("PixelData"), "VR", "OW") != "OB"
+
+
+def _unpack_12_bit(content: bytes, first_bit: int, layout: PixelFormat, *, is_big: bool) -> np.ndarray:
+    """Two values in three bytes, the first in the low bits (PS3.5 annex D.2)."""
+    count = layout.rows * layout.columns
+    if is_big:
+        content = np.frombuffer(content[: len(content) // 2 * 2], ">u2").astype("<u2").tobytes()
+    skipped = first_bit % 8 // 4
+    start, stop = first_bit // 8, -(-(first_bit + 12 * count) // 8)
+    packed = np.frombuffer(content, np.uint8)[start:stop]
+    nibbles = np.stack([packed & 15, packed >> 4], axis=1).reshape(-1)[skipped : skipped + 3 * count]
+    low, middle, high = nibbles.reshape(-1, 3).astype(np.uint16).T
+    return (low | middle << 4 | high << 8).reshape(layout.rows, layout.columns)
+
+
+def _compressed(header: Header, layout: PixelFormat, frame: int) -> np.ndarray:
+    """Unsigned words (rows, columns) of a compressed frame, through the decoders that pydicom finds installed."""
+    from pydicom.encaps import get_frame
+    from pydicom.pixels import get_decoder
+
+    count = integer(header.dataset, "NumberOfFrames") or 1
+    try:
+        decoder: Any = get_decoder(header.transfer_syntax)
+    except NotImplementedError:
+        raise Refusal(SkipReason.MISSING_CODEC, "TransferSyntaxUID (0002,0010) is not known") from None
+    if not decoder.is_available:
+        raise Refusal(SkipReason.MISSING_CODEC, f"{decoder.UID.name}; pip install 'monai-ext[codecs]'")
+    try:
+        with quiet_pydicom():
+            content = header.dataset.get_item("PixelData").value
+            stream = get_frame(content, frame, number_of_frames=count)
+            _refuse_other_shape(stream, layout)
+            values, _ = decoder.as_array(header.dataset, index=frame, raw=True)
+    except (Refusal, MemoryError):
+        raise
+    except Exception as error:  # decoders raise errors of many types
+        raise Refusal(SkipReason.UNDECODABLE, f"{decoder.UID.name}: {type(error).__name__}") from None
+    if values.shape != (layout.rows, layout.columns) or values.dtype.kind not in "iu":
+        raise Refusal(SkipReason.UNDECODABLE, f"{decoder.UID.name}: decoded shape is {values.shape}")
+    return values.view(f"u{values.dtype.itemsize}")
+
+
+def _refuse_other_shape(stream: bytes, layout: PixelFormat) -> None:
+    """Compare what the compressed stream says with Rows and Columns, before a decoder allocates memory for it."""
+    shape = codestream_shape(stream)
+    if shape is not None and shape != (layout.rows, layout.columns):
+        text = f"the compressed image is {shape[0]} x {shape[1]}, declared are {layout.rows} x {layout.columns}"
+        raise Refusal(SkipReason.IMPLAUSIBLE_SIZE, text)
+
+
+def _remove_foreign_bits(words: np.ndarray, layout: PixelFormat, *, shift: int) -> np.ndarray:
+    values: np.ndarray = words.astype(np.int64 if layout.bits_allocated > 16 else np.int32)
+    values >>= shift
+    values &= (1 << layout.bits_stored) - 1
+    return _signed(values, layout.bits_stored, layout.is_signed)
+
+
+def _signed(values: np.ndarray, bits: int, is_signed: bool) -> np.ndarray:
+    """Read the lowest ``bits`` bits as a two's complement number where the values are signed."""
+    wide: np.ndarray = values.astype(np.int64 if bits > 16 else np.int32, copy=False)
+    if is_signed:
+        sign = 1 << (bits - 1)
+        wide = np.bitwise_xor(wide, sign) - sign
+    return wide
