@@ -45,7 +45,8 @@ def scan_folder(path: str | Path) -> FolderScan:
     """Walk a folder, or look at a single file, and say of what kind its images are.
 
     Hidden files and folders are passed over; files of other types (tables, notes) are ignored. A file without a telling
-    suffix counts as DICOM when it carries DICOM's mark, ``DICM`` at byte 128.
+    suffix counts as DICOM when it carries DICOM's mark, ``DICM`` at byte 128, or when there is nothing else: very old
+    files lack the mark.
 
     Raises:
         DatasetError: the path does not exist or cannot be read, holds no image, or holds images of several kinds.
@@ -53,11 +54,14 @@ def scan_folder(path: str | Path) -> FolderScan:
     path = Path(path).expanduser()
     if not path.exists():
         raise DatasetError(f"The data cannot be read: {path} does not exist. dataset_dir is {_ACCEPTED}.")
-    found: dict[str, list[Path]] = {"pictures": [], "DICOM": [], "NIfTI": []}
+    found: dict[str, list[Path]] = {"pictures": [], "DICOM": [], "NIfTI": [], "unknown": []}
     for file in [path] if path.is_file() else _walk(path):
         kind = _kind(file)
         if kind is not None:
             found[kind].append(file)
+    unknown = found.pop("unknown")
+    if unknown and not any(found.values()):
+        found["DICOM"] = unknown
     kinds = [kind for kind, files in found.items() if files]
     if not kinds:
         raise DatasetError(f"There is no image in {path}. dataset_dir is {_ACCEPTED}.")
@@ -88,7 +92,9 @@ def _kind(file: Path) -> str | None:
         return "NIfTI"
     if name.endswith(DICOM_SUFFIXES):
         return "DICOM"
-    return "DICOM" if not name.endswith(_OTHER_SUFFIXES) and _has_dicom_mark(file) else None
+    if name.endswith(_OTHER_SUFFIXES):
+        return None
+    return "DICOM" if _has_dicom_mark(file) else "unknown"
 
 
 def _has_dicom_mark(file: Path) -> bool:

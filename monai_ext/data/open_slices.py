@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_ext.data.dicom_source import DicomSource
 from monai_ext.data.folder_scan import scan_folder
 from monai_ext.data.holdout import hold_out
 from monai_ext.data.nifti_source import NiftiSource
 from monai_ext.data.picture_source import PictureSource
+from monai_ext.data.sample import embedded_sample
 from monai_ext.data.slice_images import SliceImages
 from monai_ext.data.slice_source import SliceSource
 from monai_ext.errors import DatasetError
@@ -21,6 +23,12 @@ __all__ = ["load_size_for", "open_slices", "open_source"]
 logger = logging.getLogger(__name__)
 
 SECTIONS = ("training", "validation", "all")
+
+_SOURCES: dict[str, Callable[[Path, Sequence[Path]], SliceSource]] = {
+    "pictures": PictureSource,
+    "DICOM": DicomSource,
+    "NIfTI": NiftiSource,
+}
 
 
 def open_slices(
@@ -40,8 +48,8 @@ def open_slices(
     ratio); those of the other sections have exactly ``image_size``, ready for the network.
 
     Args:
-        dataset_dir: a folder (it may be nested) of PNG or JPEG pictures, of DICOM, or of NIfTI volumes, or a single
-            such file. The embedded sample of phantom CT when omitted.
+        dataset_dir: a folder (it may be nested) of PNG or JPEG pictures, of DICOM, or of NIfTI volumes, a single such
+            file, or a slice store. The embedded sample of phantom CT when omitted.
         section: ``"training"``, ``"validation"`` (the slices held out from training) or ``"all"``.
         image_size: side of the network's input in pixels.
         window: which Hounsfield units become 0 .. 1: a preset, ``[center_hu, width_hu]``, or a list with one a channel.
@@ -60,6 +68,12 @@ def open_slices(
     if section not in SECTIONS:
         raise ValueError(f"There is no section {section!r}; the sections are {', '.join(SECTIONS)}.")
     source = open_source(dataset_dir)
+    if dataset_dir is None and section == "training":
+        logger.warning(
+            "No dataset_dir is given: this trains on the embedded sample, phantom CT in %s. It shows that everything"
+            " works; give the folder of your own slices with --dataset_dir.",
+            source.root,
+        )
     training, validation = hold_out(source.groups, fraction=validation_fraction, seed=seed)
     indices = {"training": training, "validation": validation, "all": list(range(len(source)))}[section]
     if not indices:
@@ -73,7 +87,12 @@ def open_slices(
         window=window,
         channels=channels,
         cache_gib=cache_gib,
-        labels={"section": section, "seed": seed, "validation_fraction": validation_fraction},
+        labels={
+            "source": str(source.root) if dataset_dir is not None else "embedded sample",
+            "section": section,
+            "seed": seed,
+            "validation_fraction": validation_fraction,
+        },
     )
     _report(slices, image_size=image_size)
     return slices
@@ -85,11 +104,19 @@ def load_size_for(image_size: int) -> int:
 
 
 def open_source(dataset_dir: str | Path | None) -> SliceSource:
-    """Find out what ``dataset_dir`` holds and open it; the embedded sample when it is None."""
-    if dataset_dir is None:
-        raise DatasetError("dataset_dir is missing.")
-    scan = scan_folder(dataset_dir)
-    return PictureSource(scan.root, scan.files) if scan.kind == "pictures" else NiftiSource(scan.root, scan.files)
+    """Find out what ``dataset_dir`` holds and open it; the embedded sample when it is None.
+
+    Raises:
+        DatasetError: see :func:`open_slices`.
+    """
+    from monai_ext.data.slice_dataset import StoreSource
+    from monai_ext.data.slice_store import is_slice_store
+
+    folder = Path(dataset_dir).expanduser() if dataset_dir is not None else embedded_sample()
+    if is_slice_store(folder):
+        return StoreSource(folder)
+    scan = scan_folder(folder)
+    return _SOURCES[scan.kind](scan.root, scan.files)
 
 
 def _report(slices: SliceImages, *, image_size: int) -> None:

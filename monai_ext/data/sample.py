@@ -21,7 +21,18 @@ logger = logging.getLogger(__name__)
 SAMPLE_NAME = "ct_sample-v1"
 """Name of the sample's folder; its version is raised whenever the same seeds give other pixels."""
 
-_SERIES = (*(("thorax", 16),) * 4, *(("abdomen", 14),) * 3, *(("head", 14),) * 3)
+_SERIES = (
+    ("thorax", "LUNG", 16),
+    ("thorax", "STANDARD", 16),
+    ("thorax", "SOFT", 16),
+    ("thorax", "LUNG", 16),
+    ("abdomen", "SOFT", 14),
+    ("abdomen", "STANDARD", 14),
+    ("abdomen", "SOFT", 14),
+    ("head", "SOFT", 14),
+    ("head", "BONE", 14),
+    ("head", "STANDARD", 14),
+)
 _SIZE = 256
 _MANIFEST = "manifest.json"
 
@@ -63,8 +74,8 @@ def _make(sample: Path) -> None:
     workplace = Path(tempfile.mkdtemp(prefix=f".{SAMPLE_NAME}-", dir=sample.parent))
     try:
         fresh = workplace / "fresh"
-        for number, (region, slices) in enumerate(_SERIES, start=1):
-            series = phantom_series(region, seed=number, slices=slices, size=_SIZE)
+        for number, (region, kernel, slices) in enumerate(_SERIES, start=1):
+            series = phantom_series(region, seed=number, slices=slices, size=_SIZE, kernel=kernel)
             write_dicom_series(series, fresh / "dicom" / f"patient_{number:02d}", number=number)
         (fresh / _MANIFEST).write_text(json.dumps(_hashes(fresh), indent=1))
         if sample.exists() and not _is_intact(sample):
