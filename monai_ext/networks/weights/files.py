@@ -1,0 +1,134 @@
+"""Read a weights file, or one that an MLflow run holds, without executing anything that the file contains."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from monai_ext.errors import WeightsError
+
+__all__ = ["read_weights"]
+
+_SUFFIXES = (".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors")
+_MLFLOW_SCHEMES = ("runs:/", "models:/", "mlflow-artifacts:/")
+_UNSAFE_GLOBAL = re.compile(r"GLOBAL ([\w.]+) (?:was not an allowed global|whose module)")
+
+
+def read_weights(source: str | os.PathLike[str]) -> dict[str, Any]:
+    """Give the content of a weights file, on the CPU.
+
+    Nothing but tensors, plain Python values and ``argparse.Namespace`` (which training scripts like to add) is
+    unpickled, so that a file from elsewhere cannot run code.
+
+    Args:
+        source: a torch or safetensors file, a folder with exactly one such file, or an MLflow uri such as
+            ``runs:/<run id>/encoder``, looked up at the tracking server that MLflow is set to.
+
+    Raises:
+        WeightsError: When there is no such file or run, or the file is truncated, is no weights file, holds
+            something else than named entries, or would have to execute code to be read.
+    """
+    with _local_file(source) as path:
+        content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    if not isinstance(content, Mapping):
+        raise WeightsError(
+            f"The weights file {source} holds a {type(content).__name__}; accepted are named tensors. Save it again "
+            "as torch.save(network.state_dict(), path)."
+        )
+    return dict(content)
+
+
+@contextmanager
+def _local_file(source: str | os.PathLike[str]) -> Iterator[Path]:
+    if str(source).startswith(_MLFLOW_SCHEMES):
+        with tempfile.TemporaryDirectory() as folder:
+            yield _only_file(_download(str(source), folder), source)
+    else:
+        yield _only_file(Path(source).expanduser(), source)
+
+
+def _download(uri: str, folder: str) -> Path:
+    import mlflow
+
+    try:
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
+    except (mlflow.exceptions.MlflowException, OSError) as error:
+        raise WeightsError(
+            f"The weights {uri} could not be read from MLflow at {mlflow.get_tracking_uri()}: {_first_line(error)} "
+            "Check the run id and the artifact's name, and that MLFLOW_TRACKING_URI names the server that has the run."
+        ) from error
+
+
+def _only_file(path: Path, source: str | os.PathLike[str]) -> Path:
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise WeightsError(f"There is no weights file {source}. Check the path, which is relative to {Path.cwd()}.")
+    files = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES)
+    if len(files) != 1:
+        found = ", ".join(file.name for file in files) or "none"
+        raise WeightsError(
+            f"The folder {source} must hold exactly one weights file ({', '.join(_SUFFIXES)}) to be read as weights; "
+            f"found: {found}. Name the file itself."
+        )
+    return files[0]
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # bytes from elsewhere fail in many ways; all of them mean the same to the reader
+        raise WeightsError(_reason(path, error)) from error
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:  # without a name it comes from reading a bad archive
+        return f"The weights file {path} cannot be opened: {error.strerror}."
+    unsafe = _UNSAFE_GLOBAL.search(str(error))
+    if isinstance(error, pickle.UnpicklingError) and unsafe:
+        return (
+            f"The weights file {path} holds an object of {unsafe[1]}, and reading it would execute code from the file; "
+            "only tensors and plain values are read. If you trust its origin, load it with weights_only=False where "
+            "that code is installed, and save its state_dict alone."
+        )
+    if "TorchScript" in str(error):
+        return (
+            f"The weights file {path} is a TorchScript archive, that is a program; only tensors are read. Save the "
+            "module's state_dict instead."
+        )
+    return (
+        f"The weights file {path} ({path.stat().st_size} bytes) is truncated or is not a torch file. "
+        "Copy or download it again."
+    )
+
+
+def _read_safetensors(path: Path) -> Any:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise WeightsError(
+            f"Reading {path} needs the package safetensors, which is not installed: pip install safetensors."
+        ) from error
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise WeightsError(
+            f"The weights file {path} is truncated or is not a safetensors file: {_first_line(error)} Copy or download "
+            "it again."
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0].rstrip(" .:") if lines else type(error).__name__) + "."
