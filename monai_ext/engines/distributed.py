@@ -10,6 +10,8 @@ import torch.distributed
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from monai_ext.networks import synchronize_batch_norm
+
 __all__ = ["distribute", "gradient_sync", "process_count", "process_rank", "unwrap"]
 
 
@@ -24,10 +26,13 @@ def process_count() -> int:
 
 
 def distribute(network: nn.Module, *, device: torch.device | str) -> nn.Module:
-    """The network on its device, with gradients averaged over the process group; without one, only moved.
+    """The network on its device, with gradients and batch statistics joined over the process group.
+
+    Each step equals that of one process on the joint batch: gradients are averaged, and every batch normalisation
+    takes its statistics from all processes. Without a process group the network is only moved.
 
     Args:
-        network: as built, the same in every process.
+        network: as built, the same in every process; its batch normalisations are replaced in place.
         device: of this process.
 
     Example:
@@ -38,6 +43,7 @@ def distribute(network: nn.Module, *, device: torch.device | str) -> nn.Module:
     network = network.to(device)
     if not _in_group():
         return network
+    network = synchronize_batch_norm(network)
     return DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
 
 

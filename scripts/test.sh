@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Installs into .venv, then lints, type-checks and runs all tests. Arguments go to pytest. Can be run again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/install.sh
+install_project test
+
+export MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+.venv/bin/mypy
+.venv/bin/python -m pytest "$@"
+echo
+echo "All checks passed. Next: bash scripts/quickstart.sh, or README.md for training on your own slices."
