@@ -20,8 +20,8 @@ _BAND_ROWS = 128
 def compress_series(slices: np.ndarray) -> tuple[bytes, dict[str, Any]]:
     """Compress a series in memory; returns the Blosc2 frame, and where in it each slice's chunk lies.
 
-    Zstandard on byte-shuffled differences keeps a CT slice in about 30 % of its size and decodes at 1 GB/s. A block is
-    a band of whole rows, hence a chunk's bytes are the slice's rows in order.
+    LZ4HC on byte-shuffled differences keeps a CT slice in about 37 % of its size and decodes at 2 GB/s (Zstandard: 29 %
+    at 1 GB/s). A block is a band of whole rows, hence a chunk's bytes are the slice's rows in order.
     """
     import blosc2
 
@@ -32,7 +32,7 @@ def compress_series(slices: np.ndarray) -> tuple[bytes, dict[str, Any]]:
         blocks=(1, _band_rows(rows), columns),
         contiguous=True,
         cparams=blosc2.CParams(
-            codec=blosc2.Codec.ZSTD,
+            codec=blosc2.Codec.LZ4HC,
             clevel=1,
             typesize=slices.itemsize,
             filters=[blosc2.Filter.SHUFFLE, blosc2.Filter.BYTEDELTA],
