@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import torch
+from math import prod
+
 from monai.networks import nets
 from monai.networks.nets.resnet import ResNet, ResNetBlock, ResNetBottleneck
 from torch import nn
@@ -56,7 +57,7 @@ def encoder_stride(encoder: ResNet) -> int:
     """Give the total stride: the number of image pixels along one axis of a pixel of the deepest map."""
     strides = [encoder.conv1.stride[0], 1 if encoder.no_max_pool else 2]
     strides += [_block_stride(stage[0]) for stage in resnet_stages(encoder)]
-    return int(torch.tensor(strides).prod())
+    return prod(strides)
 
 
 def encoder_widths(encoder: ResNet) -> list[int]:

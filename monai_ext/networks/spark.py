@@ -6,6 +6,7 @@ Modeling", ICLR 2023 (arXiv 2301.03580). The page reads in the paper's order: ma
 
 from __future__ import annotations
 
+from math import prod
 from typing import Literal, overload
 
 import torch
@@ -128,7 +129,7 @@ class SparK(nn.Module):
         """
         self._check_image(image)
         grid = [size // self.patch_size for size in image.shape[2:]]
-        count = int(torch.tensor(grid).prod())
+        count = prod(grid)
         kept = torch.rand(image.shape[0], count, generator=generator).argsort(dim=1)[:, : self.visible_count(count)]
         visible = torch.zeros(image.shape[0], count, dtype=torch.bool).scatter_(1, kept, True)
         return visible.view(-1, 1, *grid).to(image.device)

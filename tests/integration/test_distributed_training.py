@@ -49,7 +49,7 @@ def train(rank: int, processes: int, folder: str) -> None:
     network = distribute(make_network(), device="cpu")
     loader = slice_loader(
         dataset,  # type: ignore[arg-type]
-        batch_size=BATCH // processes,
+        batch_size=BATCH,
         sampler=StreamSampler(dataset, seed=3),  # type: ignore[arg-type]
         num_workers=0,
     )
