@@ -66,7 +66,7 @@ class Delivery:
         self._next_try = 0.0
         self._refusals: set[str] = set()
         self._wake = threading.Event()
-        self._closing = False
+        self.closing = False
         self._deadline = float("inf")
         self._abandoned = False
         self._thread = threading.Thread(target=self._work, name="monai_ext-tracking", daemon=True)
@@ -85,7 +85,7 @@ class Delivery:
     def close(self, *, timeout: float) -> None:
         """Deliver what can be delivered within ``timeout`` seconds, keep the rest in the spool, and say so."""
         self._deadline = time.monotonic() + timeout
-        self._closing = True
+        self.closing = True
         self._wake.set()
         try:
             self._thread.join(timeout + 1)
@@ -96,7 +96,7 @@ class Delivery:
             self._say_what_is_left()
 
     def _work(self) -> None:
-        while not self._closing:
+        while not self.closing:
             self._round()
             self._wake.wait(INTERVAL_SECONDS)
         self._next_try = 0.0

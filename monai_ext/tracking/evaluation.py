@@ -49,7 +49,7 @@ def log_evaluation(
     tags = {**source_tags(), **version_tags(), **bundle_tags(bundle_root)}
     if parent_run_id:
         tags |= {PARENT_TAG: parent_run_id, "mlflow.parentRunId": parent_run_id}
-    run = TrackedRun(experiment, tags=tags, spool_dir=output_dir, system_metrics_seconds=None)
+    run = TrackedRun(experiment, tags=tags, spool_dir=output_dir, system_metrics=False)
     run.open()
     run.log_parameters(parameters or {})
     run.log_metrics(scalars(metrics), step=0)

@@ -33,8 +33,8 @@ class MLflowTracker:
 
     Attached to a trainer (ours, MONAI's or any Ignite engine) it opens a run when training starts and ends it as
     FINISHED, as FAILED with the error's text, or as KILLED after Ctrl-C or SIGTERM. Attached to MONAI evaluators as
-    well, it logs their metrics at the trainer's iteration; attached to an evaluator only, the evaluation is a run of its
-    own.
+    well, it logs their metrics at the trainer's iteration; attached to an evaluator only, the evaluation is a run of
+    its own.
 
     A run is always new, unless the training itself is continued: from ``run_id``, from :meth:`load_state_dict`, or from
     ``state.mlflow_run_id`` of a trainer that does not start at iteration 0. Writing happens in a background thread; a
@@ -54,7 +54,6 @@ class MLflowTracker:
         output_dir: folder of the training's results; what cannot be delivered waits there.
         every_iterations: iterations between points of loss and rates; None gives at most 20,000 points.
         tracking_uri: where ``MLFLOW_TRACKING_URI`` is not set; None is ``mlflow.db`` in the repository's root.
-        system_metrics_seconds: between samples of CPU, memory and GPU; None for none.
     """
 
     def __init__(
@@ -71,7 +70,6 @@ class MLflowTracker:
         output_dir: str | None = None,
         every_iterations: int | None = None,
         tracking_uri: str | None = None,
-        system_metrics_seconds: float | None = 10.0,
     ) -> None:
         if every_iterations is not None and every_iterations < 1:
             raise ValueError(f"every_iterations must be at least 1, or None; received {every_iterations}.")
@@ -85,7 +83,6 @@ class MLflowTracker:
             "run_name": run_name,
             "tracking_uri": tracking_uri,
             "spool_dir": output_dir,
-            "system_metrics_seconds": system_metrics_seconds,
         }
         self._resume = run_id
         self._run: TrackedRun | None = None
@@ -153,19 +150,19 @@ class MLflowTracker:
         engine.add_event_handler(PretrainingEvents.ENCODER_EXPORTED, self._note_encoder)
 
     def _start(self, engine: Engine) -> None:
+        self._make_last(engine)
         if engine is not self._owner:
             return
-        self._make_last(engine)
         state: Any = engine.state
         if self._resume is None and state.iteration > 0:
             self._resume = getattr(state, "mlflow_run_id", None)
-        self._run = TrackedRun(self.experiment, resume=self._resume, tags=self._tags(), **self._run_settings)
-        self._resume = None
+        run = TrackedRun(self.experiment, resume=self._resume, tags=self._tags(), **self._run_settings)
+        run.open()
+        self._run, self._resume = run, None
         self._logged_at.clear()
-        self._run.open()
-        state.mlflow_run_id = self._run.reference
         self._metrics.start(engine)
-        self._log_beginning(self._run, engine)
+        state.mlflow_run_id = run.reference
+        self._log_beginning(run, engine)
 
     def _make_last(self, engine: Engine) -> None:
         """Register what must come after all other handlers, now that they are attached."""
@@ -189,7 +186,7 @@ class MLflowTracker:
                 run.log_tags({f"monai_ext.dataset.{context}": content["digest"]})
         if self.config is not None:
             run.log_json(self.config, file="config.json")
-        run.log_text(installed_packages(), file="packages.txt")
+        run.log_later(lambda: ("text", {"text": installed_packages(), "file": "packages.txt"}))
 
     def _log_iteration(self, engine: Engine) -> None:
         point = self._metrics.add(engine)
@@ -254,8 +251,6 @@ class MLflowTracker:
             return
         if self._metrics.incomplete:
             self._run.log_later(self._metrics.point(engine))
-        if self._encoder is not None:
-            self._run.log_artifact(self._encoder, folder="encoder")
-            self._encoder = None
-        self._run.close(error)
+        self._run.close(error, artifacts={} if self._encoder is None else {"encoder": self._encoder})
+        self._encoder = None
         engine.state.mlflow_run_id = self._run.reference  # type: ignore[attr-defined]

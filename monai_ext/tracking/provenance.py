@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import getpass
 import json
 import platform
@@ -123,7 +122,7 @@ def merged_config(config: Mapping[str, Any] | Sequence[str] | str | None) -> dic
         config = None if parser is None else parser.get()
     elif not isinstance(config, Mapping):
         config = ConfigParser.load_config_files([config] if isinstance(config, str) else list(config))
-    return None if config is None else _resolved(copy.deepcopy(dict(config)), config)
+    return None if config is None else _resolved(json.loads(json.dumps(config, default=str)), config)
 
 
 def _resolved(value: Any, config: Mapping[str, Any]) -> Any:

@@ -35,5 +35,5 @@ def without_paths(text: str) -> str:
 
 def error_text(error: BaseException) -> str:
     """Kind and message of an error on one line, without paths, at most 1000 characters."""
-    message = " ".join(without_paths(str(error)).split())
+    message = " ".join(without_paths(str(error)[: 2 * _LENGTH]).split())
     return f"{type(error).__name__}: {message}"[:_LENGTH].removesuffix(": ")

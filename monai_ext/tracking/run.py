@@ -44,7 +44,7 @@ class TrackedRun:
         resume: ``reference`` of an earlier run, which is then continued.
         tags: of a new run.
         spool_dir: folder of the file for what cannot be delivered.
-        system_metrics_seconds: between samples of CPU, memory and GPU; None for none.
+        system_metrics: log CPU, memory and GPU of the machine.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class TrackedRun:
         resume: str | None = None,
         tags: Mapping[str, str] | None = None,
         spool_dir: str | Path | None = None,
-        system_metrics_seconds: float | None = 10.0,
+        system_metrics: bool = True,
     ) -> None:
         pending = resume is not None and resume.startswith(_PENDING)
         self.key = resume.removeprefix(_PENDING) if resume and pending else uuid.uuid4().hex
@@ -72,9 +72,10 @@ class TrackedRun:
         }
         self._resumed = resume is not None
         self._refusal: str | None = None
-        self._system = None if system_metrics_seconds is None else SystemMetrics(every_seconds=system_metrics_seconds)
+        self._system = SystemMetrics() if system_metrics else None
         folder = Path(tempfile.gettempdir()) if spool_dir is None else Path(spool_dir)
-        spool = Spool(folder / f"mlflow_{self._opening['run_id'] or self.key}.jsonl", header=("open", self._opening))
+        path = _left_over(folder, self._opening) if self._resumed else None
+        spool = Spool(path or folder / f"mlflow_{self.key}.jsonl", header=("open", self._opening))
         self._delivery = Delivery(
             self._send, spool=spool, store_name=f"MLflow at {shown(self._store.tracking_uri)}", poll=self._poll
         )
@@ -146,22 +147,29 @@ class TrackedRun:
         content = {"path": str(Path(path).resolve()), "name": name, "step": step, "time": _now()}
         self._put(("picture", content))
 
-    def close(self, error: BaseException | None = None) -> None:
-        """End the run: FINISHED, or what fits the error. Further calls have no effect."""
-        status = "FINISHED" if error is None else status_of(error)
-        self._end(status, "" if error is None else error_text(error))
+    def close(self, error: BaseException | None = None, *, artifacts: Mapping[str, str | Path] | None = None) -> None:
+        """End the run: FINISHED, or what fits the error. Further calls have no effect.
 
-    def _end(self, status: str, error: str) -> None:
+        Args:
+            error: that ended the work.
+            artifacts: last files or folders, by the folder that they go to; sent after the status, which is small.
+        """
+        status = "FINISHED" if error is None else status_of(error)
+        self._end(status, "" if error is None else error_text(error), artifacts or {})
+
+    def _end(self, status: str, error: str, artifacts: Mapping[str, str | Path]) -> None:
         if not self._open:
             return
         self._put(("end", {"status": status, "error": error, "time": _now()}))
+        for folder, path in artifacts.items():
+            self.log_artifact(path, folder=folder)
         self._open = False
         self._watch.stop()
         self._delivery.close(timeout=INTERRUPTED_SECONDS if status == "KILLED" else END_SECONDS)
 
     def _close_at_exit(self, error: BaseException | None) -> None:
         if error is None:
-            self._end("KILLED", _NO_ERROR)
+            self._end("KILLED", _NO_ERROR, {})
         else:
             self.close(error)
 
@@ -172,14 +180,11 @@ class TrackedRun:
             logger.warning("The MLflow run is not open: %s was not logged.", entry[0])
 
     def _poll(self) -> list[Entry]:
-        """System metrics, once the run exists, so that their steps go on where those of a resumed run ended."""
-        if self._system is None or self._closing_or_unopened():
+        """System metrics; their steps go on where those of a resumed run ended, so that run must be known first."""
+        if self._system is None or (self._resumed and self.run_id is None):
             return []
         self._system.step = max(self._system.step, self._store.first_system_step)
-        return self._system.poll()
-
-    def _closing_or_unopened(self) -> bool:
-        return not self._open or (self._resumed and self.run_id is None)
+        return self._system.poll(last=self._delivery.closing)
 
     def _send(self, entry: Entry) -> None:
         try:
@@ -227,6 +232,17 @@ def deliver(spool_file: str | Path) -> str:
     if store.run_id is None:
         raise ValueError(f"{path} could not be delivered: its run was refused.")
     return store.run_id
+
+
+def _left_over(folder: Path, opening: Mapping[str, Any]) -> Path | None:
+    """The file in which a former process left what it could not deliver to the same run."""
+    for path in folder.glob("mlflow_*.jsonl"):
+        entries = Spool(path).waiting()
+        if entries and entries[0][0] == "open":
+            content = entries[0][1]
+            if content["key"] == opening["key"] or content["run_id"] == opening["run_id"] != "":
+                return path
+    return None
 
 
 def _now() -> int:

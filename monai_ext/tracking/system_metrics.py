@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from typing import Any
 
@@ -17,25 +18,31 @@ class SystemMetrics:
     """MLflow's own collectors, without its monitor, which stops for good at the first request that fails.
 
     GPUs are read through ``nvidia-ml-py`` where it is installed; otherwise their memory is read through PyTorch.
-
-    Args:
-        every_seconds: between samples.
+    MLflow's environment variables hold: ``MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`` (seconds; 10 when unset) and
+    ``MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false`` to have none.
     """
 
-    def __init__(self, *, every_seconds: float) -> None:
-        self.every_seconds = every_seconds
+    def __init__(self) -> None:
+        self.every_seconds = float(os.environ.get("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL") or 10)
+        self.enabled = os.environ.get("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true").lower() not in ("false", "0")
         self.step = 0
         self._next = 0.0
         self._collectors: list[Any] | None = None
         self._reads_gpu = False
 
-    def poll(self) -> list[Entry]:
-        """A sample as an entry, when it is time for one."""
+    def poll(self, *, last: bool = False) -> list[Entry]:
+        """A sample as an entry, when it is time for one; also ``last``, at the end of the run.
+
+        The first call gives none: use of the CPU is measured between two calls.
+        """
         now = time.monotonic()
-        if now < self._next:
+        if not self.enabled or (now < self._next and not last):
             return []
         self._next = now + self.every_seconds
+        first = self._collectors is None
         values = self._collect()
+        if first and not last:
+            return []
         milliseconds = int(time.time() * 1000)
         points = [[f"system/{name}", float(value), milliseconds, self.step] for name, value in values.items()]
         self.step += 1

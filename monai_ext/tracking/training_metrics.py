@@ -31,6 +31,7 @@ class TrainingMetrics:
     def __init__(self, *, every_iterations: int | None = None) -> None:
         self.every_iterations = every_iterations
         self._every = 1
+        self._losses: list[Tensor | float] = []
 
     def start(self, engine: Engine) -> None:
         """Begin at the engine's present iteration."""
@@ -86,7 +87,7 @@ class TrainingMetrics:
         return values
 
     def _reset(self, seen: int | None) -> None:
-        self._losses: list[Tensor | float] = []
+        self._losses = []
         self._seconds = 0.0
         self._seen = seen
 
