@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from monai_ext.networks import synchronize_batch_norm
 
-__all__ = ["distribute", "gradient_sync", "process_count", "process_rank", "unwrap"]
+__all__ = ["channels_last_format", "distribute", "gradient_sync", "process_count", "process_rank", "unwrap"]
 
 
 def process_rank() -> int:
@@ -29,7 +29,7 @@ def distribute(network: nn.Module, *, device: torch.device | str) -> nn.Module:
     """The network on its device, with gradients and batch statistics joined over the process group.
 
     Each step equals that of one process on the joint batch: gradients are averaged, and every batch normalisation
-    takes its statistics from all processes. Without a process group the network is only moved.
+    takes its statistics from all processes. Parameters become channels last. Without a process group the network is only moved.
 
     Args:
         network: as built, the same in every process; its batch normalisations are replaced in place.
@@ -44,7 +44,15 @@ def distribute(network: nn.Module, *, device: torch.device | str) -> nn.Module:
     if not _in_group():
         return network
     network = synchronize_batch_norm(network)
+    # Before wrapping: a parameter whose strides change afterwards no longer fits its bucket, and gradients get mixed up.
+    network = network.to(memory_format=channels_last_format(network))  # type: ignore[call-overload]
     return DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
+
+
+def channels_last_format(network: nn.Module) -> torch.memory_format:
+    """The channels-last memory format for the network's number of spatial axes."""
+    volumetric = any(param.dim() == 5 for param in network.parameters())
+    return torch.channels_last_3d if volumetric else torch.channels_last
 
 
 def unwrap(network: Any) -> Any:
