@@ -68,18 +68,7 @@ def open_slices(
     if section not in SECTIONS:
         raise ValueError(f"There is no section {section!r}; the sections are {', '.join(SECTIONS)}.")
     source = open_source(dataset_dir)
-    if dataset_dir is None and section == "training":
-        logger.warning(
-            "No dataset_dir is given: this trains on the embedded sample, phantom CT in %s. It shows that everything"
-            " works; give the folder of your own slices with --dataset_dir.",
-            source.root,
-        )
-    training, validation = hold_out(source.groups, fraction=validation_fraction, seed=seed)
-    indices = {"training": training, "validation": validation, "all": list(range(len(source)))}[section]
-    if not indices:
-        raise DatasetError(
-            f"No slice is left for the section {section!r}: validation_fraction={validation_fraction} holds none out."
-        )
+    indices = _choose(source, section, validation_fraction=validation_fraction, seed=seed)
     slices = SliceImages(
         source,
         indices=indices,
@@ -94,7 +83,7 @@ def open_slices(
             "validation_fraction": validation_fraction,
         },
     )
-    _report(slices, image_size=image_size)
+    _report(slices, image_size=image_size, is_sample=dataset_dir is None)
     return slices
 
 
@@ -119,9 +108,28 @@ def open_source(dataset_dir: str | Path | None) -> SliceSource:
     return _SOURCES[scan.kind](scan.root, scan.files)
 
 
-def _report(slices: SliceImages, *, image_size: int) -> None:
-    """One line on what was opened, and a warning when the images have to be enlarged."""
+def _choose(source: SliceSource, section: str, *, validation_fraction: float, seed: int) -> Sequence[int]:
+    """Which slices of the source make up the section."""
+    if section == "all":
+        return range(len(source))
+    training, validation = hold_out(source.groups, fraction=validation_fraction, seed=seed)
+    if section == "validation" and not validation:
+        raise DatasetError(
+            "No slice is left for the section 'validation': with validation_fraction=0 none is held out. Set it to a"
+            " fraction such as 0.1."
+        )
+    return training if section == "training" else validation
+
+
+def _report(slices: SliceImages, *, image_size: int, is_sample: bool) -> None:
+    """One line on what was opened, one on the sample, and a warning when the images have to be enlarged."""
     told: dict[str, Any] = slices.describe()
+    if is_sample and told["section"] == "training":
+        logger.warning(
+            "No dataset_dir is given: this trains on the embedded sample, phantom CT in %s. It shows that everything"
+            " works; give the folder of your own slices with --dataset_dir.",
+            slices.source.root,
+        )
     logger.info(
         "%s: %d slices of kind %s in %d groups (by %s) from %s.",
         told["section"].capitalize(),

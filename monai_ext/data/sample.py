@@ -10,8 +10,6 @@ import tempfile
 from pathlib import Path
 
 from monai_ext.data.cache_folder import CACHE_VARIABLE, cache_folder
-from monai_ext.data.phantom_dicom import write_dicom_series
-from monai_ext.data.phantoms import phantom_series
 from monai_ext.errors import DatasetError
 
 __all__ = ["embedded_sample", "sample_epochs_limit"]
@@ -70,6 +68,9 @@ def embedded_sample(cache: str | Path | None = None) -> Path:
 
 
 def _make(sample: Path) -> None:
+    from monai_ext.data.phantom_dicom import write_dicom_series
+    from monai_ext.data.phantoms import phantom_series
+
     sample.parent.mkdir(parents=True, exist_ok=True)
     workplace = Path(tempfile.mkdtemp(prefix=f".{SAMPLE_NAME}-", dir=sample.parent))
     try:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import mmap
 from typing import Any
 
 import numpy as np
 
 __all__ = ["SliceCache"]
-
-logger = logging.getLogger(__name__)
 
 
 class SliceCache:
@@ -31,7 +28,6 @@ class SliceCache:
         self._size, self._dtype = size, np.dtype(dtype)
         slice_bytes = size * size * self._dtype.itemsize
         self.capacity = min(slices, int(gib * 2**30) // slice_bytes)
-        self.missing = slices - self.capacity
         self._allocate()
 
     def get(self, index: int) -> np.ndarray | None:
@@ -52,9 +48,10 @@ class SliceCache:
 
     def _allocate(self) -> None:
         shape = (self.capacity, self._size, self._size)
-        self._filled = np.frombuffer(mmap.mmap(-1, max(1, self.capacity)), dtype=np.uint8)[: self.capacity]
-        buffer = mmap.mmap(-1, max(1, int(np.prod(shape)) * self._dtype.itemsize))
-        self._writable = np.frombuffer(buffer, dtype=self._dtype)[: int(np.prod(shape))].reshape(shape)
+        pixels = int(np.prod(shape))
+        self._filled = np.frombuffer(mmap.mmap(-1, max(1, self.capacity)), dtype=np.uint8, count=self.capacity)
+        buffer = mmap.mmap(-1, max(1, pixels * self._dtype.itemsize))
+        self._writable = np.frombuffer(buffer, dtype=self._dtype, count=pixels).reshape(shape)
         self._pixels = self._writable.view()
         self._pixels.flags.writeable = False
 

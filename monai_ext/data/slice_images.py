@@ -60,7 +60,7 @@ class SliceImages(Dataset[torch.Tensor]):
         self._labels = labels or {}
         self._place = {index: place for place, index in enumerate(self.indices)}
         self._cache = SliceCache(len(self), size=load_size, dtype=source.dtype, gib=cache_gib)
-        self._warn_about_cache(cache_gib)
+        self._report_cache(cache_gib)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -71,7 +71,7 @@ class SliceImages(Dataset[torch.Tensor]):
         Raises:
             DatasetError: its file cannot be decoded; the message names the file.
         """
-        pixels = torch.from_numpy(self._pixels(item).astype(np.float32))[None]
+        pixels = torch.from_numpy(self._pixels(range(len(self))[item]).astype(np.float32))[None]
         if self.window is None:
             return (pixels / np.iinfo(self.source.dtype).max).repeat(self.channels, 1, 1)
         windowed = self.window(pixels)
@@ -144,12 +144,16 @@ class SliceImages(Dataset[torch.Tensor]):
             )
         return chosen
 
-    def _warn_about_cache(self, cache_gib: float) -> None:
-        if self._cache.missing and cache_gib > 0:
-            logger.info(
-                "%d of %d slices fit into the memory for decoded slices (%.3g GiB); the others are decoded each time."
-                " Raise cache_gib if there is room.",
-                self._cache.capacity,
-                len(self),
-                cache_gib,
-            )
+    def _report_cache(self, cache_gib: float) -> None:
+        """Say when slices do not fit into memory; a warning where each costs the decoding of a whole volume."""
+        if self._cache.capacity == len(self):
+            return
+        is_costly = len(self.source.decoded_together(self.indices[0])) > 1
+        logger.log(
+            logging.WARNING if is_costly else logging.INFO,
+            "%d of %d slices fit into the memory for decoded slices (%.3g GiB); the others are decoded each time%s.",
+            self._cache.capacity,
+            len(self),
+            cache_gib,
+            ", with the whole compressed volume: raise cache_gib, or ingest the volumes into a slice store" * is_costly,
+        )

@@ -96,7 +96,7 @@ def phantom_series(
     protocol = REGIONS[region]
     rng = np.random.default_rng([seed, sorted(REGIONS).index(region)])
     patient = protocol.patient(rng)
-    chosen = kernel or str(rng.choice(protocol.kernels))
+    usual = str(rng.choice(protocol.kernels))
     dose, center = rng.uniform(*protocol.dose), (float(rng.uniform(-8, 8)), float(rng.uniform(-6, 10)))
     low, high = patient.z_range_mm
     spacing = min(protocol.spacing_mm, (high - low) / slices)
@@ -107,7 +107,7 @@ def phantom_series(
     def scan(z_mm: float) -> np.ndarray:
         plane = Plane(z_mm, size=size, pixel_mm=pixel_mm, center_mm=center)
         patient.draw(plane)
-        return acquire(plane.hu, KERNELS[chosen], rng, dose=dose)
+        return acquire(plane.hu, KERNELS[kernel or usual], rng, dose=dose)
 
     volume = np.stack([scan(position) for position in positions])
-    return PhantomSeries(volume, region, chosen, pixel_mm, positions, spacing, center)
+    return PhantomSeries(volume, region, kernel or usual, pixel_mm, positions, spacing, center)

@@ -1,0 +1,167 @@
+"""The order of slices, and the loader."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from slice_files import write_pictures
+
+from monai_ext.data import StreamSampler, open_slices, slice_loader
+from monai_ext.errors import DatasetError
+
+
+def _take(sampler: StreamSampler, count: int) -> list[int]:
+    return list(itertools.islice(sampler, count))
+
+
+@given(samples=st.integers(1, 12), seed=st.integers(0, 2**32), passes=st.integers(1, 4))
+def test_every_pass_visits_every_slice_once(samples: int, seed: int, passes: int) -> None:
+    stream = _take(StreamSampler(range(samples), seed=seed), samples * passes)
+    for start in range(0, len(stream), samples):
+        assert sorted(stream[start : start + samples]) == list(range(samples))
+
+
+def test_passes_differ_and_seeds_differ() -> None:
+    stream = _take(StreamSampler(range(50)), 100)
+    assert stream[:50] != stream[50:]
+    assert stream[:50] != _take(StreamSampler(range(50), seed=1), 50)
+
+
+@given(position=st.integers(0, 40))
+def test_any_position_is_reached_at_once(position: int) -> None:
+    sampler = StreamSampler(range(7), seed=2)
+    whole = _take(sampler, 60)
+    sampler.set_position(position)
+    assert _take(sampler, 20) == whole[position : position + 20]
+
+
+@given(samples=st.integers(1, 11), world_size=st.sampled_from([1, 2, 3, 4]), batch=st.integers(0, 6))
+def test_a_global_batch_is_the_same_set_on_any_number_of_processes(samples: int, world_size: int, batch: int) -> None:
+    size = 12
+    alone = _take(StreamSampler(range(samples)), size * (batch + 1))[-size:]
+    share = size // world_size
+    shared: list[int] = []
+    for rank in range(world_size):
+        sampler = StreamSampler(range(samples), rank=rank, world_size=world_size)
+        shared += _take(sampler, share * (batch + 1))[-share:]
+    assert sorted(shared) == sorted(alone)
+
+
+def test_the_length_is_one_processs_share_of_a_pass() -> None:
+    assert len(StreamSampler(range(10), rank=0, world_size=4)) == 3
+
+
+def test_the_state_continues_the_stream() -> None:
+    sampler, resumed = StreamSampler(range(5)), StreamSampler(range(5))
+    sampler.set_position(7)
+    resumed.load_state_dict(sampler.state_dict())
+    assert resumed.position == 7
+
+
+def test_a_state_of_other_data_is_refused() -> None:
+    with pytest.raises(ValueError, match="seed 0 over 5 slices, now it has seed 0 over 6"):
+        StreamSampler(range(6)).load_state_dict(StreamSampler(range(5)).state_dict())
+
+
+@pytest.mark.parametrize("position", [-1, 3])
+def test_a_position_between_two_processes_is_refused(position: int) -> None:
+    with pytest.raises(ValueError, match="multiple of the 2 processes"):
+        StreamSampler(range(5), rank=1, world_size=2).set_position(position)
+
+
+def test_an_empty_dataset_is_refused() -> None:
+    with pytest.raises(DatasetError, match="empty dataset"):
+        StreamSampler([])
+
+
+def test_a_rank_outside_the_world_is_refused() -> None:
+    with pytest.raises(ValueError, match="rank=2"):
+        StreamSampler(range(3), rank=2, world_size=2)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "pictures", count=9)
+
+
+def _numbers(batch: torch.Tensor) -> list[int]:
+    """Which pictures a batch holds: their gray level is their number."""
+    return (batch[:, 0, 0, 0] * 255).round().int().tolist()
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_batches_follow_the_stream_and_move_its_position(pictures: Path, num_workers: int) -> None:
+    dataset = open_slices(pictures, image_size=14, validation_fraction=0)
+    sampler = StreamSampler(dataset)
+    expected = _take(sampler, 12)
+    loader = slice_loader(dataset, batch_size=4, sampler=sampler, num_workers=num_workers)
+    batches = list(itertools.islice(loader, 3))
+    assert [batch.shape for batch in batches] == [(4, 1, 16, 16)] * 3
+    assert [number for batch in batches for number in _numbers(batch)] == expected
+    assert sampler.position == 12
+    assert len(loader) == 3
+
+
+def test_a_new_iterator_continues_after_what_was_handed_out(pictures: Path) -> None:
+    dataset = open_slices(pictures, image_size=14, validation_fraction=0)
+    sampler = StreamSampler(dataset)
+    expected = _take(sampler, 8)
+    loader = slice_loader(dataset, batch_size=2, sampler=sampler, num_workers=1)
+    first = list(itertools.islice(loader, 2))
+    again = list(itertools.islice(loader, 2))
+    assert _numbers(torch.cat(first + again)) == expected
+
+
+def test_without_a_sampler_slices_come_once_and_in_order(pictures: Path) -> None:
+    dataset = open_slices(pictures, image_size=14, section="all")
+    batches = list(slice_loader(dataset, batch_size=4, num_workers=0))
+    assert [_numbers(batch) for batch in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_loading_never_touches_the_global_random_stream(pictures: Path, num_workers: int) -> None:
+    dataset = open_slices(pictures, image_size=14)
+    state = torch.get_rng_state()
+    next(iter(slice_loader(dataset, batch_size=2, sampler=StreamSampler(dataset), num_workers=num_workers)))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_damaged_picture_is_one_sentence_that_names_it(pictures: Path, num_workers: int) -> None:
+    (pictures / "004.png").write_bytes((pictures / "004.png").read_bytes()[:-30])
+    dataset = open_slices(pictures, image_size=14, section="all")
+    with pytest.raises(DatasetError, match=r"^The picture 004\.png cannot be read: [^\n]*$"):
+        list(slice_loader(dataset, batch_size=9, num_workers=num_workers))
+
+
+@pytest.mark.parametrize("batch_size", [0, 3])
+def test_a_batch_that_processes_cannot_share_is_refused(pictures: Path, batch_size: int) -> None:
+    dataset = open_slices(pictures, image_size=14)
+    with pytest.raises(ValueError, match=f"batch of {batch_size} slices cannot be shared by 2 processes"):
+        slice_loader(dataset, batch_size=batch_size, sampler=StreamSampler(dataset, rank=0, world_size=2))
+
+
+def test_the_batch_size_counts_all_processes(pictures: Path) -> None:
+    dataset = open_slices(pictures, image_size=14, validation_fraction=0)
+    sampler = StreamSampler(dataset, rank=1, world_size=2)
+    loader = slice_loader(dataset, batch_size=6, sampler=sampler, num_workers=0)
+    assert next(iter(loader)).shape[0] == 3
+    assert sampler.position == 6
+
+
+def test_no_more_workers_than_cores_are_started(pictures: Path, caplog: pytest.LogCaptureFixture) -> None:
+    dataset = open_slices(pictures, image_size=14)
+    with caplog.at_level("INFO"):
+        loader = slice_loader(dataset, batch_size=1, num_workers=100_000)
+    assert 0 < loader.num_workers < 100_000
+    assert "CPU cores" in caplog.text
+
+
+def test_a_negative_number_of_workers_is_refused(pictures: Path) -> None:
+    with pytest.raises(ValueError, match="num_workers"):
+        slice_loader(open_slices(pictures, image_size=14), batch_size=1, num_workers=-1)
