@@ -25,6 +25,7 @@ LARGEST_INFLATED_BYTES = 2**31
 
 _PREAMBLE, _MARK = 128, b"DICM"
 _PIXEL_TAGS = {0x7FE00010: "PixelData", 0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData"}
+_SILENT = logging.CRITICAL + 1
 _KEYWORDS = (
     "SpecificCharacterSet ImageType SOPClassUID SOPInstanceUID Modality BurnedInAnnotation PatientName PatientID"
     " PatientBirthDate StudyInstanceUID SeriesInstanceUID BodyPartExamined SliceThickness GantryDetectorTilt"
@@ -88,12 +89,19 @@ def read_whole(path: Path) -> Header:
 
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """Keep pydicom from repeating values, which may identify somebody, in warnings and log lines."""
+    """Keep pydicom from repeating values, which may identify somebody, in warnings and log lines.
+
+    Setting the level takes a millisecond in a program with many loggers, so put it round a loop as well: calls within
+    cost nothing.
+    """
     from pydicom import config
 
     logger, settings = logging.getLogger("pydicom"), config.settings
+    if logger.level == _SILENT:
+        yield
+        return
     before = logger.level, settings.reading_validation_mode, settings.writing_validation_mode
-    logger.setLevel(logging.CRITICAL + 1)
+    logger.setLevel(_SILENT)
     settings.reading_validation_mode = settings.writing_validation_mode = config.IGNORE
     try:
         with warnings.catch_warnings():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -62,16 +62,12 @@ class SliceReader:
             groups = _groups(header.dataset, one.frame)
             slope, intercept, table = rescale(groups, rescale_types=self._rescale_types)
             stored, as_written = read_stored_values(header, frame=one.frame)
-            values = _look_up(stored, table) if table is not None else stored * slope + intercept
-            is_padding = _padding(header.dataset, stored, as_written)
-            if is_padding is not None:
-                declared = values[is_padding]
-                strange = (declared < PADDING_BELOW_HU) | (declared > PADDING_ABOVE_HU)
-                values[is_padding] = np.where(strange, AIR_HU, declared)
-            return values.astype(np.float32)
+            values = _look_up(stored, table) if table is not None else _line(stored, slope, intercept)
+            _pad_with_air(values, _padding_range(header.dataset), stored=stored, as_written=as_written)
+            return values
 
     def stored_values(self, one: DicomSlice) -> np.ndarray:
-        """Read one slice as its stored values, int32 (rows, columns): MR, which has no unit.
+        """Read one slice as its stored values, integers (rows, columns): MR, which has no unit.
 
         Raises:
             DicomSeriesError: see :func:`read_hounsfield`.
@@ -126,6 +122,14 @@ def _groups(dataset: Dataset, frame: int) -> list[Dataset]:
     return functional_groups(dataset, frame) if "PerFrameFunctionalGroupsSequence" in dataset else [dataset]
 
 
+def _line(stored: np.ndarray, slope: float, intercept: float) -> np.ndarray:
+    """Slope and intercept in float32, which holds 16-bit values exactly; wider ones go through float64."""
+    values: Any = stored.astype(np.float32 if stored.itemsize <= 2 else np.float64)
+    values *= slope
+    values += intercept
+    return values.astype(np.float32, copy=False)
+
+
 def _look_up(stored: np.ndarray, table: Dataset) -> np.ndarray:
     """Values of a modality lookup table (PS3.3 C.11.1.1.1): the first and last entry extend beyond its ends."""
     descriptor = numbers(table, "LUTDescriptor", count=3)
@@ -136,17 +140,30 @@ def _look_up(stored: np.ndarray, table: Dataset) -> np.ndarray:
     entries = np.frombuffer(data, "<u2") if isinstance(data, bytes) else np.atleast_1d(np.asarray(data))
     if len(entries) < length or entries.dtype.kind not in "iu":
         raise Refusal(SkipReason.DAMAGED, "LUTData (0028,3006) has fewer entries than LUTDescriptor (0028,3002)")
-    return entries[np.clip(stored - int(descriptor[1]), 0, length - 1)].astype(np.float64)
+    return entries[np.clip(stored.astype(np.int64) - int(descriptor[1]), 0, length - 1)].astype(np.float32)
 
 
-def _padding(dataset: Dataset, stored: np.ndarray, as_written: np.ndarray) -> np.ndarray | None:
-    """Where pixels are padding: PixelPaddingValue, or the range up to PixelPaddingRangeLimit (PS3.3 C.7.5.1.1.2)."""
-    ends = [_padding_bound(dataset, keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
-    if ends[0] is None:
-        return None
-    low, high = sorted((ends[0], ends[0] if ends[1] is None else ends[1]))
+def _pad_with_air(
+    values: np.ndarray, padding: tuple[int, int] | None, *, stored: np.ndarray, as_written: np.ndarray
+) -> None:
+    """Replace padding, in place: where foreign bits show it, and where its value is none that tissue has."""
+    if padding is None:
+        return
+    low, high = padding
     is_padding = (stored >= low) & (stored <= high)
-    return is_padding if as_written is stored else is_padding | ((as_written >= low) & (as_written <= high))
+    if is_padding.any():
+        is_padding &= (values < PADDING_BELOW_HU) | (values > PADDING_ABOVE_HU)
+    if as_written is not stored:
+        is_padding |= (as_written >= low) & (as_written <= high) & (as_written != stored)
+    values[is_padding] = AIR_HU
+
+
+def _padding_range(dataset: Dataset) -> tuple[int, int] | None:
+    """Stored values that are padding: PixelPaddingValue up to PixelPaddingRangeLimit (PS3.3 C.7.5.1.1.2)."""
+    value, limit = (_padding_bound(dataset, keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
+    if value is None:
+        return None
+    return (value, value) if limit is None else (min(value, limit), max(value, limit))
 
 
 def _padding_bound(dataset: Dataset, keyword: str) -> int | None:

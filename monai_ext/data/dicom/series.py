@@ -17,7 +17,7 @@ from monai_ext.data.dicom.geometry import (
     same_orientation,
     shear_degrees,
 )
-from monai_ext.data.dicom.header import Header, read_header
+from monai_ext.data.dicom.header import Header, quiet_pydicom, read_header
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
 from monai_ext.data.dicom.selection import refuse_unless_slices
 from monai_ext.errors import DicomSeriesError
@@ -116,14 +116,14 @@ def find_series(folder: str | Path, *, modalities: Collection[str] = ("CT",)) ->
     """
     root = Path(folder)
     objects, skipped = [], []
-    for path in _list_files(root):
-        try:
-            name = path.relative_to(root).as_posix()
-            objects.append(read_object(path, name=name, modalities=modalities))
-        except Refusal as refusal:
-            skipped.append(SkippedFile(path, refusal.reason, refusal.detail))
-        except OSError as error:
-            skipped.append(SkippedFile(path, SkipReason.UNREADABLE, error.strerror or type(error).__name__))
+    with quiet_pydicom():
+        for path in _list_files(root):
+            try:
+                objects.append(read_object(path, name=path.relative_to(root).as_posix(), modalities=modalities))
+            except Refusal as refusal:
+                skipped.append(SkippedFile(path, refusal.reason, refusal.detail))
+            except OSError as error:
+                skipped.append(SkippedFile(path, SkipReason.UNREADABLE, error.strerror or type(error).__name__))
     series, duplicates = group_objects(objects)
     skipped += [SkippedFile(path, SkipReason.DUPLICATE) for path in duplicates]
     return SeriesIndex(series, sorted(skipped, key=lambda file: file.path))

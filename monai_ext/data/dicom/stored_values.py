@@ -74,8 +74,8 @@ def read_stored_values(header: Header, *, frame: int) -> tuple[np.ndarray, np.nd
         frame: number of the frame, from 0.
 
     Returns:
-        (rows, columns) int32 or int64 stored values, with bits that do not belong to them (such as old overlays)
-        removed, and the values as they were written with these bits: padding may be declared either way.
+        (rows, columns) integers: stored values, from which bits that do not belong to them (such as old overlays) are
+        removed, and the values as they were written with these bits, as padding may be declared either way.
 
     Raises:
         Refusal: the pixels are missing, cut, contradict their description, or cannot be decoded.
@@ -89,10 +89,11 @@ def read_stored_values(header: Header, *, frame: int) -> tuple[np.ndarray, np.nd
         raise Refusal(SkipReason.NOT_GRAYSCALE, "SamplesPerPixel (0028,0002)")
     is_native = header.transfer_syntax in _NATIVE
     words = _native(header, layout, frame) if is_native else _compressed(header, layout, frame)
-    shift = layout.high_bit + 1 - layout.bits_stored if is_native or header.transfer_syntax == _RLE else 0
-    values = _remove_foreign_bits(words, layout, shift=shift)
-    is_full = layout.bits_stored == layout.bits_allocated
-    return values, values if is_full else _signed(words, layout.bits_allocated, layout.is_signed)
+    high_bit = layout.high_bit if is_native or header.transfer_syntax == _RLE else layout.bits_stored - 1
+    values = _remove_foreign_bits(words, layout, high_bit=high_bit)
+    if layout.bits_stored == 8 * words.itemsize:
+        return values, values
+    return values, words.view(f"i{words.itemsize}") if layout.is_signed else words
 
 
 def _native(header: Header, layout: PixelFormat, frame: int) -> np.ndarray:
@@ -110,7 +111,7 @@ def _native(header: Header, layout: PixelFormat, frame: int) -> np.ndarray:
         content = np.frombuffer(content[: len(content) // 2 * 2], ">u2").astype("<u2").tobytes()
     dtype = np.dtype(f"{'>' if is_big else '<'}u{layout.bits_allocated // 8}")
     words = np.frombuffer(content, dtype, count=layout.rows * layout.columns, offset=first_bit // 8)
-    return words.reshape(layout.rows, layout.columns)
+    return words.astype(words.dtype.newbyteorder("="), copy=False).reshape(layout.rows, layout.columns)
 
 
 def _is_word(header: Header) -> bool:
@@ -165,17 +166,9 @@ def _refuse_other_shape(stream: bytes, layout: PixelFormat) -> None:
         raise Refusal(SkipReason.IMPLAUSIBLE_SIZE, text)
 
 
-def _remove_foreign_bits(words: np.ndarray, layout: PixelFormat, *, shift: int) -> np.ndarray:
-    values: np.ndarray = words.astype(np.int64 if layout.bits_allocated > 16 else np.int32)
-    values >>= shift
-    values &= (1 << layout.bits_stored) - 1
-    return _signed(values, layout.bits_stored, layout.is_signed)
-
-
-def _signed(values: np.ndarray, bits: int, is_signed: bool) -> np.ndarray:
-    """Read the lowest ``bits`` bits as a two's complement number where the values are signed."""
-    wide: np.ndarray = values.astype(np.int64 if bits > 16 else np.int32, copy=False)
-    if is_signed:
-        sign = 1 << (bits - 1)
-        wide = np.bitwise_xor(wide, sign) - sign
-    return wide
+def _remove_foreign_bits(words: np.ndarray, layout: PixelFormat, *, high_bit: int) -> np.ndarray:
+    """Shift the highest bit to the end of the word and back: what lies beyond is lost, the sign is extended."""
+    word_bits = 8 * words.itemsize
+    raised = words << (word_bits - 1 - high_bit) if high_bit < word_bits - 1 else words
+    raised = raised.view(f"i{words.itemsize}") if layout.is_signed else raised
+    return raised >> (word_bits - layout.bits_stored) if layout.bits_stored < word_bits else raised
