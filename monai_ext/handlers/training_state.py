@@ -94,7 +94,8 @@ class TrainingState:
     def _set_progress(self, progress: dict[str, Any], path: Path) -> None:
         state, length = self.trainer.state, self.trainer.length
         state.iteration = progress["iteration"]
-        state.epoch = state.iteration // length.epoch_length
+        is_complete = state.iteration >= length.total_iterations  # the last epoch may be complete before it is full
+        state.epoch = length.max_epochs if is_complete else state.iteration // length.epoch_length
         state.images_seen = state.iteration * length.batch_size
         for name in ("best_metric", "best_metric_epoch", "mlflow_run_id"):
             setattr(state, name, progress[name])
