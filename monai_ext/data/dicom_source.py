@@ -20,6 +20,7 @@ __all__ = ["DicomSource"]
 
 logger = logging.getLogger(__name__)
 
+_MANY_FILES = 2000
 _GROUPINGS = (("patient", "patient_id"), ("study", "study_uid"), ("series", "series_uid"))
 
 
@@ -45,6 +46,13 @@ class DicomSource:
         from monai_ext.data.dicom.series import find_series
 
         self.root = root
+        if len(files) >= _MANY_FILES:
+            logger.info(
+                "Looking through %d DICOM files, which takes a while each time; a slice store opens at once: make one"
+                " with `python -m monai_ext ingest %s STORE`.",
+                len(files),
+                root,
+            )
         wanted = set(files)
         index = find_series(root)
         pairs = [(series, one) for series in index.series for one in series.slices if one.path in wanted]

@@ -86,6 +86,16 @@ def test_only_the_files_asked_for_are_used(tmp_path: Path) -> None:
     assert len(DicomSource(tmp_path, [tmp_path / "slice_002.dcm"])) == 1
 
 
+def test_a_large_folder_is_announced_with_a_quicker_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("monai_ext.data.dicom_source._MANY_FILES", 3)
+    with caplog.at_level("INFO"):
+        _source(write_series(tmp_path))
+    assert "Looking through 3 DICOM files" in caplog.text
+    assert "monai_ext ingest" in caplog.text
+
+
 def test_a_slice_that_lost_its_pixels_since_is_named(tmp_path: Path) -> None:
     source = _source(write_series(tmp_path))
     file = tmp_path / "slice_002.dcm"

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from slice_files import write_pictures, write_series, write_volume
+from slice_stores import make_store
 
 from monai_ext.data import load_size_for, open_slices
 from monai_ext.errors import DatasetError
@@ -121,3 +122,11 @@ def test_real_slices_open(shared_data: Path) -> None:
     slices = open_slices(shared_data / "ct_pool", image_size=96)
     assert len(slices) == 1689
     assert slices[0].std() > 0.05
+
+
+def test_a_slice_store_comes_through_the_same_door(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store")
+    training, validation = (open_slices(store, section=name, image_size=16) for name in ("training", "validation"))
+    assert (training.describe()["kind"], training.describe()["grouped_by"]) == ("slice store", "patient")
+    assert len(training) + len(validation) == 9
+    assert training[0].shape == (1, 19, 19)
