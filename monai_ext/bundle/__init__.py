@@ -1,7 +1,7 @@
 """What a bundle's config calls: where it lies, where its results go, and whether its overrides make sense."""
 
 from monai_ext.bundle.locate import locate_bundle
-from monai_ext.bundle.model_file import latest_model, load_model, model_setting, publish_model
+from monai_ext.bundle.model_file import latest_model, load_model, model_setting, publish_model, trained_on
 from monai_ext.bundle.output_dir import prepare_output_dir, resume_point
 from monai_ext.bundle.overrides import check_overrides
 from monai_ext.bundle.process_group import join_process_group, leave_process_group
@@ -17,4 +17,5 @@ __all__ = [
     "prepare_output_dir",
     "publish_model",
     "resume_point",
+    "trained_on",
 ]

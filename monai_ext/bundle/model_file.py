@@ -13,11 +13,13 @@ import torch
 from torch import nn
 
 from monai_ext.bundle.running import refusal
+from monai_ext.data import SliceImages
 from monai_ext.engines.distributed import process_rank, unwrap
+from monai_ext.engines.pretraining_trainer import PretrainingTrainer
 from monai_ext.errors import WeightsError
 from monai_ext.handlers.atomic_file import write_atomically
 
-__all__ = ["latest_model", "load_model", "model_setting", "publish_model"]
+__all__ = ["latest_model", "load_model", "model_setting", "publish_model", "trained_on"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +27,7 @@ MODEL_FILE = "model.pt"
 ENCODER_FILE = "encoder.pt"
 
 
-def publish_model(bundle_root: str, *, network: nn.Module, encoder: str, metadata: Mapping[str, Any]) -> None:
+def publish_model(bundle_root: str, *, trainer: PretrainingTrainer, encoder: str, metadata: Mapping[str, Any]) -> None:
     """Put a run's result where the bundle's other configs look: ``models/model.pt`` and ``models/encoder.pt``.
 
     ``model.pt`` is ``{"state_dict": ..., "metadata": ...}`` of the whole network, readable with ``weights_only=True``;
@@ -33,15 +35,17 @@ def publish_model(bundle_root: str, *, network: nn.Module, encoder: str, metadat
 
     Args:
         bundle_root: folder of the bundle.
-        network: trained; wrapped for distributed training or not.
+        trainer: whose training has ended.
         encoder: path of the encoder that :class:`~monai_ext.handlers.EncoderExporter` wrote.
-        metadata: plain values with which :func:`model_setting` answers, such as backbone and image size.
+        metadata: plain values with which :func:`model_setting` answers, such as backbone and image size; the MLflow run
+            of the training is added as ``mlflow_run_id`` (None without tracking).
     """
     if process_rank() != 0:
         return
     models = Path(bundle_root) / "models"
-    weights = {name: value.detach().cpu() for name, value in unwrap(network).state_dict().items()}
-    content = {"state_dict": weights, "metadata": dict(metadata)}
+    weights = {name: value.detach().cpu() for name, value in unwrap(trainer.network).state_dict().items()}
+    run_id = getattr(trainer.state, "mlflow_run_id", None)
+    content = {"state_dict": weights, "metadata": {**metadata, "mlflow_run_id": run_id}}
     try:
         models.mkdir(parents=True, exist_ok=True)
         write_atomically(models / MODEL_FILE, lambda file: torch.save(content, file))
@@ -114,6 +118,23 @@ def load_model(network: nn.Module, *, model: str, device: torch.device | str = "
             )
         ) from error
     return network.to(device).eval()
+
+
+def trained_on(dataset: SliceImages, *, model: str) -> bool:
+    """Whether a dataset is of the same data as the model's training, so that its validation section was held out.
+
+    Other data is not wrong, since all of it is new to the model, but seldom meant when it is the embedded sample: a
+    warning says so.
+    """
+    same = dataset.fingerprint == model_setting(model, name="data_fingerprint")
+    if not same:
+        logger.warning(
+            "The model %s was trained on other data than %s. Name the training's folder with --dataset_dir to measure "
+            "on what was held out of it.",
+            model,
+            dataset.source.root,
+        )
+    return same
 
 
 def _read(model: str) -> dict[str, Any]:

@@ -53,15 +53,11 @@ class ReconstructionEvaluator(Evaluator):
         self.precision = Precision(precision, device=self.state.device)
         self._images = 0
 
-    def run(self, global_epoch: int = 1) -> None:
-        """Go through the loader once."""
-        self._images = 0
-        super().run(global_epoch)
-
     def _iteration(self, engine: Any, batchdata: Tensor | Mapping[str, Tensor]) -> dict[str, Any]:
         images = images_of(batchdata).to(self.state.device, non_blocking=self.non_blocking)
         masks = torch.Generator().manual_seed(self.seed * 1_000_003 + self.state.iteration)
         with self.mode(self.network), torch.no_grad(), self.precision.autocast():
             prediction, image, visible = self.inferer(images, self.network, generator=masks)
-        first, self._images = self._images, self._images + len(images)
+        first = 0 if self.state.iteration == 1 else self._images
+        self._images = first + len(images)
         return {"prediction": prediction.float(), "image": image, "visible": visible, "first": first}

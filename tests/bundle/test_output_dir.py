@@ -6,12 +6,12 @@ import pytest
 import torch.distributed
 import torch.multiprocessing
 
-from monai_ext.bundle import prepare_output_dir
+from monai_ext.bundle import prepare_output_dir, resume_point
 
 
 def _run_with_checkpoint(runs: Path, name: str) -> Path:
     (runs / name).mkdir(parents=True)
-    (runs / name / "checkpoint_10.pt").write_bytes(b"")
+    (runs / name / "checkpoint_00000010.pt").write_bytes(b"")
     return runs / name
 
 
@@ -39,7 +39,7 @@ def test_last_is_the_newest_run_that_has_a_checkpoint(tmp_path):
 def test_a_run_is_named_by_its_folder_or_a_checkpoint_in_it(tmp_path):
     run = _run_with_checkpoint(tmp_path, "mine")
     assert prepare_output_dir("unused", resume=str(run)) == str(run)
-    assert prepare_output_dir("unused", resume=str(run / "checkpoint_10.pt")) == str(run)
+    assert prepare_output_dir("unused", resume=str(run / "checkpoint_00000010.pt")) == str(run)
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,17 @@ def test_every_process_of_a_distributed_run_gets_the_same_folder(tmp_path):
     chosen = {(tmp_path / f"chosen_{rank}").read_text() for rank in range(2)}
     assert len(chosen) == 1
     assert [str(folder) for folder in (tmp_path / "bundle" / "models").iterdir()] == list(chosen)
+
+
+@pytest.mark.parametrize(
+    ("resume", "point"), [(None, None), ("last", "/runs/a"), ("/runs/a/best.pt", "/runs/a/best.pt")]
+)
+def test_training_continues_from_what_was_named(resume, point):
+    assert resume_point(resume, output_dir="/runs/a") == point
+
+
+def test_a_job_that_always_resumes_its_own_folder_begins_when_there_is_nothing_yet(tmp_path):
+    folder = str(tmp_path / "run")
+    assert resume_point(folder, output_dir=folder) is None
+    Path(folder).mkdir()
+    assert resume_point(folder, output_dir=folder) == folder

@@ -1,0 +1,57 @@
+"""What the bundle tests share: where the bundles are, their configs merged, and settings for runs of a second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PRETRAINING = sorted(path.parent.parent for path in (REPOSITORY / "bundles").glob("*_pretrain/configs/train.json"))
+OVERLAYS = ("evaluate", "multi_gpu_train", "smoke")
+"""Configs that are read after train.json; inference.json stands alone."""
+
+TINY_RESNET = {
+    "_target_": "monai.networks.nets.ResNet",
+    "block": "basic",
+    "layers": [1, 1, 1, 1],
+    "block_inplanes": [4, 8, 16, 32],
+    "spatial_dims": 2,
+    "n_input_channels": "@in_channels",
+    "conv1_t_stride": 2,
+    "bias_downsample": False,
+    "feed_forward": False,
+}
+"""An encoder of total stride 32 whose checkpoints are small."""
+
+TINY_MODEL = {"network_def::encoder": TINY_RESNET, "num_workers": 0}
+TINY_TRAINING = {**TINY_MODEL, "image_size": 64, "decoder_width": 32, "batch_size": 4, "epochs": 2}
+
+
+def config_files(bundle: Path, name: str) -> list[str]:
+    """Arguments for ``--config_file``: the overlay after what it is laid over."""
+    names = ["train", name] if name in OVERLAYS else [name]
+    return [str(bundle / "configs" / f"{part}.json") for part in names]
+
+
+def merged_config(bundle: Path, name: str) -> dict[str, Any]:
+    return ConfigParser.load_config_files(config_files(bundle, name))
+
+
+def walk(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every id below a config with its content, parents first."""
+    items = config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, list) else ()
+    for key, value in items:
+        yield f"{prefix}{key}", value
+        yield from walk(value, f"{prefix}{key}::")
+
+
+def without_tracking(bundle: Path, name: str) -> dict[str, Any]:
+    """Overrides that take MLflow out of a config, for runs that test something else."""
+    return {
+        f"{place}::_disabled_": True
+        for place, component in walk(merged_config(bundle, name))
+        if isinstance(component, dict) and component.get("_target_") == "monai_ext.tracking.MLflowTracker"
+    }

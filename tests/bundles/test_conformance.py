@@ -1,0 +1,224 @@
+"""What holds for the configs of every pre-training bundle; a new bundle is covered by lying in ``bundles/``."""
+
+import inspect
+import json
+import re
+from pathlib import Path
+from pydoc import locate
+
+import pytest
+from bundle_files import OVERLAYS, PRETRAINING, REPOSITORY, merged_config, walk
+from monai.bundle import ConfigComponent, ConfigParser
+from monai.bundle.properties import InferProperties, MetaProperties, TrainProperties
+
+from monai_ext.bundle.overrides import unknown_ids
+
+CONFIGS = ("train", "inference", *OVERLAYS)
+COMMON_TRAIN_IDS = [
+    *("bundle_root", "dataset_dir", "resume", "output_dir", "device"),
+    *("backbone", "in_channels", "image_size", "window", "batch_size", "epochs", "images_seen", "sample_epochs"),
+    *("learning_rate", "precision", "validation_fraction", "val_interval", "num_workers", "seed"),
+    *("network_def", "network", "loss", "optimizer", "length", "schedules", "settings"),
+    *("train", "validate", "initialize", "run"),
+]
+COMMON_BLOCKS = ("bundle_root::_target_", "output_dir", "device", "length", "train::dataset", "train::sampler",
+                 "train::dataloader", "validate::dataset", "validate::dataloader", "initialize", "run")  # fmt: skip
+MONAI_ARGUMENTS = {
+    "config_file",
+    "meta_file",
+    "logging_file",
+    "run_id",
+    "init_id",
+    "final_id",
+    "args_file",
+    "nproc_per_node",
+}
+
+bundles = pytest.mark.parametrize("bundle", PRETRAINING, ids=lambda path: path.name)
+configs = pytest.mark.parametrize("name", CONFIGS)
+
+
+def _texts(config: object) -> list[str]:
+    return [content for _, content in walk(config) if isinstance(content, str)]
+
+
+def _raw(bundle: Path, name: str) -> dict:
+    return json.loads((bundle / "configs" / f"{name}.json").read_text())
+
+
+def _components(config: object) -> list[tuple[str, dict]]:
+    return [(place, content) for place, content in walk(config) if isinstance(content, dict) and "_target_" in content]
+
+
+def test_there_is_a_bundle():
+    assert [bundle.name for bundle in PRETRAINING] >= ["spark_pretrain"]
+
+
+@bundles
+def test_a_bundle_has_all_its_files(bundle):
+    for file in ("LICENSE", "configs/metadata.json", "configs/logging.conf", "docs/README.md", "docs/data_license.txt"):
+        assert (bundle / file).is_file(), file
+    assert "Apache License" in (bundle / "LICENSE").read_text()
+
+
+@bundles
+def test_train_has_the_familys_ids_in_the_familys_order(bundle):
+    ids = list(_raw(bundle, "train"))
+    assert [name for name in ids if name in COMMON_TRAIN_IDS] == COMMON_TRAIN_IDS
+
+
+@bundles
+@pytest.mark.parametrize("block", COMMON_BLOCKS)
+def test_blocks_that_are_no_matter_of_the_method_are_equal_in_the_family(bundle, block):
+    parser, first = ConfigParser(_raw(bundle, "train")), ConfigParser(_raw(PRETRAINING[0], "train"))
+    assert json.dumps(parser[block], indent=1) == json.dumps(first[block], indent=1)
+
+
+@bundles
+@configs
+def test_keys_are_unique_and_separated_by_colons(bundle, name, monkeypatch):
+    monkeypatch.setenv("MONAI_FAIL_ON_DUPLICATE_CONFIG", "1")
+    config = ConfigParser.load_config_file(bundle / "configs" / f"{name}.json")
+    assert not [place for place, _ in walk(config) if "#" in place]
+    assert not [text for text in _texts(config) if text.startswith(("@", "$", "%")) and "#" in text]
+
+
+@bundles
+@configs
+def test_expressions_are_few_short_and_plain(bundle, name):
+    expressions = [text for text in _texts(merged_config(bundle, name)) if text.startswith("$")]
+    assert len(expressions) <= 10
+    for expression in expressions:
+        assert len(expression) <= 80, expression
+        assert not re.search(r"lambda|\[|\bfor\b|\bif\b|import", expression), expression
+
+
+@bundles
+@configs
+def test_no_config_depends_on_another_file(bundle, name):
+    assert not [text for text in _texts(_raw(bundle, name)) if text.startswith("%")]
+
+
+@bundles
+@configs
+def test_every_target_is_dotted_exists_and_takes_the_arguments(bundle, name):
+    for place, component in _components(merged_config(bundle, name)):
+        target = component["_target_"]
+        assert "." in target, f"{place}: {target}"
+        function = locate(target)
+        assert callable(function), f"{place}: {target} does not exist"
+        signature = inspect.signature(function)
+        arguments = {key for key in component if key not in ConfigComponent.non_arg_keys}
+        takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
+        assert takes_any or arguments <= set(signature.parameters), f"{place}: {target} has no {arguments}"
+        required = {n for n, p in signature.parameters.items() if p.default is p.empty and p.kind not in (2, 4)}
+        assert required <= arguments, f"{place}: {target} lacks {required - arguments}"
+
+
+@bundles
+@configs
+def test_every_reference_leads_to_an_id(bundle, name):
+    parser = ConfigParser(merged_config(bundle, name))
+    for text in _texts(parser.get()):
+        for reference in parser.ref_resolver.match_refs_pattern(text):
+            assert reference in parser, f"{text}: there is no {reference}"
+
+
+@bundles
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_overlay_changes_ids_that_exist_or_uses_the_new_ones_itself(bundle, name):
+    overlay, base = _raw(bundle, name), ConfigParser(_raw(bundle, "train"))
+    used = {ref for text in _texts(overlay) for ref in base.ref_resolver.match_refs_pattern(text)}
+    new = [key for key in overlay if key not in base]
+    required = {prop["id"] for prop in InferProperties.values()} if name == "evaluate" else set()
+    assert set(new) <= used | required | {"finalize"}, new
+
+
+@bundles
+@configs
+def test_the_first_step_of_initialize_checks_the_overrides_against_this_very_config(bundle, name):
+    first = merged_config(bundle, name)["initialize"][0]
+    assert first["_target_"] == "monai_ext.bundle.check_overrides"
+    expected = {"train": ["train"], "smoke": ["train"], "inference": ["inference"]}.get(name, ["train", name])
+    assert first["configs"] == [f"{part}.json" for part in expected]
+
+
+@bundles
+def test_smoke_passes_the_check_of_overrides(bundle):
+    assert unknown_ids(merged_config(bundle, "smoke"), merged_config(bundle, "train")) == {}
+
+
+@bundles
+@pytest.mark.parametrize(
+    ("name", "properties"),
+    [("train", TrainProperties), ("evaluate", InferProperties), ("inference", InferProperties)],
+)
+def test_the_ids_that_monai_requires_are_there(bundle, name, properties):
+    parser = ConfigParser(merged_config(bundle, name))
+    parser.read_meta(bundle / "configs" / "metadata.json")
+    required = [prop["id"] for prop in (properties | MetaProperties).values() if prop["required"]]
+    assert [name for name in required if name not in parser] == []
+
+
+@bundles
+def test_every_override_in_the_readme_exists(bundle):
+    flags = set(re.findall(r"--([A-Za-z_]\w*(?:::\w+)*)", (bundle / "docs" / "README.md").read_text()))
+    known = [merged_config(bundle, name) for name in CONFIGS]
+    assert flags > {"dataset_dir", "epochs", "resume", "model_path"}
+    for flag in flags - MONAI_ARGUMENTS:
+        assert any(_takes(config, flag) for config in known), f"--{flag} is in no config of {bundle.name}"
+
+
+def _takes(known: dict, flag: str) -> bool:
+    """Whether an override by this flag would pass the check."""
+    parser = ConfigParser(json.loads(json.dumps(known)))
+    try:
+        parser[flag] = None
+    except KeyError:
+        return False
+    return unknown_ids(parser.get(), known) == {}
+
+
+@bundles
+def test_the_defaults_in_the_readme_are_those_of_the_config(bundle):
+    rows = re.findall(r"^\| `--(\w+)` \| (.*?) \|", (bundle / "docs" / "README.md").read_text(), flags=re.MULTILINE)
+    config = merged_config(bundle, "train")
+    assert len(rows) > 10
+    assert dict(rows) == {name: "none" if config[name] is None else str(config[name]) for name, _ in rows}
+
+
+@bundles
+def test_metadata_follows_monais_schema(bundle):
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = REPOSITORY.parent / "shared" / "monai" / "meta_schema_20240725.json"
+    if not schema.is_file():
+        pytest.skip("MONAI's metadata schema is not there (it is not part of the project)")
+    metadata = _raw(bundle, "metadata")
+    assert metadata["schema"].endswith(schema.name)
+    jsonschema.validate(instance=metadata, schema=json.loads(schema.read_text()))
+
+
+@bundles
+def test_metadata_is_of_this_version_and_of_the_versions_that_are_tested(bundle):
+    metadata = _raw(bundle, "metadata")
+    assert metadata["version"] in metadata["changelog"]
+    constraints = REPOSITORY / "constraints.txt"
+    if not constraints.is_file():
+        pytest.skip("constraints.txt, which has the tested versions, is not there")
+    tested = dict(re.findall(r"^([\w.-]+)==([\w.]+)", constraints.read_text().lower(), flags=re.MULTILINE))
+    named = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
+    stated = {package: metadata[key] for package, key in named.items()} | metadata["required_packages_version"]
+    assert {package: version for package, version in stated.items() if tested.get(package, version) != version} == {}
+
+
+@bundles
+def test_metadata_agrees_with_the_network(bundle):
+    config, metadata = merged_config(bundle, "train"), _raw(bundle, "metadata")
+    image = metadata["network_data_format"]["inputs"]["image"]
+    assert image["num_channels"] == config["in_channels"]
+    assert image["spatial_shape"] == [config["image_size"]] * 2
+
+
+@bundles
+def test_inference_builds_the_network_that_training_builds(bundle):
+    assert merged_config(bundle, "inference")["network_def"] == merged_config(bundle, "train")["network_def"]
