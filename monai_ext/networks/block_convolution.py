@@ -16,7 +16,7 @@ from monai_ext.networks.block_layout import BlockLayout, RowGather
 __all__ = ["block_convolution", "gather_halo", "to_blocks", "to_rows"]
 
 # Below this output side a block is so small that convolution kernels are mostly overhead: one matrix product over
-# the gathered inputs is faster (benchmarks/spark_step.py --profile).
+# the gathered inputs is faster (benchmarks/matrix_product.py).
 _SMALLEST_CONVOLVED_SIDE = 4
 
 
