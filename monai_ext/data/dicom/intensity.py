@@ -58,13 +58,7 @@ class SliceReader:
     def hounsfield(self, one: DicomSlice) -> np.ndarray:
         """Read one slice of CT, see :func:`read_hounsfield`."""
         with _explained(one):
-            header = self._header(one.path)
-            groups = _groups(header.dataset, one.frame)
-            slope, intercept, table = rescale(groups, rescale_types=self._rescale_types)
-            stored, as_written = read_stored_values(header, frame=one.frame)
-            values = _look_up(stored, table) if table is not None else _line(stored, slope, intercept)
-            _pad_with_air(values, _padding_range(header.dataset), stored=stored, as_written=as_written)
-            return values
+            return self.decode(one, to_hounsfield=True)
 
     def stored_values(self, one: DicomSlice) -> np.ndarray:
         """Read one slice as its stored values, integers (rows, columns): MR, which has no unit.
@@ -73,7 +67,24 @@ class SliceReader:
             DicomSeriesError: see :func:`read_hounsfield`.
         """
         with _explained(one):
-            return read_stored_values(self._header(one.path), frame=one.frame)[0]
+            return self.decode(one, to_hounsfield=False)
+
+    def decode(self, one: DicomSlice, *, to_hounsfield: bool) -> np.ndarray:
+        """The same for callers that sort out what is wrong.
+
+        Raises:
+            Refusal: the reason says what is wrong.
+            OSError: the file cannot be read.
+        """
+        header = self._header(one.path)
+        stored, as_written = read_stored_values(header, frame=one.frame)
+        if not to_hounsfield:
+            return stored
+        groups = _groups(header.dataset, one.frame)
+        slope, intercept, table = rescale(groups, rescale_types=self._rescale_types)
+        values = _look_up(stored, table) if table is not None else _line(stored, slope, intercept)
+        _pad_with_air(values, _padding_range(header.dataset), stored=stored, as_written=as_written)
+        return values
 
     def _header(self, path: Path) -> Header:
         if self._open is None or self._open[0] != path:

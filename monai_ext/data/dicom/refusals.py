@@ -12,7 +12,7 @@ class SkipReason(str, Enum):
 
     sentence: str
 
-    def __new__(cls, code: str, sentence: str) -> SkipReason:
+    def __new__(cls, code: str, sentence: str = "") -> SkipReason:
         member = str.__new__(cls, code)
         member._value_ = code
         member.sentence = sentence
@@ -43,7 +43,21 @@ class SkipReason(str, Enum):
     MISSING_CODEC = "missing_codec", "no decoder for its compression is installed"
     UNDECODABLE = "undecodable", "its compressed pixels cannot be decoded"
     UNREADABLE = "unreadable", "the file cannot be read"
-    DUPLICATE = "duplicate", "the same object is there a second time"
+    DUPLICATE = "duplicate", "the same object is stored from another file"
+    FILTERED = "filtered", "the filter does not want it"
+    TOO_LARGE = "too_large", "it is larger than a series that is kept in memory at once"
+    LABEL_MAP = "label_map", "it is a label map, or a volume that is not in Hounsfield units"
+    OTHER_KIND = "other_kind", "its values do not fit a store of this kind"
+    HIDDEN = "hidden", "its name begins with a dot"
+    EMPTY = "empty", "it is empty"
+    ARCHIVE = "archive", "it is an archive: unpack it to have its content read"
+    SPECIAL_FILE = "special_file", "it is a device, socket or pipe"
+    BROKEN_LINK = "broken_link", "it is a link to something that is not there"
+    LINK_LOOP = "link_loop", "it is a link to a folder that is listed already"
+    SLICE_STORE = "slice_store", "it is a slice store"
+    TIMEOUT = "timeout", "reading it took too long"
+    CRASH = "crash", "reading it made the process crash"
+    OUT_OF_MEMORY = "out_of_memory", "reading it takes more memory than a file may"
 
 
 class Refusal(Exception):

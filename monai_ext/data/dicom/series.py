@@ -65,7 +65,7 @@ class DicomSeries:
     Args:
         series_uid: SeriesInstanceUID (0020,000E) as bytes; like the next two an identity, so it is not shown.
         study_uid: StudyInstanceUID (0020,000D).
-        patient_id: PatientID (0010,0020), empty where the file has none.
+        patient_id: PatientID (0010,0020), where it is empty PatientName with PatientBirthDate; empty without these.
         modality: ``"CT"`` or ``"MR"``.
         orientation: direction cosines of rows and columns, six numbers.
         rows: height in pixels.
@@ -142,7 +142,7 @@ def read_object(path: Path, *, name: str, modalities: Collection[str]) -> DicomO
     return DicomObject(
         series_uid=identifier(header.dataset, "SeriesInstanceUID"),
         study_uid=identifier(header.dataset, "StudyInstanceUID"),
-        patient_id=identifier(header.dataset, "PatientID"),
+        patient_id=_patient(header),
         modality=codes(header.dataset, "Modality")[0],
         kernel="\\".join(codes(header.dataset, "ConvolutionKernel")),
         body_part="".join(codes(header.dataset, "BodyPartExamined")[:1]),
@@ -196,6 +196,15 @@ def _order(first: DicomObject, slices: list[DicomSlice]) -> DicomSeries:
         slices=tuple(placed),
         findings=find_irregularities([one.position_mm for one in placed]),
     )
+
+
+def _patient(header: Header) -> bytes:
+    """PatientID, or where it is empty the name with the date of birth; empty when there is neither."""
+    patient_id = identifier(header.dataset, "PatientID")
+    name = identifier(header.dataset, "PatientName")
+    if patient_id or not name:
+        return patient_id
+    return b"\0".join([name, identifier(header.dataset, "PatientBirthDate")])
 
 
 def _tilt(header: Header) -> float | None:

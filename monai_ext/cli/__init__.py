@@ -1,0 +1,47 @@
+"""Commands: ``python -m monai_ext NAME ...`` runs ``main(arguments)`` of ``monai_ext/cli/NAME.py``.
+
+A command is a file here: its ``main`` parses, calls and returns the exit status, and the first line of its docstring is
+the help that is listed. Nothing has to be registered, and only the file of the command that is called is imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["commands", "main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit status: 2 when it was called wrongly or its input cannot be used."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(_overview())
+        return 0 if arguments else 2
+    name, module = arguments[0], arguments[0].replace("-", "_")
+    if module not in commands():
+        sys.stderr.write(f"There is no command {name!r}.\n\n{_overview()}")
+        return 2
+    try:
+        return int(importlib.import_module(f"{__name__}.{module}").main(arguments[1:]) or 0)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        return 130
+
+
+def commands() -> dict[str, str]:
+    """The commands there are, each with the first line of its docstring; nothing is imported."""
+    files = sorted(Path(__file__).parent.glob("[!_]*.py"))
+    docstrings = ((file.stem, ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))) for file in files)
+    return {name: (text or "").split("\n")[0] for name, text in docstrings}
+
+
+def _overview() -> str:
+    lines = [f"  {name.replace('_', '-'):12s} {text.split(': ', 1)[-1]}" for name, text in commands().items()]
+    return "\n".join(["usage: python -m monai_ext COMMAND ...", "", *lines, "", ""])

@@ -1,0 +1,143 @@
+"""Stacks from volumes in NIfTI and from pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_ext.data.dicom.ingestion.messages import FileRef, Stack
+from monai_ext.data.dicom.ingestion.options import IngestOptions
+from monai_ext.data.dicom.ingestion.pseudonyms import Pseudonyms
+from monai_ext.data.dicom.ingestion.stack_making import Plane, to_pixels
+from monai_ext.data.dicom.refusals import Refusal, SkipReason
+from monai_ext.data.dicom.selection import LARGEST_SIDE
+from monai_ext.errors import DatasetError
+
+__all__ = ["image_unit", "read_nifti", "read_picture"]
+
+_SUPERIOR = 2
+
+
+def image_unit(name: str, pseudonyms: Pseudonyms) -> bytes:
+    """What a volume or picture is in the ledger: every file is on its own."""
+    return pseudonyms.digest("unit", "file", name)
+
+
+def read_nifti(source: Path, one: FileRef, *, options: IngestOptions, pseudonyms: Pseudonyms) -> Stack:
+    """All axial slices of a volume in Hounsfield units, from the feet upwards.
+
+    Raises:
+        Refusal: it is too large, damaged, or a label map.
+    """
+    import nibabel
+
+    from monai_ext.data.nifti_source import NiftiSource
+
+    path = source / one.name
+    try:
+        image: Any = nibabel.load(path)
+        shape, affine = tuple(map(int, image.shape[:3])), np.asarray(image.affine, dtype=np.float64)
+    except OSError:
+        raise
+    except Exception as error:  # nibabel raises errors of many types on damaged headers
+        raise Refusal(SkipReason.DAMAGED, type(error).__name__) from None
+    if min(shape, default=0) < 1 or max(shape) > LARGEST_SIDE:
+        raise Refusal(SkipReason.IMPLAUSIBLE_SIZE, f"its shape is {' x '.join(map(str, shape))}")
+    if 2 * float(np.prod(shape, dtype=np.float64)) > options.largest_part_bytes:
+        raise Refusal(SkipReason.TOO_LARGE, "raise --largest-series-mib")
+    try:
+        volume = NiftiSource(source, [path])
+        slices = [volume.read(number) for number in range(len(volume))]
+    except DatasetError:
+        raise Refusal(SkipReason.LABEL_MAP) from None
+    if min(float(plane.min()) for plane in slices) >= 0:
+        raise Refusal(SkipReason.LABEL_MAP)
+    plane = Plane(rows=slices[0].shape[0], columns=slices[0].shape[1], in_plane=options.in_plane, dtype=np.int16)
+    pixels = to_pixels(slices, plane)
+    geometry = _geometry(affine, shape)
+    shared = {
+        "patient_id": pseudonyms.of("patient", options.patient_from_name(one.name) or one.name),
+        "study_id": pseudonyms.of("study", "nifti", one.name),
+        "modality": "CT",
+        "source_format": "nifti",
+        "site": options.site,
+        "slice_spacing_mm": geometry["slice_spacing_mm"],
+        **plane.spacing(geometry["row_spacing_mm"], geometry["column_spacing_mm"]),
+    }
+    positions = geometry["first_mm"] + geometry["slice_spacing_mm"] * np.arange(len(slices))
+    return Stack(
+        unit=image_unit(one.name, pseudonyms),
+        series=pseudonyms.digest("series", "nifti", one.name),
+        table=[shared | {"position_mm": float(position)} for position in positions],
+        provenance=plane.provenance() | {"format": "nifti", "findings": []},
+        instances={pseudonyms.digest("instance", "nifti", one.name, _content(path)): one.file},
+        completes=[one.file],
+        pixels=pixels,
+    )
+
+
+def read_picture(source: Path, one: FileRef, *, options: IngestOptions, pseudonyms: Pseudonyms) -> Stack:
+    """One picture as gray levels of 8 bit; a series of its own.
+
+    Raises:
+        Refusal: it is damaged or absurdly large.
+    """
+    from PIL import Image
+
+    from monai_ext.data.picture_source import PictureSource
+
+    path = source / one.name
+    try:
+        with Image.open(path) as picture:
+            if max(picture.size) > LARGEST_SIDE:
+                raise Refusal(SkipReason.IMPLAUSIBLE_SIZE, f"it has {picture.width} x {picture.height} pixels")
+        reader = PictureSource(source, [path])
+        gray = reader.read(0) * (255 / np.iinfo(reader.dtype).max)
+    except (Refusal, MemoryError):
+        raise
+    except Exception as error:  # Pillow's decoders raise errors of many types on damaged files
+        raise Refusal(SkipReason.DAMAGED, type(error).__name__) from None
+    plane = Plane(rows=gray.shape[0], columns=gray.shape[1], in_plane=options.in_plane, dtype=np.uint8)
+    row = {
+        "patient_id": pseudonyms.of("patient", options.patient_from_name(one.name) or one.name),
+        "source_format": "picture",
+        "site": options.site,
+    }
+    content = _content(path)
+    return Stack(
+        unit=image_unit(one.name, pseudonyms),
+        series=pseudonyms.digest("series", "picture", one.name, content),
+        table=[row],
+        provenance=plane.provenance() | {"format": "picture", "findings": []},
+        instances={pseudonyms.digest("instance", "picture", one.name, content): one.file},
+        completes=[one.file],
+        pixels=to_pixels([gray], plane),
+    )
+
+
+def _geometry(affine: np.ndarray, shape: tuple[int, ...]) -> dict[str, float]:
+    """Distances in mm along the patient's axes, and the height of the lowest slice."""
+    import nibabel
+
+    orientation = nibabel.io_orientation(affine)
+    axes = [int(np.flatnonzero(orientation[:, 0] == axis)[0]) for axis in range(3)]
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    along = axes[_SUPERIOR]
+    ends = [affine[_SUPERIOR, 3] + affine[_SUPERIOR, along] * number for number in (0, shape[along] - 1)]
+    return {
+        "row_spacing_mm": float(spacing[axes[1]]),
+        "column_spacing_mm": float(spacing[axes[0]]),
+        "slice_spacing_mm": float(spacing[along]),
+        "first_mm": float(min(ends)),
+    }
+
+
+def _content(path: Path) -> bytes:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(2**20):
+            digest.update(piece)
+    return digest.digest()

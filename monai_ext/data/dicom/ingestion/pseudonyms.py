@@ -1,0 +1,103 @@
+"""Ids that do not show whom they stand for: hashes with a key that stays with the user."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from monai_ext.errors import DatasetError
+
+__all__ = ["Pseudonyms", "default_key_file", "load_pseudonyms"]
+
+_KEY_BYTES = 32
+
+
+class Pseudonyms:
+    """Makes pseudonyms: the same identity gives the same one, and without the key nobody can try out identities.
+
+    HMAC-SHA256 (RFC 2104), cut to 128 bits. A hash without a key would not do: patient numbers are short, and all of
+    them can be hashed in minutes.
+
+    Args:
+        key: 32 secret bytes.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != _KEY_BYTES:
+            raise ValueError(f"A key for pseudonyms has {_KEY_BYTES} bytes, not {len(key)}.")
+        self._key = key
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(...)"
+
+    def of(self, kind: str, *identity: bytes | str | int | float) -> str:
+        """32 hexadecimal digits for something of a kind, such as ``of("patient", patient_id)``."""
+        return self.digest(kind, *identity).hex()
+
+    def digest(self, kind: str, *identity: bytes | str | int | float) -> bytes:
+        """The same as 16 bytes."""
+        parts = [kind.encode(), *(part if isinstance(part, bytes) else _encode(part) for part in identity)]
+        message = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+        return hmac.new(self._key, message, hashlib.sha256).digest()[:16]
+
+    def letters(self, kind: str, *identity: bytes | str) -> str:
+        """Eight letters from a to p: a short code without digits."""
+        return self.of(kind, *identity)[:8].translate(str.maketrans("0123456789abcdef", "abcdefghijklmnop"))
+
+
+def default_key_file() -> Path:
+    """``$MONAI_EXT_KEY`` where it is set, else ``monai_ext/pseudonym.key`` in the user's configuration folder."""
+    chosen = os.environ.get("MONAI_EXT_KEY")
+    if chosen:
+        return Path(chosen).expanduser()
+    folder = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(folder) / "monai_ext" / "pseudonym.key"
+
+
+def load_pseudonyms(file: str | Path | None = None) -> Pseudonyms:
+    """Load the key from a file that only its owner can read; make it when it is not there.
+
+    Args:
+        file: 64 hexadecimal digits as text; :func:`default_key_file` when omitted.
+
+    Raises:
+        DatasetError: it holds something else, or cannot be read or made.
+    """
+    path = Path(file).expanduser() if file is not None else default_key_file()
+    try:
+        if not path.exists():
+            _make_key(path)
+        text = path.read_text(encoding="ascii").strip()
+        key = bytes.fromhex(text)
+    except OSError as error:
+        raise DatasetError(f"The key for pseudonyms {path} cannot be used: {error.strerror}.") from error
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise DatasetError(
+            f"The key for pseudonyms {path} is damaged: {2 * _KEY_BYTES} hexadecimal digits are expected. Restore it"
+            " from a copy; with another key the same patient gets another pseudonym."
+        )
+    return Pseudonyms(key)
+
+
+def _make_key(path: Path) -> None:
+    """Write a new key; of two processes that do so at once, one wins and both use its key."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            stream.write(secrets.token_hex(_KEY_BYTES) + "\n")
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _encode(part: str | int | float) -> bytes:
+    return str(part).encode("utf-8", errors="surrogateescape")
