@@ -14,7 +14,7 @@ __all__ = ["Delivery", "RefusedEntry", "StoreUnreachable"]
 
 logger = logging.getLogger(__name__)
 
-INTERVAL_SECONDS = 1.0
+INTERVAL_SECONDS = 2.0
 FIRST_RETRY_SECONDS = 2.0
 LAST_RETRY_SECONDS = 60.0
 QUEUE_LENGTH = 20_000
@@ -40,7 +40,7 @@ class Delivery:
         send: takes one entry to the store; raises :class:`StoreUnreachable` or :class:`RefusedEntry`.
         spool: for waiting entries; what a former process left in it is delivered first.
         store_name: of the store in messages.
-        poll: gives further entries whenever the thread comes round, about once a second.
+        poll: gives further entries whenever the thread comes round, every two seconds.
     """
 
     def __init__(

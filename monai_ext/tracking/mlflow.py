@@ -40,7 +40,8 @@ class MLflowTracker:
     ``state.mlflow_run_id`` of a trainer that does not start at iteration 0. Writing happens in a background thread; a
     store that does not answer neither stops nor slows the training. In a distributed run only the first process writes.
 
-    Attach it after handlers that resume (so that it knows) and before those whose failure should be recorded.
+    Attach it after handlers that resume, so that it knows, and before those that raise on ``EXCEPTION_RAISED`` (MONAI's
+    ``StatsHandler`` and ``CheckpointSaver``), so that it hears of a failure.
 
     Args:
         experiment: MLflow experiment; made when missing.

@@ -62,7 +62,7 @@ class TrackedRun:
         self.key = resume.removeprefix(_PENDING) if resume and pending else uuid.uuid4().hex
         self._store = MLflowStore(tracking_uri_for(tracking_uri))
         self._opening: dict[str, Any] = {
-            "tracking_uri": self._store.tracking_uri,
+            "tracking_uri": shown(self._store.tracking_uri),
             "experiment": experiment,
             "run_name": run_name,
             "run_id": "" if resume is None or pending else resume,
@@ -71,7 +71,6 @@ class TrackedRun:
             "tags": {**(tags or {}), PROCESS_TAG: process_identity()},
         }
         self._resumed = resume is not None
-        self._refusal: str | None = None
         self._system = SystemMetrics() if system_metrics else None
         folder = Path(tempfile.gettempdir()) if spool_dir is None else Path(spool_dir)
         path = _left_over(folder, self._opening) if self._resumed else None
@@ -100,9 +99,9 @@ class TrackedRun:
         """
         self._delivery.put(("open", self._opening))
         self._delivery.start()
-        self._delivery.tried.wait(OPEN_SECONDS)
-        if self._refusal is not None:
-            raise RuntimeError(f"Opening a run in MLflow at {shown(self._store.tracking_uri)}: {self._refusal}.")
+        if not self._delivery.tried.wait(OPEN_SECONDS):
+            logger.warning("MLflow has not opened a run after %.0f seconds; training goes on meanwhile.", OPEN_SECONDS)
+        _raise_refusal(self._store)
         self._open = True
         self._watch.start()
         if self.run_id is not None:
@@ -187,14 +186,11 @@ class TrackedRun:
         return self._system.poll(last=self._delivery.closing)
 
     def _send(self, entry: Entry) -> None:
-        try:
-            self._store.send(entry)
-        except RefusedEntry as error:
-            if entry[0] == "open":
-                self._refusal = str(error)
-            raise
         if entry[0] == "open":
-            self._opening["run_id"] = self._store.run_id
+            self._store.open(entry[1])
+            self._opening["run_id"] = self._store.run_id or self._opening["run_id"]
+        else:
+            self._store.send(entry)
 
     def _say_where(self) -> None:
         database = database_file(self._store.tracking_uri)
@@ -216,6 +212,7 @@ def deliver(spool_file: str | Path) -> str:
 
     Raises:
         ValueError: the file does not begin with a run.
+        RuntimeError: the store answers but refuses the run; the file stays.
         StoreUnreachable: the store does not answer; what was not delivered stays in the file.
     """
     path = Path(spool_file)
@@ -226,12 +223,19 @@ def deliver(spool_file: str | Path) -> str:
     store = MLflowStore(tracking_uri_for(waiting[0][1]["tracking_uri"]))
     for entry in spool:
         try:
-            store.send(entry)
+            if entry[0] == "open":
+                store.open(entry[1])
+                _raise_refusal(store)
+            else:
+                store.send(entry)
         except RefusedEntry as error:
             logger.warning("%s is not in the run: %s.", entry[0], error)
-    if store.run_id is None:
-        raise ValueError(f"{path} could not be delivered: its run was refused.")
-    return store.run_id
+    return str(store.run_id)
+
+
+def _raise_refusal(store: MLflowStore) -> None:
+    if store.refusal is not None:
+        raise RuntimeError(f"Opening a run in MLflow at {shown(store.tracking_uri)}: {store.refusal}.")
 
 
 def _left_over(folder: Path, opening: Mapping[str, Any]) -> Path | None:

@@ -1,18 +1,17 @@
-"""The one place that talks to MLflow."""
+"""What is written to MLflow, and how."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_ext.tracking.delivery import RefusedEntry, StoreUnreachable
-from monai_ext.tracking.location import artifact_location, database_file, shown
+from monai_ext.tracking.connection import connect, prepare_environment, translated_errors
+from monai_ext.tracking.delivery import RefusedEntry
+from monai_ext.tracking.location import artifact_location, database_file
 from monai_ext.tracking.process_identity import PROCESS_TAG, is_gone
 from monai_ext.tracking.spool import Entry
 
@@ -21,13 +20,8 @@ __all__ = ["KEY_TAG", "MLflowStore"]
 logger = logging.getLogger(__name__)
 
 KEY_TAG = "monai_ext.key"
-_PERMANENT = {
-    "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE",
-    "ENDPOINT_NOT_FOUND",
-}  # fmt: skip
 _PER_REQUEST = 100
 _MISSING = "RESOURCE_DOES_NOT_EXIST"
-_NOISY = ("alembic", "mlflow.store.db.utils")
 
 
 class MLflowStore:
@@ -44,6 +38,7 @@ class MLflowStore:
         self.tracking_uri = tracking_uri
         self.run_id: str | None = None
         self.run_name = ""
+        self.refusal: str | None = None
         self.first_system_step = 0
         self._client: Any = None
 
@@ -55,33 +50,24 @@ class MLflowStore:
             RefusedEntry: it never will.
         """
         kind, content = entry
-        _prepare_environment()
-        with _translated_errors():
+        prepare_environment()
+        with translated_errors():
             if self._client is None:
-                self._client = self._connect()
+                self._client = connect(self.tracking_uri)
             if kind != "open" and self.run_id is None:
-                raise RefusedEntry("the run could not be opened")
+                raise RefusedEntry(f"the run could not be opened ({self.refusal})")
             getattr(self, f"_send_{kind}")(content)
 
-    def _connect(self) -> Any:
-        import mlflow.telemetry
-        from mlflow.tracking import MlflowClient
+    def open(self, content: Mapping[str, Any]) -> None:
+        """Send ``"open"``; if it is refused, ``refusal`` says why and whatever follows is refused.
 
-        mlflow.telemetry.set_telemetry_client()  # MONAI may have imported MLflow before the environment was set
-        database = database_file(self.tracking_uri)
-        if database is not None and not database.exists():
-            logger.info("The MLflow database %s is being made, which takes some seconds.", database)
-            database.parent.mkdir(parents=True, exist_ok=True)
-        levels = {name: logging.getLogger(name).level for name in _NOISY}
+        Raises:
+            StoreUnreachable: it may succeed later.
+        """
         try:
-            for name in _NOISY:
-                logging.getLogger(name).setLevel(logging.WARNING)
-            client = MlflowClient(tracking_uri=self.tracking_uri)
-            client.search_experiments(max_results=1)
-        finally:
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)
-        return client
+            self.send(("open", content))
+        except RefusedEntry as error:
+            self.refusal = str(error).rstrip(".")
 
     def _send_open(self, content: Mapping[str, Any]) -> None:
         """Continue the run with ``run_id``, or the one with ``key``; else make a new one."""
@@ -240,47 +226,3 @@ class MLflowStore:
         uri = self._client.get_run(self.run_id).info.artifact_uri
         scheme, _, path = uri.partition(":")
         return database.parent / "mlartifacts" / path.lstrip("/") if scheme == "mlflow-artifacts" else None
-
-
-def _prepare_environment() -> None:
-    """Settings that MLflow reads from the environment; what the user has set stays.
-
-    No telemetry. And no retries inside MLflow, whose default keeps a request to a dead server going for minutes:
-    waiting and trying again is done by :class:`~monai_ext.tracking.delivery.Delivery`.
-    """
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    os.environ["DO_NOT_TRACK"] = "true"
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_ENABLE_ASYNC_LOGGING", "false")
-
-
-@contextlib.contextmanager
-def _translated_errors() -> Iterator[None]:
-    """MLflow's errors as the two kinds that matter."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except (RefusedEntry, StoreUnreachable):
-        raise
-    except MlflowException as error:
-        kind: Any = RefusedEntry if error.error_code in _PERMANENT else StoreUnreachable
-        raise kind(_first_line(error)) from error
-    except (ConnectionError, TimeoutError) as error:
-        raise StoreUnreachable(_first_line(error)) from error
-    except OSError as error:
-        gone = isinstance(error, FileNotFoundError) or type(error).__name__ == "UnidentifiedImageError"
-        kind = RefusedEntry if gone else StoreUnreachable
-        raise kind(_first_line(error)) from error
-    except Exception as error:
-        raise RefusedEntry(_first_line(error)) from error
-
-
-def _first_line(error: Exception) -> str:
-    return _shown_text(str(error).strip().partition("\n")[0])[:300] or type(error).__name__
-
-
-def _shown_text(text: str) -> str:
-    """A message without user names and passwords of the addresses in it."""
-    return " ".join(shown(word) for word in text.split(" "))

@@ -1,0 +1,214 @@
+"""The tracker against a real MLflow server, which is killed and comes back while training goes on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ignite.engine import Engine, Events
+from PIL import Image
+
+from monai_ext.tracking import MLflowTracker, deliver, log_evaluation
+from monai_ext.tracking import delivery as delivery_module
+
+START_SECONDS = 120
+
+
+class Server:
+    """``mlflow server`` on a free port of the loopback device."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        options = f"--workers 1 --host 127.0.0.1 --port {self.port} --backend-store-uri sqlite:///mlflow.db".split()
+        with open(self.folder / "server.log", "ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "mlflow", "server", *options],
+                cwd=self.folder,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._wait_until_healthy()
+
+    def kill(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def _wait_until_healthy(self) -> None:
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            try:
+                with urllib.request.urlopen(f"{self.uri}/health", timeout=1):
+                    return
+            except OSError:
+                time.sleep(0.1)
+        pytest.fail(f"mlflow server did not start: {(self.folder / 'server.log').read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(empty_database, folder / "mlflow.db")
+    server = Server(folder)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(autouse=True)
+def _at_the_server(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    monkeypatch.setattr(delivery_module, "INTERVAL_SECONDS", 0.02)
+    monkeypatch.setattr(delivery_module, "FIRST_RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(delivery_module, "LAST_RETRY_SECONDS", 0.1)
+    caplog.set_level(logging.INFO, logger="monai_ext.tracking")
+
+
+@pytest.fixture
+def client(server: Server) -> Any:
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri=server.uri)
+
+
+def losses(client: Any, run_id: str) -> list[int]:
+    return sorted(point.step for point in client.get_metric_history(run_id, "loss"))
+
+
+def said(caplog: pytest.LogCaptureFixture, words: str) -> int:
+    return sum(words in message for message in caplog.messages)
+
+
+def test_metrics_pictures_and_files_reach_the_server(client, train, tmp_path: Path) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "picture.png")
+    tracker = MLflowTracker("tiny", config={"a": 1})
+
+    def draw(engine: Engine) -> None:
+        if engine.state.iteration == 1:
+            tracker.log_metrics({"strange": float("nan"), "large": float("inf")})
+            tracker.log_picture("picture.png", name="reconstruction")
+
+    train(tracker, on_iteration=draw)
+    assert client.get_run(tracker.run_id).info.status == "FINISHED"
+    assert losses(client, tracker.run_id) == [1, 2, 3, 4, 5, 6]
+    assert {"config.json", "images", "packages.txt"} <= {item.path for item in client.list_artifacts(tracker.run_id)}
+
+
+def test_an_evaluation_is_a_run_below_its_training(client, tmp_path: Path) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "roc.png")
+    (tmp_path / "table.csv").write_text("a,b")
+    run_id = log_evaluation(
+        {"auc": 0.75},
+        experiment="tiny",
+        pictures={"roc": tmp_path / "roc.png"},
+        files={"tables": tmp_path / "table.csv"},
+        parameters={"fold": 1},
+        parent_run_id="a1b2",
+    )
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == {"auc": 0.75}
+    assert run.data.params == {"fold": "1"}
+    assert run.data.tags["mlflow.parentRunId"] == "a1b2"
+    assert [item.path for item in client.list_artifacts(run_id, "tables")] == ["tables/table.csv"]
+
+
+def test_a_server_that_dies_during_training_gets_everything_when_it_is_back(
+    server: Server, client, make_trainer, tmp_path: Path, caplog
+) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "picture.png")
+    tracker = MLflowTracker("tiny", output_dir=str(tmp_path))
+    trainer = make_trainer(tracker)
+
+    @trainer.on(Events.ITERATION_COMPLETED)
+    def die_and_come_back(engine: Engine) -> None:
+        if engine.state.iteration == 4:
+            server.kill()
+            tracker.log_picture("picture.png", name="reconstruction")
+        if engine.state.iteration == 20:
+            wait_for(lambda: said(caplog, "does not answer"))
+            server.start()
+            wait_for(lambda: said(caplog, "answers again"))
+
+    trainer.run([0] * 12, max_epochs=2)
+    assert losses(client, tracker.run_id) == list(range(1, 25))
+    assert client.get_run(tracker.run_id).info.status == "FINISHED"
+    assert [item.path for item in client.list_artifacts(tracker.run_id, "images") if item.path.endswith(".png")]
+    assert said(caplog, "does not answer") == 1
+    assert list(tmp_path.glob("*.jsonl")) == []
+
+
+def test_without_a_server_the_run_is_delivered_later(server: Server, client, train, tmp_path, caplog) -> None:
+    with socket.socket() as taken:  # bound but not listening: every connection is refused
+        taken.bind(("127.0.0.1", 0))
+        away = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        os.environ["MLFLOW_TRACKING_URI"] = away
+        tracker = MLflowTracker("tiny", parameters={"epochs": 2}, output_dir=str(tmp_path))
+        train(tracker)
+    assert tracker.run_id is None
+    assert tracker.state_dict()["run"].startswith("pending:")
+    assert said(caplog, "does not answer") == 1
+    assert said(caplog, "monai_ext.tracking.deliver(") == 1
+    (spool,) = tmp_path.glob("mlflow_*.jsonl")
+    os.environ["MLFLOW_TRACKING_URI"] = server.uri
+    run_id = deliver(spool)
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"epochs": "2"}
+    assert losses(client, run_id) == [1, 2, 3, 4, 5, 6]
+    assert not spool.exists()
+
+
+def test_a_resumed_training_brings_what_the_first_part_could_not(
+    server: Server, client, train, make_trainer, tmp_path: Path
+) -> None:
+    os.environ["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"
+    first = MLflowTracker("tiny", output_dir=str(tmp_path))
+    train(first, epochs=1)
+    os.environ["MLFLOW_TRACKING_URI"] = server.uri
+    second = MLflowTracker("tiny", output_dir=str(tmp_path))
+    second.load_state_dict(first.state_dict())
+    trainer = make_trainer(second)
+    trainer.load_state_dict({"iteration": 3, "max_epochs": 1, "epoch_length": 3})
+    trainer.run([0] * 3, max_epochs=2)
+    assert losses(client, second.run_id) == [1, 2, 3, 4, 5, 6]
+    assert client.get_run(second.run_id).info.status == "FINISHED"
+    assert list(tmp_path.glob("*.jsonl")) == []
+
+
+def test_a_file_that_is_no_spool_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other.jsonl").write_text('["tags", {}]\n')
+    with pytest.raises(ValueError, match="does not begin with an MLflow run"):
+        deliver(tmp_path / "other.jsonl")
+
+
+def wait_for(condition) -> None:
+    end = time.monotonic() + START_SECONDS
+    while not condition():
+        if time.monotonic() > end:
+            pytest.fail("waited in vain")
+        time.sleep(0.01)
