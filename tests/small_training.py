@@ -82,14 +82,12 @@ def small_trainer(
         loss_function=MaskedReconstructionLoss(patch_size),
         train_data_loader=slice_loader(images, batch_size=4, sampler=StreamSampler(images, seed=2), num_workers=0),
         length=length,
-        inferer=MaskedImageInferer(),
-        views=random_shift,
         schedules=[
             WarmupCosine("lr", length=length, warmup_epochs=1, warmup_factor=0.005, final_factor=0.001),
             WarmupCosine("weight_decay", length=length, start=0.04, final=0.2),
         ],
         handlers=handlers,
-        **options,
+        **{"inferer": MaskedImageInferer(), "views": random_shift, **options},
     )
 
 

@@ -36,7 +36,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     except BaseException as error:
         if partial.parent.is_dir():
             partial.unlink(missing_ok=True)
-        cause = _os_error(error)
+        cause = _os_error(error) if isinstance(error, Exception) else None
         if cause is None or cause is error:
             raise
         raise cause from error

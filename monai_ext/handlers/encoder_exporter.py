@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ignite.engine import Events
 
 import monai_ext
 from monai_ext.engines.distributed import process_rank, unwrap
@@ -14,6 +15,7 @@ from monai_ext.engines.events import PretrainingEvents, epochs_completed
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
 from monai_ext.errors import TrainingStoppedError
 from monai_ext.handlers.atomic_file import write_atomically
+from monai_ext.handlers.training_state import plain_values
 
 __all__ = ["EncoderExporter"]
 
@@ -37,13 +39,20 @@ class EncoderExporter:
 
     def __init__(self, path: str | Path, *, every_epochs: int = 10, metadata: Mapping[str, Any] | None = None) -> None:
         self.path = Path(path)
-        self.metadata = dict(metadata or {})
+        self.metadata = plain_values(metadata or {})
+        self._exported_iteration = -1
         self._epochs = epochs_completed(every_epochs)
 
     def attach(self, engine: PretrainingTrainer) -> None:
         """Export at the end of epochs of the trainer, in one process."""
         if process_rank() == 0:
             engine.add_event_handler(self._epochs, self._export)
+            engine.add_event_handler(Events.COMPLETED, self._export_at_the_end)
+
+    def _export_at_the_end(self, engine: PretrainingTrainer) -> None:
+        """Make up for an export that was missed, as in a process that was killed right after its last checkpoint."""
+        if self._exported_iteration != engine.state.iteration:
+            self._export(engine)
 
     def _export(self, engine: PretrainingTrainer) -> None:
         network = unwrap(engine.network)
@@ -68,5 +77,6 @@ class EncoderExporter:
                 f"({error.strerror or error}). The last good checkpoint is {engine.state.last_checkpoint or 'none'}. "
                 "Free space or choose another output_dir."
             ) from error
+        self._exported_iteration = engine.state.iteration
         engine.state.encoder_path = str(self.path)
         engine.fire_event(PretrainingEvents.ENCODER_EXPORTED)

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from ignite.engine import Engine, Events
-from ignite.handlers.checkpoint import BaseSaveHandler, Checkpoint
+from ignite.engine import Events
+from ignite.handlers.checkpoint import Checkpoint
 
 from monai_ext.engines.distributed import process_rank, unwrap
 from monai_ext.engines.events import PretrainingEvents, epochs_completed
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
 from monai_ext.errors import CheckpointError, TrainingStoppedError
 from monai_ext.handlers.atomic_file import remove_partial_files, write_atomically
+from monai_ext.handlers.checkpoint_files import NAME_PATTERN, AtomicSaver, find_checkpoint, list_checkpoints
 from monai_ext.handlers.training_state import TrainingState
 
-__all__ = ["TrainingCheckpoint", "find_checkpoint"]
+__all__ = ["TrainingCheckpoint"]
 
 logger = logging.getLogger(__name__)
 
-_PATTERN = "checkpoint_{global_step:08d}.pt"
-_NAME = re.compile(r"checkpoint_(\d{8,})\.pt")
 _BEST = "best.pt"
+_BY_ITERATION: dict[str, Any] = {
+    "global_step_transform": lambda engine, event: engine.state.iteration,
+    "greater_or_equal": True,  # a file of this iteration is replaced: validation may have followed it
+}
 
 
 class TrainingCheckpoint:
@@ -83,14 +85,10 @@ class TrainingCheckpoint:
     def attach(self, engine: PretrainingTrainer) -> None:
         """Resume at the start of the training, and save on its events."""
         self._state = TrainingState(engine, settings=self.settings)
-        saver = _AtomicSaver(self.folder)
-        self._last = Checkpoint(
-            {"training": self._state}, saver, filename_pattern="checkpoint_{global_step:08d}.pt",
-            n_saved=self.keep_last, global_step_transform=_iteration,
-        )  # fmt: skip
-        self._best = Checkpoint(
-            {"training": self._state}, saver, filename_pattern=_BEST, n_saved=1, score_function=_negative_metric
-        )
+        saver = AtomicSaver(self.folder)
+        content = {"training": self._state}
+        self._last = Checkpoint(content, saver, filename_pattern=NAME_PATTERN, n_saved=self.keep_last, **_BY_ITERATION)
+        self._best = Checkpoint(content, saver, filename_pattern=_BEST, n_saved=1, score_function=_negative_metric)
         engine.add_event_handler(Events.STARTED, self._start)
         if self._every_iterations is not None:
             engine.add_event_handler(Events.ITERATION_COMPLETED(every=self._every_iterations), self._save_last)
@@ -125,7 +123,7 @@ class TrainingCheckpoint:
     def _adopt_checkpoints(self, engine: PretrainingTrainer, *, resumed_from: Path | None) -> None:
         """Look after the files that an earlier process of this training left; refuse those of another training."""
         remove_partial_files(self.folder)
-        found = _checkpoints(self.folder)
+        found = list_checkpoints(self.folder)
         if found and (resumed_from is None or resumed_from.resolve().parent != self.folder.resolve()):
             raise CheckpointError(
                 f"{self.folder} holds checkpoints of another run, the newest is {found[-1][1].name}: continue that "
@@ -141,7 +139,7 @@ class TrainingCheckpoint:
             self._best.load_state_dict({"_saved": [(-engine.state.best_metric, _BEST)]})
 
     def _save_last(self, engine: PretrainingTrainer) -> None:
-        self._save(engine, self._last, _PATTERN.format(global_step=engine.state.iteration))
+        self._save(engine, self._last, NAME_PATTERN.format(global_step=engine.state.iteration))
         self._saved_iteration = engine.state.iteration
 
     def _save_once(self, engine: PretrainingTrainer) -> None:
@@ -165,49 +163,6 @@ class TrainingCheckpoint:
             raise TrainingStoppedError(_refusal(self.folder / name, error, engine)) from error
         engine.state.last_checkpoint = str(self.folder / name)
         engine.fire_event(PretrainingEvents.CHECKPOINT_SAVED)
-
-
-class _AtomicSaver(BaseSaveHandler):
-    """Writes files atomically, in one process; deletes old ones only when the new one is there."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._outdated: list[str] = []
-
-    def __call__(self, checkpoint: Mapping[str, Any], filename: str, metadata: Mapping[str, Any] | None = None) -> None:
-        if process_rank() == 0:
-            write_atomically(self.folder / filename, lambda file: torch.save(checkpoint, file))
-            for outdated in self._outdated:
-                if outdated != filename:
-                    (self.folder / outdated).unlink(missing_ok=True)
-        self._outdated.clear()
-
-    def remove(self, filename: str) -> None:
-        self._outdated.append(filename)
-
-
-def find_checkpoint(path: Path) -> Path | None:
-    """The checkpoint meant by a path: the file itself, or the newest in a folder; None when the folder has none.
-
-    Raises:
-        CheckpointError: when the path does not exist.
-    """
-    if not path.exists():
-        raise CheckpointError(f"Training cannot be resumed from {path}: it does not exist. Give a file or a folder.")
-    if path.is_file():
-        return path
-    found = _checkpoints(path)
-    return found[-1][1] if found else None
-
-
-def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
-    """Iterations and paths of the checkpoints in a folder, oldest first; the best is not among them."""
-    matches = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
-    return sorted((int(match[1]), path) for match, path in matches if match is not None)
-
-
-def _iteration(engine: Engine, event: Any) -> int:
-    return engine.state.iteration
 
 
 def _negative_metric(engine: Any) -> float:

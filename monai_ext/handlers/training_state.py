@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from monai_ext.engines.pretraining_trainer import PretrainingTrainer
 from monai_ext.engines.random_streams import RandomStreams
 from monai_ext.errors import CheckpointError
 
-__all__ = ["TrainingState", "read_checkpoint"]
+__all__ = ["TrainingState", "plain_values", "read_checkpoint"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ class TrainingState:
 
     def __init__(self, trainer: PretrainingTrainer, *, settings: Mapping[str, Any] | None = None) -> None:
         self.trainer = trainer
-        self.settings = dict(settings or {})
+        self.settings = plain_values(settings or {})
         self.random_streams = RandomStreams()
 
     def state_dict(self) -> dict[str, Any]:
@@ -162,17 +164,28 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"There is no checkpoint {path}: give the path of a checkpoint file, or of its folder.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises errors of many kinds for damaged files
+    except Exception as error:  # torch.load raises errors of many kinds
+        if zipfile.is_zipfile(path):  # the directory at the end of the file is there: it is complete
+            raise CheckpointError(_foreign(path)) from error
         raise CheckpointError(
             f"The checkpoint {path} ({path.stat().st_size} bytes) cannot be read: it is truncated or damaged. Resume "
             "from another checkpoint of its folder."
         ) from error
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
-        raise CheckpointError(
-            f"{path} is no training checkpoint of this project, hence training cannot be resumed from it. Weights "
-            "alone are read by monai_ext.networks.load_encoder."
-        )
+        raise CheckpointError(_foreign(path))
     return state
+
+
+def _foreign(path: Path) -> str:
+    return (
+        f"{path} is no training checkpoint of this project, hence training cannot be resumed from it. Weights alone "
+        "are read by monai_ext.networks.load_encoder."
+    )
+
+
+def plain_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as JSON knows them, others (paths, numpy numbers) as text: what may be in a file that is read safely."""
+    return json.loads(json.dumps(dict(values), default=str))
 
 
 def _check_network(network: nn.Module, state: dict[str, Any], path: Path) -> None:

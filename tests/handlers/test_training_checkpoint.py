@@ -79,12 +79,12 @@ def test_events_and_state_name_the_last_complete_file(tmp_path):
 
 
 def test_a_checkpoint_holds_everything_and_is_readable_without_running_code(tmp_path):
-    trainer = small_trainer([TrainingCheckpoint(tmp_path, settings={"backbone": "small", "lr": 0.1})], precision="fp16")
+    trainer = small_trainer([TrainingCheckpoint(tmp_path, settings={"path": Path("a"), "lr": 0.1})], precision="fp16")
     trainer.state.mlflow_run_id = "abc"
     trainer.run()
     state = torch.load(trainer.state.last_checkpoint, weights_only=True)
     assert state["method"] == "SmallPainter"
-    assert state["settings"] == {"backbone": "small", "lr": 0.1}
+    assert state["settings"] == {"path": "a", "lr": 0.1}
     assert state["progress"]["mlflow_run_id"] == "abc"
     assert state["scaler"]["scale"] > 0
     assert state["stream"]["seed"] == 2
@@ -146,6 +146,12 @@ def test_a_file_of_weights_is_refused(tmp_path):
     torch.save(SmallPainter().state_dict(), tmp_path / "weights.pt")
     with pytest.raises(CheckpointError, match="no training checkpoint of this project"):
         small_training([TrainingCheckpoint(tmp_path / "out", resume=tmp_path / "weights.pt")])
+
+
+def test_a_file_with_arbitrary_objects_is_refused_without_running_them(tmp_path):
+    torch.save({"format": Path("x")}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="no training checkpoint of this project"):
+        small_training([TrainingCheckpoint(tmp_path / "out", resume=tmp_path / "other.pt")])
 
 
 def test_a_path_that_does_not_exist_is_refused(tmp_path):
