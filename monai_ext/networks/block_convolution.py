@@ -15,9 +15,9 @@ from monai_ext.networks.block_layout import BlockLayout, RowGather
 
 __all__ = ["block_convolution", "gather_halo", "to_blocks", "to_rows"]
 
-# Below this output side a block is so small that convolution kernels are mostly overhead: one matrix product over
-# the gathered inputs is faster (benchmarks/matrix_product.py).
-_SMALLEST_CONVOLVED_SIDE = 4
+# Up to this output side a block is so small that convolution kernels are mostly overhead: one matrix product over the
+# gathered inputs is faster, in reduced precision even more (benchmarks/matrix_product.py).
+_LARGEST_PRODUCT_SIDE = {torch.float32: 2, torch.float64: 2, torch.bfloat16: 4, torch.float16: 4}
 
 
 def to_rows(blocks: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class _BlockConvolution(torch.autograd.Function):
         ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None, layout: BlockLayout, side: int, stride: int
     ) -> Tensor:
         ctx.save_for_backward(rows, weight)
-        ctx.geometry = _Geometry(layout, side, stride, weight.shape[2])
+        ctx.geometry = _Geometry(layout, side, stride, weight.shape[2], rows.dtype)
         ctx.has_bias = bias is not None
         with torch.autocast(rows.device.type, enabled=False):
             return _forward(rows, weight, bias, ctx.geometry)
@@ -154,11 +154,12 @@ class _Geometry(NamedTuple):
     side: int
     stride: int
     kernel: int
+    dtype: torch.dtype
 
     @property
     def is_product(self) -> bool:
         """Whether all inputs of an output pixel are gathered side by side, for one matrix product."""
-        return self.kernel == 1 or self.side // self.stride < _SMALLEST_CONVOLVED_SIDE
+        return self.kernel == 1 or self.side // self.stride <= _LARGEST_PRODUCT_SIDE[self.dtype]
 
     @property
     def gather(self) -> RowGather:
