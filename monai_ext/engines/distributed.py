@@ -29,7 +29,8 @@ def distribute(network: nn.Module, *, device: torch.device | str) -> nn.Module:
     """The network on its device, with gradients and batch statistics joined over the process group.
 
     Each step equals that of one process on the joint batch: gradients are averaged, and every batch normalisation
-    takes its statistics from all processes. Parameters become channels last. Without a process group the network is only moved.
+    takes its statistics from all processes. Parameters become channels last. Without a process group the network is
+    only moved.
 
     Args:
         network: as built, the same in every process; its batch normalisations are replaced in place.
@@ -44,7 +45,7 @@ def distribute(network: nn.Module, *, device: torch.device | str) -> nn.Module:
     if not _in_group():
         return network
     network = synchronize_batch_norm(network)
-    # Before wrapping: a parameter whose strides change afterwards no longer fits its bucket, and gradients get mixed up.
+    # Before wrapping: parameters whose strides change afterwards no longer fit their buckets, and gradients mix up.
     network = network.to(memory_format=channels_last_format(network))  # type: ignore[call-overload]
     return DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
 

@@ -184,7 +184,7 @@ def _foreign(path: Path) -> str:
 
 
 def plain_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as JSON knows them, others (paths, numpy numbers) as text: what may be in a file that is read safely."""
+    """The values as JSON knows them, others (paths, numpy numbers) as text: what a safely readable file may hold."""
     return json.loads(json.dumps(dict(values), default=str))
 
 
