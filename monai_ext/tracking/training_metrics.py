@@ -30,13 +30,13 @@ class TrainingMetrics:
 
     def __init__(self, *, every_iterations: int | None = None) -> None:
         self.every_iterations = every_iterations
-        self._every = 1
+        self.every = 1
         self._losses: list[Tensor | float] = []
 
     def start(self, engine: Engine) -> None:
         """Begin at the engine's present iteration."""
         total = (engine.state.max_epochs or 1) * (engine.state.epoch_length or 1)
-        self._every = self.every_iterations or -(-total // MOST_POINTS)
+        self.every = self.every_iterations or -(-total // MOST_POINTS)
         self._reset(images_seen(engine))
         self.restart_clock()
 
@@ -52,7 +52,7 @@ class TrainingMetrics:
         now = time.perf_counter()
         self._seconds += now - self._clock
         self._clock = now
-        return self.point(engine) if engine.state.iteration % self._every == 0 else None
+        return self.point(engine) if engine.state.iteration % self.every == 0 else None
 
     def point(self, engine: Engine) -> Callable[[], Entry]:
         """Close the point at this iteration, complete or not."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,9 +56,35 @@ def stop_with(error: BaseException, *, at: int) -> Callable[[Engine], None]:
     return stop
 
 
-def test_importing_the_package_does_not_import_mlflow() -> None:
-    code = "import sys, monai_ext.tracking; sys.exit('mlflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+@pytest.fixture(scope="module")
+def crashed_process(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> tuple[str, Path]:
+    """What a process printed that opened a run and died of an error, and its database."""
+    folder = tmp_path_factory.mktemp("crashed")
+    shutil.copy(empty_database, folder / "mlflow.db")
+    code = """if True:
+        import sys
+        from monai_ext.tracking import TrackedRun
+        print("imported" if "mlflow" in sys.modules else "not imported")
+        TrackedRun("tiny").open()
+        raise ValueError("in /data/Doe")
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True)
+    assert "ValueError: in /data/Doe" in done.stderr
+    return done.stdout, folder / "mlflow.db"
+
+
+def test_importing_the_package_does_not_import_mlflow(crashed_process: tuple[str, Path]) -> None:
+    assert crashed_process[0] == "not imported\n"
+
+
+def test_the_end_of_the_process_ends_the_run(crashed_process: tuple[str, Path]) -> None:
+    from mlflow.tracking import MlflowClient
+
+    (run,) = runs(MlflowClient(tracking_uri=f"sqlite:///{crashed_process[1]}"))
+    assert run.info.status == "FAILED"
+    assert run.data.tags["monai_ext.error"] == "ValueError: in <path>"
 
 
 def test_a_training_is_a_finished_run_in_the_repositorys_database(repository_folder: Path, client, train) -> None:
@@ -268,15 +295,6 @@ def test_a_training_that_is_stopped_early_on_purpose_is_finished(client, train) 
 
     train(MLflowTracker("tiny"), on_iteration=stop)
     assert runs(client)[0].info.status == "FINISHED"
-
-
-def test_the_end_of_the_process_ends_the_run(client, repository_folder: Path) -> None:
-    code = "from monai_ext.tracking import TrackedRun; TrackedRun('tiny').open(); raise ValueError('in /data/Doe')"
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
-    assert "ValueError" in done.stderr
-    (run,) = runs(client)
-    assert run.info.status == "FAILED"
-    assert run.data.tags["monai_ext.error"] == "ValueError: in <path>"
 
 
 def test_the_next_run_is_new_and_never_attaches_to_one_that_still_runs(client, train) -> None:

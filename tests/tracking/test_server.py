@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,8 @@ from monai_ext.tracking import MLflowTracker, deliver, log_evaluation
 from monai_ext.tracking import delivery as delivery_module
 
 START_SECONDS = 120
+
+pytestmark = pytest.mark.slow
 
 
 class Server:
@@ -181,6 +182,19 @@ def test_without_a_server_the_run_is_delivered_later(server: Server, client, tra
     assert run.data.params == {"epochs": "2"}
     assert losses(client, run_id) == [1, 2, 3, 4, 5, 6]
     assert not spool.exists()
+
+
+def test_a_server_that_accepts_and_never_answers_does_not_hold_up_the_training(
+    train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        train(MLflowTracker("tiny", output_dir=str(tmp_path)))
+    assert said(caplog, "does not answer") == 1
+    assert len(list(tmp_path.glob("mlflow_*.jsonl"))) == 1
 
 
 def test_a_resumed_training_brings_what_the_first_part_could_not(

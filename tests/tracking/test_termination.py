@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from monai_ext.errors import TrainingStoppedError
+from monai_ext.tracking.termination import TerminationWatch, status_of
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (KeyboardInterrupt(), "KILLED"),
+        (SystemExit(128 + signal.SIGTERM), "KILLED"),
+        (SystemExit(1), "FAILED"),
+        (SystemExit("wrong folder"), "FAILED"),
+        (ValueError("x"), "FAILED"),
+        (TrainingStoppedError("the loss is nan"), "FAILED"),
+        (MemoryError(), "FAILED"),
+    ],
+)
+def test_what_ends_a_training_decides_the_status(error: BaseException, status: str) -> None:
+    assert status_of(error) == status
+
+
+def test_a_handler_that_somebody_else_installed_is_left_alone() -> None:
+    called: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: called.append(number))
+    watch = TerminationWatch(lambda error: None)
+    try:
+        watch.start()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert called == [signal.SIGTERM]
+    finally:
+        watch.stop()
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_handler_installed_later_is_not_removed() -> None:
+    watch = TerminationWatch(lambda error: None)
+    watch.start()
+
+    def later(number: int, frame: object) -> None: ...
+
+    signal.signal(signal.SIGTERM, later)
+    try:
+        watch.stop()
+        assert signal.getsignal(signal.SIGTERM) is later
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def test_a_child_process_dies_of_sigterm_as_if_nothing_had_been_installed() -> None:
+    watch = TerminationWatch(lambda error: None)
+    watch.start()
+    try:
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+            os._exit(1)
+        os.kill(child, signal.SIGTERM)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == -signal.SIGTERM
+    finally:
+        watch.stop()
