@@ -84,6 +84,7 @@ INDEX_COLUMNS: dict[str, IndexColumn] = {
     "body_part": IndexColumn("code", "body part as a DICOM defined term", "choosing and describing the data"),
     "source_format": IndexColumn("code", "dicom, nifti, picture, ...", "says where the values come from"),
     "label": IndexColumn("code", "class of a labelled public data set", "training and stratified splits"),
+    "section": IndexColumn("code", "section of a published split", "official splits"),
     "site": IndexColumn("code", "code of the hospital or scanner", "stratified splits by site"),
 }
 """Everything that is kept about a slice, with the reason; a store refuses any other column."""

@@ -151,13 +151,14 @@ def _from_store(path: Path, label_column: str, group_column: str, site_column: s
     if unknown:
         raise SplitError(f"A slice store has no column {unknown[0]!r}; its columns are {', '.join(INDEX_COLUMNS)}.")
     store = SliceStore(path)
-    index = store.columns(["series_id", "slice_number", *chosen])
+    index = store.columns(["series_id", "slice_number", "section", *chosen])
     values = {name: [value or "" for value in index.column(name).to_pylist()] for name in set(chosen)}
     if "" in values[group_column]:
         raise SplitError(f"Some slices of {path.name} have no {group_column}: choose another column to group by.")
     if "" in values[label_column] and set(values[label_column]) != {""}:
         raise SplitError(f"Some slices of {path.name} have a {label_column} and some have none: label all, or none.")
     series_ids, numbers = index.column("series_id").to_pylist(), index.column("slice_number").to_pylist()
+    sections = index.column("section").to_pylist()
     return SplitSource(
         kind="slice store",
         name=path.name,
@@ -167,6 +168,7 @@ def _from_store(path: Path, label_column: str, group_column: str, site_column: s
         groups=tuple(values[group_column]),
         grouped_by=group_column,
         sites=tuple(values[site_column]) if site_column else (),
+        official=tuple(_section(name, path) for name in sections) if all(sections) else (),
     )
 
 
