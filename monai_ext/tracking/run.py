@@ -101,7 +101,10 @@ class TrackedRun:
         self._delivery.start()
         if not self._delivery.tried.wait(OPEN_SECONDS):
             logger.warning("MLflow has not opened a run after %.0f seconds; training goes on meanwhile.", OPEN_SECONDS)
-        _raise_refusal(self._store)
+        if self._store.refusal is not None:
+            self._system = None
+            self._delivery.close(timeout=1)
+            _raise_refusal(self._store)
         self._open = True
         self._watch.start()
         if self.run_id is not None:

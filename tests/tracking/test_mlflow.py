@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -371,6 +372,7 @@ def test_a_deleted_experiment_is_refused_at_the_start_with_the_remedy(client, tr
     client.delete_experiment(client.create_experiment("tiny"))
     with pytest.raises(RuntimeError, match="mlflow experiments restore"):
         train(MLflowTracker("tiny"))
+    assert "monai_ext-tracking" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_an_experiment_made_by_the_user_interface_takes_files_where_its_server_looks(
