@@ -79,7 +79,8 @@ def ingest(
             reader,
             workers=workers or os.cpu_count() or 1,
             timeout_s=options.file_timeout_s,
-            memory_bytes=_WORKER_BYTES + 2 * options.largest_part_bytes,
+            memory_bytes=_WORKER_BYTES + options.largest_part_bytes,
+            largest_bytes=options.largest_part_bytes,
         ) as pool:
             run = IngestionRun(source, writer=writer, ledger=ledger, pool=pool, pseudonyms=pseudonyms)
             run.bring_up_to_date(apart_from=(store, ledger_folder(store)))

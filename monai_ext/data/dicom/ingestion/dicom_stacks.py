@@ -91,8 +91,8 @@ class DicomStacks:
             yield from self._end_of(paths, Outcome(SkipReason.FILTERED.value, "least_slices"))
             return
         plane = Plane(series.rows, series.columns, self._options.in_plane, np.int16)
-        most = max(1, self._options.largest_part_bytes // (2 * plane.shape[0] * plane.shape[1]))
-        if len(series.slices) > most and len(paths) < len(series.slices):
+        most = self._options.largest_part_bytes // (2 * plane.shape[0] * plane.shape[1])
+        if len(series.slices) > most and (most == 0 or len(paths) < len(series.slices)):
             yield from self._end_of(paths, Outcome(SkipReason.TOO_LARGE.value, "raise --largest-series-mib"))
             return
         for start in range(0, len(series.slices), most):
@@ -122,7 +122,7 @@ class DicomStacks:
         self._left.subtract(paths)
         findings = find_irregularities([one.position_mm for one in slices])
         return Stack(
-            unit=self._unit,
+            units=[self._unit] * len(paths),
             series=self._series_digest(series),
             table=self._table(series, slices, plane),
             provenance=plane.provenance() | {"format": "dicom", "findings": [one.kind for one in findings]},

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from monai_ext.data.dicom.ingestion.image_stacks import image_unit
 from monai_ext.data.dicom.ingestion.ledger import Ledger
 from monai_ext.data.dicom.ingestion.messages import FileRef, Finished, Message, SeriesFound, Stack, Task
 from monai_ext.data.dicom.ingestion.outcomes import STORED, Outcome
@@ -13,13 +12,14 @@ from monai_ext.data.dicom.ingestion.progress import Progress
 from monai_ext.data.dicom.ingestion.pseudonyms import Pseudonyms
 from monai_ext.data.dicom.ingestion.report import IngestReport
 from monai_ext.data.dicom.ingestion.source_files import SourceFile, list_source
+from monai_ext.data.dicom.ingestion.stack_making import file_unit
 from monai_ext.data.dicom.ingestion.worker_pool import WorkerPool
 from monai_ext.data.dicom.refusals import SkipReason
 from monai_ext.data.slice_store import SliceStoreWriter
 
 __all__ = ["IngestionRun", "file_hash", "known_reason"]
 
-_FILES_A_SCAN, _PICTURES_A_TASK = 128, 32
+_FILES_A_SCAN, _PICTURES_A_TASK = 128, 1024
 _OUTCOMES_AT_ONCE = 256
 _FITTING = {"ct": ("dicom", "nifti"), "mr": ("dicom",), "picture": ("picture",)}
 
@@ -94,7 +94,7 @@ class IngestionRun:
                 files = new[kind][at : at + together]
                 stored = {}
                 for one in files:
-                    stored.update(self._ledger.instances(image_unit(one.name, self._pseudonyms)))
+                    stored.update(self._ledger.instances(file_unit(one.name, self._pseudonyms)))
                 yield Task(kind, files, stored=stored)
 
     def _take(self, task: Task, message: Message) -> None:
@@ -114,7 +114,7 @@ class IngestionRun:
         provenance = stack.provenance | {"part": part}
         with self._ledger.adding(
             key,
-            unit=stack.unit,
+            units=stack.units,
             instances=stack.instances,
             slices=len(stack.table),
             findings=provenance["findings"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,13 @@ class Ledger:
 
     @contextmanager
     def adding(
-        self, series: str, *, unit: bytes, instances: Mapping[bytes, bytes], slices: int, findings: Iterable[str]
+        self,
+        series: str,
+        *,
+        units: Sequence[bytes],
+        instances: Mapping[bytes, bytes],
+        slices: int,
+        findings: Iterable[str],
     ) -> Iterator[None]:
         """Enter a series, let the caller add it to the store, and confirm it; take it back when that fails."""
         with self._transaction():
@@ -123,7 +129,7 @@ class Ledger:
             )
             self._database.executemany(
                 "INSERT INTO instances VALUES (?, ?, ?, ?)",
-                ((instance, unit, file, series) for instance, file in instances.items()),
+                ((one, unit, file, series) for unit, (one, file) in zip(units, instances.items(), strict=True)),
             )
         try:
             yield

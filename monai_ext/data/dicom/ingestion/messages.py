@@ -69,10 +69,10 @@ class SeriesFound:
 
 @dataclass
 class Stack:
-    """Slices of one series, one orientation and one shape, ready to be stored.
+    """Slices of one shape, ready to be stored together: of one series, of a volume, or pictures.
 
     Args:
-        unit: what it belongs to in the ledger.
+        units: what each object belongs to in the ledger, in the order of ``instances``.
         series: identity of the series as a hash; a part's number is added to make the key.
         table: one row of the index a slice.
         provenance: how it was made.
@@ -81,7 +81,7 @@ class Stack:
         pixels: (n, rows, columns); travels on its own.
     """
 
-    unit: bytes
+    units: list[bytes]
     series: bytes
     table: list[dict[str, Any]]
     provenance: dict[str, Any]

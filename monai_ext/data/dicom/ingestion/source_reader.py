@@ -8,10 +8,11 @@ from pathlib import Path
 from monai_ext.data.dicom.elements import identifier
 from monai_ext.data.dicom.header import quiet_pydicom, read_header
 from monai_ext.data.dicom.ingestion.dicom_stacks import DicomStacks
-from monai_ext.data.dicom.ingestion.image_stacks import read_nifti, read_picture
-from monai_ext.data.dicom.ingestion.messages import Finished, Message, Reading, SeriesFound, Stack, Task
+from monai_ext.data.dicom.ingestion.messages import Finished, Message, Reading, SeriesFound, Task
+from monai_ext.data.dicom.ingestion.nifti_stack import read_nifti
 from monai_ext.data.dicom.ingestion.options import IngestOptions
 from monai_ext.data.dicom.ingestion.outcomes import Outcome, outcome_of
+from monai_ext.data.dicom.ingestion.picture_stacks import PictureStacks
 from monai_ext.data.dicom.ingestion.pseudonyms import Pseudonyms
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
 
@@ -33,20 +34,17 @@ class SourceReader:
 
     def __init__(self, source: Path, *, source_kind: str, options: IngestOptions, pseudonyms: Pseudonyms) -> None:
         self._source, self._kind, self._options, self._pseudonyms = source, source_kind, options, pseudonyms
+        self._readers: dict[str, Callable[[Task], Iterator[Message]]] = {
+            "scan": self._scan,
+            "dicom": self._dicom,
+            "nifti": self._nifti,
+            "picture": self._pictures,
+        }
 
     def __call__(self, task: Task) -> Iterator[Message]:
         """Do a task."""
         with quiet_pydicom():
-            if task.kind == "scan":
-                yield from self._scan(task)
-            elif task.kind == "dicom":
-                options, pseudonyms = self._options, self._pseudonyms
-                stacks = DicomStacks(
-                    task, source=self._source, source_kind=self._kind, options=options, pseudonyms=pseudonyms
-                )
-                yield from stacks.read()
-            else:
-                yield from self._images(task, read_nifti if task.kind == "nifti" else read_picture)
+            yield from self._readers[task.kind](task)
 
     def _scan(self, task: Task) -> Iterator[Message]:
         for one in task.files:
@@ -63,11 +61,19 @@ class SourceReader:
         series_uid = identifier(read_header(path, until=_SERIES_INSTANCE_UID + 1).dataset, "SeriesInstanceUID")
         return self._pseudonyms.digest("unit", series_uid) if series_uid else b""
 
-    def _images(self, task: Task, read: Callable[..., Stack]) -> Iterator[Message]:
+    def _dicom(self, task: Task) -> Iterator[Message]:
+        options, pseudonyms = self._options, self._pseudonyms
+        stacks = DicomStacks(task, source=self._source, source_kind=self._kind, options=options, pseudonyms=pseudonyms)
+        yield from stacks.read()
+
+    def _pictures(self, task: Task) -> Iterator[Message]:
+        yield from PictureStacks(task, source=self._source, options=self._options, pseudonyms=self._pseudonyms).read()
+
+    def _nifti(self, task: Task) -> Iterator[Message]:
         for one in task.files:
             yield Reading(one.file)
             try:
-                stack = read(self._source, one, options=self._options, pseudonyms=self._pseudonyms)
+                stack = read_nifti(self._source, one, options=self._options, pseudonyms=self._pseudonyms)
                 if any(instance in task.stored for instance in stack.instances):
                     yield Finished(one.file, Outcome(SkipReason.DUPLICATE.value))
                 else:

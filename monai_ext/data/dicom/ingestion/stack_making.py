@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from monai_ext.data.dicom.ingestion.pseudonyms import Pseudonyms
 from monai_ext.data.dicom.ingestion.resampling import in_plane_shape, resample_in_plane
 
-__all__ = ["Plane", "to_pixels"]
+__all__ = ["Plane", "file_unit", "hash_content", "to_pixels"]
 
 
 @dataclass
@@ -68,3 +71,17 @@ def to_pixels(images: Sequence[np.ndarray], plane: Plane) -> np.ndarray:
     for number, image in enumerate(images):
         plane.convert(image, into=pixels[number])
     return pixels
+
+
+def file_unit(name: str, pseudonyms: Pseudonyms) -> bytes:
+    """What a volume or picture is in the ledger: every file is on its own."""
+    return pseudonyms.digest("unit", "file", name)
+
+
+def hash_content(path: Path) -> bytes:
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(2**20):
+            digest.update(piece)
+    return digest.digest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import mmap
 import multiprocessing
 import os
 import resource
@@ -34,6 +35,7 @@ _NO_PIXELS = np.empty(0, np.uint8)
 class _Worker:
     process: BaseProcess
     connection: Connection
+    buffer: mmap.mmap
     task: Task | None = None
     reading: bytes | None = None
     heard_s: float = 0.0
@@ -51,10 +53,14 @@ class WorkerPool:
         workers: number of processes.
         timeout_s: longest silence of a worker.
         memory_bytes: what a worker may allocate besides what it starts with (Linux).
+        largest_bytes: size of the largest stack of pixels.
     """
 
-    def __init__(self, function: TaskFunction, *, workers: int, timeout_s: float, memory_bytes: int) -> None:
-        self._function, self._timeout_s, self._memory_bytes = function, timeout_s, memory_bytes
+    def __init__(
+        self, function: TaskFunction, *, workers: int, timeout_s: float, memory_bytes: int, largest_bytes: int
+    ) -> None:
+        self._function, self._timeout_s = function, timeout_s
+        self._memory_bytes, self._largest_bytes = memory_bytes, largest_bytes
         self._workers: list[_Worker] = []
         for _ in range(workers):
             self._workers.append(self._start())
@@ -101,7 +107,7 @@ class WorkerPool:
     def _hear(self, worker: _Worker, again: list[Task]) -> Iterator[Message]:
         """Take one message; a dead worker is replaced, and its task goes to those that are tried again."""
         try:
-            message = _receive(worker.connection)
+            message = _receive(worker)
         except (EOFError, OSError):
             yield from self._bury(worker, again)
             return
@@ -114,6 +120,9 @@ class WorkerPool:
             if isinstance(message, Finished) and worker.task is not None:
                 worker.task.drop(message.file)
             yield message
+            if isinstance(message, Stack):  # whoever took it is done with its pixels
+                with suppress(OSError):
+                    worker.connection.send(None)
 
     def _bury(self, worker: _Worker, again: list[Task]) -> Iterator[Message]:
         silent = time.monotonic() - worker.heard_s > self._timeout_s
@@ -135,14 +144,15 @@ class WorkerPool:
 
     def _start(self) -> _Worker:
         # Forking takes milliseconds where starting Python anew takes seconds; workers touch neither torch nor logging.
-        context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        context: Any = multiprocessing.get_context("fork")
         ours, theirs = context.Pipe()
-        inherited = [ours, *(worker.connection for worker in self._workers)] if sys.platform == "linux" else []
-        arguments = (theirs, inherited, self._function, self._memory_bytes)
+        buffer = mmap.mmap(-1, self._largest_bytes)
+        inherited = [ours, *(worker.connection for worker in self._workers)]
+        arguments = (theirs, buffer, inherited, self._function, self._memory_bytes)
         process = context.Process(target=_serve, args=arguments, daemon=True)
         process.start()
         theirs.close()
-        return _Worker(process, ours, heard_s=time.monotonic())
+        return _Worker(process, ours, buffer, heard_s=time.monotonic())
 
 
 def _end(worker: _Worker) -> None:
@@ -151,26 +161,36 @@ def _end(worker: _Worker) -> None:
     worker.connection.close()
 
 
-def _receive(connection: Connection) -> Message | None:
-    message = connection.recv()
-    if isinstance(message, tuple):
-        stack, shape, dtype = message
-        pixels: Any = np.empty(shape, dtype)
-        connection.recv_bytes_into(memoryview(pixels).cast("B"))
-        return replace(stack, pixels=pixels)
-    return message
+def _receive(worker: _Worker) -> Message | None:
+    message = worker.connection.recv()
+    if not isinstance(message, tuple):
+        return message
+    stack, shape, dtype = message
+    return replace(stack, pixels=_view(worker.buffer, shape, dtype))
 
 
-def _send(connection: Connection, message: Message | None) -> None:
+def _send(connection: Connection, buffer: mmap.mmap, message: Message | None) -> None:
+    """Send a message; pixels go through shared memory, which is free again when the other side answers."""
     if isinstance(message, Stack):
-        pixels: Any = np.ascontiguousarray(message.pixels)
-        connection.send((replace(message, pixels=_NO_PIXELS), pixels.shape, pixels.dtype.str))
-        connection.send_bytes(memoryview(pixels).cast("B"))
+        pixels = message.pixels
+        _view(buffer, pixels.shape, pixels.dtype)[:] = pixels
+        connection.send((replace(message, pixels=_NO_PIXELS), pixels.shape, pixels.dtype))
+        connection.recv()
     else:
         connection.send(message)
 
 
-def _serve(connection: Connection, inherited: list[Connection], function: TaskFunction, memory_bytes: int) -> None:
+def _view(buffer: mmap.mmap, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    return np.frombuffer(buffer, dtype, count=int(np.prod(shape))).reshape(shape)
+
+
+def _serve(
+    connection: Connection,
+    buffer: mmap.mmap,
+    inherited: list[Connection],
+    function: TaskFunction,
+    memory_bytes: int,
+) -> None:
     """Life of a worker: do tasks until the other side is gone."""
     for one in inherited:  # or this worker would keep the others' ends open when the parent is killed
         one.close()
@@ -179,9 +199,9 @@ def _serve(connection: Connection, inherited: list[Connection], function: TaskFu
         while True:
             task = connection.recv()
             for message in function(task):
-                _send(connection, message)
+                _send(connection, buffer, message)
                 del message
-            _send(connection, None)
+            _send(connection, buffer, None)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(0)
 

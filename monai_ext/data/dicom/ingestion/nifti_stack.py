@@ -1,8 +1,7 @@
-"""Stacks from volumes in NIfTI and from pictures."""
+"""Stacks from volumes in NIfTI."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,14 @@ import numpy as np
 from monai_ext.data.dicom.ingestion.messages import FileRef, Stack
 from monai_ext.data.dicom.ingestion.options import IngestOptions
 from monai_ext.data.dicom.ingestion.pseudonyms import Pseudonyms
-from monai_ext.data.dicom.ingestion.stack_making import Plane, to_pixels
+from monai_ext.data.dicom.ingestion.stack_making import Plane, file_unit, hash_content, to_pixels
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
 from monai_ext.data.dicom.selection import LARGEST_SIDE
 from monai_ext.errors import DatasetError
 
-__all__ = ["image_unit", "read_nifti", "read_picture"]
+__all__ = ["read_nifti"]
 
 _SUPERIOR = 2
-
-
-def image_unit(name: str, pseudonyms: Pseudonyms) -> bytes:
-    """What a volume or picture is in the ledger: every file is on its own."""
-    return pseudonyms.digest("unit", "file", name)
 
 
 def read_nifti(source: Path, one: FileRef, *, options: IngestOptions, pseudonyms: Pseudonyms) -> Stack:
@@ -69,52 +63,13 @@ def read_nifti(source: Path, one: FileRef, *, options: IngestOptions, pseudonyms
     }
     positions = geometry["first_mm"] + geometry["slice_spacing_mm"] * np.arange(len(slices))
     return Stack(
-        unit=image_unit(one.name, pseudonyms),
+        units=[file_unit(one.name, pseudonyms)],
         series=pseudonyms.digest("series", "nifti", one.name),
         table=[shared | {"position_mm": float(position)} for position in positions],
         provenance=plane.provenance() | {"format": "nifti", "findings": []},
-        instances={pseudonyms.digest("instance", "nifti", one.name, _content(path)): one.file},
+        instances={pseudonyms.digest("instance", "nifti", one.name, hash_content(path)): one.file},
         completes=[one.file],
         pixels=pixels,
-    )
-
-
-def read_picture(source: Path, one: FileRef, *, options: IngestOptions, pseudonyms: Pseudonyms) -> Stack:
-    """One picture as gray levels of 8 bit; a series of its own.
-
-    Raises:
-        Refusal: it is damaged or absurdly large.
-    """
-    from PIL import Image
-
-    from monai_ext.data.picture_source import PictureSource
-
-    path = source / one.name
-    try:
-        with Image.open(path) as picture:
-            if max(picture.size) > LARGEST_SIDE:
-                raise Refusal(SkipReason.IMPLAUSIBLE_SIZE, f"it has {picture.width} x {picture.height} pixels")
-        reader = PictureSource(source, [path])
-        gray = reader.read(0) * (255 / np.iinfo(reader.dtype).max)
-    except (Refusal, MemoryError):
-        raise
-    except Exception as error:  # Pillow's decoders raise errors of many types on damaged files
-        raise Refusal(SkipReason.DAMAGED, type(error).__name__) from None
-    plane = Plane(rows=gray.shape[0], columns=gray.shape[1], in_plane=options.in_plane, dtype=np.uint8)
-    row = {
-        "patient_id": pseudonyms.of("patient", options.patient_from_name(one.name) or one.name),
-        "source_format": "picture",
-        "site": options.site,
-    }
-    content = _content(path)
-    return Stack(
-        unit=image_unit(one.name, pseudonyms),
-        series=pseudonyms.digest("series", "picture", one.name, content),
-        table=[row],
-        provenance=plane.provenance() | {"format": "picture", "findings": []},
-        instances={pseudonyms.digest("instance", "picture", one.name, content): one.file},
-        completes=[one.file],
-        pixels=to_pixels([gray], plane),
     )
 
 
@@ -133,11 +88,3 @@ def _geometry(affine: np.ndarray, shape: tuple[int, ...]) -> dict[str, float]:
         "slice_spacing_mm": float(spacing[along]),
         "first_mm": float(min(ends)),
     }
-
-
-def _content(path: Path) -> bytes:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(2**20):
-            digest.update(piece)
-    return digest.digest()
