@@ -7,6 +7,21 @@ cd "$(dirname "$0")/.."
 install_project
 
 bundle=bundles/spark_pretrain
-echo "Pre-training SparK (ResNet-18) on the embedded sample of phantom CT ..."
+echo "Pre-training SparK (ResNet-18, 96 px) on the embedded sample of phantom CT ..."
 .venv/bin/python -m monai.bundle run \
-    --config_file "['$bundle/configs/train.json','$bundle/configs/smoke.json']" --epochs "${EPOCHS:-12}"
+    --config_file "['$bundle/configs/train.json','$bundle/configs/smoke.json']" \
+    --epochs "${EPOCHS:-24}" --val_interval 4
+
+pictures="$(ls -t "$bundle"/models/*/*.png | head -n 1)"
+cat <<END
+
+Done. What to look at next:
+  $pictures
+      held-out slices: input, what the network saw, what it painted
+  $bundle/models/encoder.pt
+      the pre-trained ResNet; README.md shows how to load it
+  .venv/bin/mlflow ui
+      curves, pictures and settings of the run, at http://127.0.0.1:5000
+  .venv/bin/python -m monai.bundle run --config_file $bundle/configs/train.json --dataset_dir FOLDER
+      the same on your own DICOM, NIfTI or PNG slices, with the paper's settings
+END
