@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from monai_ext.engines.devices import Precision
-from monai_ext.engines.distributed import gradient_sync
+from monai_ext.engines.distributed import gradient_sync, process_rank
 from monai_ext.engines.events import PretrainingEvents
 from monai_ext.engines.training_length import TrainingLength
 from monai_ext.optimizers.schedules import WarmupCosine
@@ -101,6 +101,7 @@ class PretrainingTrainer(Workflow):
         self.gradient_clip_norm = gradient_clip_norm
         self.accumulation_steps = accumulation_steps
         self.schedules = [(schedule, schedule.peaks(optimizer)) for schedule in schedules]
+        self.add_event_handler(Events.STARTED, self._part_random_streams)
         self.add_event_handler(Events.ITERATION_STARTED, self._follow_schedules)
         self._register_handlers(handlers)
         self.add_event_handler(Events.ITERATION_COMPLETED, self._stop_at_length)
@@ -148,6 +149,11 @@ class PretrainingTrainer(Workflow):
         scaler.step(self.optimizer)
         scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
+
+    def _part_random_streams(self) -> None:
+        """Let every process of a distributed run draw views and masks of its own; they are seeded alike."""
+        if process_rank() > 0:
+            torch.manual_seed(torch.initial_seed() + process_rank())
 
     def _follow_schedules(self) -> None:
         for schedule, peaks in self.schedules:

@@ -214,3 +214,17 @@ def test_a_volume_is_trained_in_the_channels_last_format_of_volumes():
     trainer.run()
     assert trainer.memory_format == torch.channels_last_3d
     assert network.weight.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_processes_that_are_seeded_alike_draw_masks_of_their_own(monkeypatch):
+    def first_draw(rank: int) -> float:
+        monkeypatch.setattr("monai_ext.engines.pretraining_trainer.process_rank", lambda: rank)
+        torch.manual_seed(0)
+        draws: list[float] = []
+        trainer = small_training()
+        trainer.views = lambda images: draws.append(float(torch.rand(()))) or images
+        trainer.run()
+        return draws[0]
+
+    assert first_draw(0) == first_draw(0)
+    assert len({first_draw(rank) for rank in range(3)}) == 3
