@@ -17,7 +17,7 @@ from pathlib import Path
 
 from monai_ext.data.slice_store import SliceStore
 from monai_ext.data.slice_store_format import PENDING, Manifest
-from monai_ext.data.slice_store_index import merge_pending, pack_pending
+from monai_ext.data.slice_store_index import merge_pending, pack_pending, pending_file
 
 SLICES_A_SERIES = 250
 
@@ -31,7 +31,7 @@ def make_store(folder: Path, *, slices: int) -> None:
         series_id = hashlib.sha256(f"series {number}".encode()).hexdigest()[:32]
         count = min(SLICES_A_SERIES, slices - number * SLICES_A_SERIES)
         rows = [_row(number, position) for position in range(count)]
-        (folder / PENDING / f"{series_id}.parquet").write_bytes(pack_pending(_series(series_id, count), rows))
+        pending_file(folder, series_id).write_bytes(pack_pending(_series(series_id, count), rows))
     merge_pending(folder)
 
 

@@ -25,7 +25,7 @@ NOT_KEPT = (
     "names, patient, accession and other identifiers as given by the hospital",
     "dates and times, ages, sex, addresses, institution, staff, device serial numbers",
     "UIDs: ids are hashes with a key that stays with whoever ingested",
-    "free text and private elements: text is kept only as a short code from the list below",
+    "free text and private elements: text is kept only as the short codes that are listed above",
     "names of files and folders",
 )
 REMAINING_RISKS = (
@@ -88,7 +88,7 @@ def _describe(name: str, column: IndexColumn, values: Any) -> dict[str, Any]:
         content = _codes(Counter(present.to_pylist()))
     else:
         numbers = present.to_numpy()
-        content = f"{numbers.min():g} to {numbers.max():g}"
+        content = " to ".join(dict.fromkeys(f"{number:g}" for number in (numbers.min(), numbers.max())))
     filled = f", in {len(present)} of {len(values)} slices" if 0 < len(present) < len(values) else ""
     return {"name": name, "meaning": column.meaning, "reason": column.reason, "content": content + filled}
 
@@ -115,7 +115,7 @@ def _foreign_files(store: SliceStore) -> list[str]:
         if len(file.parts) == 1:
             return file.name in top
         if file.parts[0] in (INDEX, PENDING):
-            return len(file.parts) == 2 and file.suffix == ".parquet"
+            return len(file.parts) == 2 and file.suffix == {INDEX: ".parquet", PENDING: ".arrow"}[file.parts[0]]
         return file.parts[0] == SERIES and file.suffix == ".b2nd" and file.stem in known
 
     files = (file.relative_to(store.path) for file in store.path.rglob("*") if not file.is_dir())

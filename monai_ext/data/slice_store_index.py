@@ -21,7 +21,7 @@ from monai_ext.errors import SliceStoreError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["merge_pending", "pack_pending", "read_table"]
+__all__ = ["merge_pending", "pack_pending", "pending_file", "read_table"]
 
 _ATTEMPTS = 20
 _ORDER = {"series": [("series_id", "ascending")], "slices": [("series_id", "ascending"), ("slice_number", "ascending")]}
@@ -41,69 +41,85 @@ def read_table(store: Path, name: str, columns: Sequence[str] | None = None) -> 
     Raises:
         SliceStoreError: the folder is no store, of a newer format, or its index is damaged.
     """
-    import pyarrow as pa
-
     for _ in range(_ATTEMPTS):
-        pending = _read_pending(store, name)
+        pending = _read_pending(store)
         try:
             merged = _read_generation(store, read_manifest(store), name, columns)
         except FileNotFoundError:  # replaced by the next generation after the manifest was read
             continue
         known = set(merged.column("series_id").unique().to_pylist()) if pending else set()
-        added = [table for series_id, table in pending.items() if series_id not in known]
-        if not added:
-            return merged
-        together = pa.concat_tables([merged, *(table.select(merged.column_names) for table in added)])
-        return together.sort_by(_ORDER[name])
+        return _joined(name, merged, [table for series_id, table in pending.items() if series_id not in known])
     raise SliceStoreError(
         f"The index of the slice store {store} cannot be read: files that {read_manifest(store)} names are missing."
         " Restore them from a copy, or ingest the source again."
     )
 
 
+def pending_file(store: Path, series_id: str) -> Path:
+    """The file whose appearance commits a series."""
+    return store / PENDING / f"{series_id}.arrow"
+
+
 def pack_pending(series: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> memoryview:
-    """One series as a Parquet file: its slices as rows, its own row of the series table in the metadata."""
+    """One series as an Arrow file: its slices as rows, its own row of the series table in the metadata."""
     import pyarrow as pa
 
     written_by_store = {name: series[name] for name in ("series_id", "rows", "columns")}
     filled = [{**row, **written_by_store, "slice_number": number} for number, row in enumerate(rows)]
     table = pa.Table.from_pylist(filled, schema=_schema("slices"))
-    return _to_parquet(table.replace_schema_metadata({"series": json.dumps(dict(series))}))
+    table = table.replace_schema_metadata({"series": json.dumps(dict(series))})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return memoryview(sink.getvalue())
 
 
 def merge_pending(store: Path) -> None:
     """Fold the pending series into a new generation of the index. Only the holder of the store's lock may do so."""
-    merged_ids = list(_read_pending(store, "series"))
+    pending = _read_pending(store)
     manifest = read_manifest(store)
-    if merged_ids:
-        manifest = Manifest(manifest.source_kind, manifest.generation + 1)
+    if pending:
+        old, manifest = manifest, Manifest(manifest.source_kind, manifest.generation + 1)
+        known = set(_read_generation(store, old, "series", ["series_id"]).column("series_id").to_pylist())
+        added = [table for series_id, table in pending.items() if series_id not in known]
         for name in _ORDER:
-            write_durably(_generation_file(store, manifest, name), _to_parquet(read_table(store, name)))
+            table = _joined(name, _read_generation(store, old, name), added)
+            write_durably(_generation_file(store, manifest, name), _to_parquet(table))
         manifest.save(store)
     kept = {_generation_file(store, manifest, name) for name in _ORDER}
-    merged = [store / PENDING / f"{series_id}.parquet" for series_id in merged_ids]
+    merged = [pending_file(store, series_id) for series_id in pending]
     for file in [*merged, *((store / INDEX).glob("*.parquet"))]:
         if file not in kept:
             file.unlink(missing_ok=True)
 
 
-def _read_pending(store: Path, name: str) -> dict[str, pa.Table]:
-    tables: dict[str, pa.Table] = {}
-    for file in sorted((store / PENDING).glob("*.parquet")):
-        try:
-            table = _read_parquet(file)
-        except FileNotFoundError:  # merged meanwhile
-            continue
-        if name == "series":
-            table = _series_table(table)
-        tables[file.stem] = table.replace_schema_metadata(None)
-    return tables
-
-
-def _series_table(pending: pa.Table) -> pa.Table:
+def _joined(name: str, merged: pa.Table, pending: Sequence[pa.Table]) -> pa.Table:
+    """A table of the index with what is pending, in order."""
     import pyarrow as pa
 
-    return pa.Table.from_pylist([json.loads(pending.schema.metadata[b"series"])], schema=_schema("series"))
+    if not pending:
+        return merged
+    if name == "series":
+        rows = [json.loads(table.schema.metadata[b"series"]) for table in pending]
+        added = [pa.Table.from_pylist(rows, schema=_schema("series"))]
+    else:
+        added = [table.replace_schema_metadata(None) for table in pending]
+    together = pa.concat_tables([merged, *(table.select(merged.column_names) for table in added)])
+    return together.sort_by(_ORDER[name])
+
+
+def _read_pending(store: Path) -> dict[str, pa.Table]:
+    import pyarrow as pa
+
+    tables: dict[str, pa.Table] = {}
+    for file in sorted((store / PENDING).glob("*.arrow")):
+        try:
+            tables[file.stem] = pa.ipc.open_file(file.read_bytes()).read_all()
+        except FileNotFoundError:  # merged meanwhile
+            continue
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged(file, error) from error
+    return tables
 
 
 def _read_generation(store: Path, manifest: Manifest, name: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -126,10 +142,14 @@ def _read_parquet(file: Path, columns: list[str] | None = None) -> pa.Table:
     try:
         return pq.ParquetFile(content).read(columns=columns, use_threads=False)
     except (pa.ArrowException, OSError) as error:
-        raise SliceStoreError(
-            f"The index of the slice store {file.parent.parent} cannot be read: {file.name} is damaged ({error})."
-            " Restore it from a copy, or ingest the source again."
-        ) from error
+        raise _damaged(file, error) from error
+
+
+def _damaged(file: Path, error: Exception) -> SliceStoreError:
+    return SliceStoreError(
+        f"The index of the slice store {file.parent.parent} cannot be read: {file.name} is damaged ({error})."
+        " Restore it from a copy, or ingest the source again."
+    )
 
 
 def _to_parquet(table: pa.Table) -> memoryview:

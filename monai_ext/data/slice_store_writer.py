@@ -29,7 +29,7 @@ from monai_ext.data.slice_store_format import (
     series_file,
     write_durably,
 )
-from monai_ext.data.slice_store_index import merge_pending, pack_pending, read_table
+from monai_ext.data.slice_store_index import merge_pending, pack_pending, pending_file, read_table
 from monai_ext.errors import SliceStoreError
 
 __all__ = ["SliceStoreWriter"]
@@ -107,7 +107,8 @@ class SliceStoreWriter:
         table: Sequence[Mapping[str, Any]],
         provenance: Mapping[str, Any],
     ) -> None:
-        """Store a series; when this returns it is on disk.
+        """Store a series. When this returns, it survives the end of the process; after a power failure, the series that
+        were added last may be missing as a whole until :meth:`close` has returned.
 
         Args:
             series_key: pseudonym of the series: 8 to 64 letters, digits, ``_`` or ``-``.
@@ -132,8 +133,8 @@ class SliceStoreWriter:
         try:
             with _explained(self.path, "written"):
                 file.parent.mkdir(parents=True, exist_ok=True)
-                write_durably(file, frame)
-                write_durably(self.path / PENDING / f"{series_key}.parquet", pack_pending(series, rows))
+                write_durably(file, frame, sync_name=False)
+                write_durably(pending_file(self.path, series_key), pack_pending(series, rows), sync_name=False)
         except BaseException:
             file.unlink(missing_ok=True)
             raise

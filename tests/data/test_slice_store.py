@@ -177,6 +177,12 @@ def test_a_damaged_index_is_refused(store: SliceStore, content: bytes) -> None:
         SliceStore(store.path)
 
 
+def test_a_damaged_pending_series_is_refused(store: SliceStore) -> None:
+    (store.path / "pending" / "series-d4.arrow").write_bytes(b"ARROW1 cut")
+    with pytest.raises(SliceStoreError, match=r"series-d4.arrow is damaged"):
+        SliceStore(store.path)
+
+
 def test_an_empty_store_has_no_slices(tmp_path: Path) -> None:
     store = SliceStore(make_store(tmp_path / "store", ()))
     assert len(store) == len(store.index) == 0

@@ -48,6 +48,26 @@ def test_merging_in_between_loses_nothing(path: Path, monkeypatch: pytest.Monkey
     assert not list((path / "pending").iterdir())
 
 
+def test_readers_see_whole_series_while_a_writer_adds_and_merges(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slice_store_writer, "_MERGE_AFTER", 2)
+    make_store(path, ())
+
+    def add_many() -> None:
+        with SliceStoreWriter.open(path, source_kind="ct") as writer:
+            for number in range(15):
+                writer.add_series(f"series-{number:04d}", PIXELS, ROWS, {})
+
+    writer = multiprocessing.get_context("fork").Process(target=add_many)
+    writer.start()
+    counts = [0]
+    while counts[-1] < 30 and writer.exitcode in (None, 0):
+        counts.append(len(SliceStore(path).index))
+    writer.join()
+    assert counts[-1] == 30
+    assert counts == sorted(counts)
+    assert all(count % 2 == 0 for count in counts)
+
+
 def test_a_series_is_stored_once(path: Path) -> None:
     make_store(path, SERIES[:1])
     with (
@@ -100,11 +120,11 @@ def test_after_a_kill_the_store_holds_whole_series_and_is_continued(path: Path, 
     def write_until_killed() -> str:
         moments = itertools.count(1)
 
-        def write(file: Path, content: bytes) -> None:
+        def write(file: Path, content: bytes, **options: bool) -> None:
             if next(moments) == moment:
                 file.with_name(f"{file.name}.1.tmp").write_bytes(bytes(content)[:50])
                 os.kill(os.getpid(), signal.SIGKILL)
-            write_durably(file, content)
+            write_durably(file, content, **options)
 
         for module in (slice_store_writer, slice_store_index, slice_store_format):
             module.write_durably = write
