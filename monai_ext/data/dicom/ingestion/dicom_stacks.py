@@ -171,7 +171,10 @@ class DicomStacks:
         for one in slices:
             if one.path not in first or one.frame < first[one.path].frame:
                 first[one.path] = one
-        return {path: self._pseudonyms.digest("instance", one.instance_uid, one.frame) for path, one in first.items()}
+        return {
+            path: self._pseudonyms.digest("instance", self._unit, one.instance_uid, one.frame)
+            for path, one in first.items()
+        }
 
     def _end_of(self, paths: Sequence[Path], outcome: Outcome) -> Iterator[Message]:
         """Finish files that have no slices in series that are still to come."""

@@ -19,6 +19,9 @@ __all__ = ["Ledger"]
 _RETRIED = (SkipReason.UNREADABLE, SkipReason.MISSING_CODEC)
 _FAILED = (SkipReason.TIMEOUT, SkipReason.CRASH, SkipReason.OUT_OF_MEMORY, SkipReason.TOO_LARGE)
 _DEPEND_ON_FILTER = (SkipReason.FILTERED, SkipReason.OTHER_MODALITY, SkipReason.NOT_HOUNSFIELD)
+SYNCHRONOUS = "FULL"
+"""A confirmed series survives a power failure."""
+
 _TABLES = """
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS files (file BLOB PRIMARY KEY, outcome TEXT, detail TEXT) WITHOUT ROWID;
@@ -46,8 +49,8 @@ class Ledger:
         with self._explained():
             file.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(file, isolation_level=None)
-            self._database.execute("PRAGMA synchronous = FULL")
-            self._database.executescript(_TABLES)
+            self._database.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
+            self._database.executescript(f"BEGIN;{_TABLES}COMMIT;")
 
     def __enter__(self) -> Ledger:
         return self
@@ -122,21 +125,19 @@ class Ledger:
         slices: int,
         findings: Iterable[str],
     ) -> Iterator[None]:
-        """Enter a series, let the caller add it to the store, and confirm it; take it back when that fails."""
+        """Enter a series, let the caller add it to the store, and confirm it.
+
+        When the caller fails it stays unconfirmed until :meth:`recover`: it may be in the store all the same.
+        """
         with self._transaction():
             self._database.execute(
                 "INSERT INTO series VALUES (?, ?, 0, ?)", (series, slices, json.dumps(sorted(findings)))
             )
             self._database.executemany(
-                "INSERT INTO instances VALUES (?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO instances VALUES (?, ?, ?, ?)",
                 ((one, unit, file, series) for unit, (one, file) in zip(units, instances.items(), strict=True)),
             )
-        try:
-            yield
-        except BaseException:
-            with self._transaction():
-                self._forget(series)
-            raise
+        yield
         with self._transaction():
             self._database.execute("UPDATE series SET complete = 1 WHERE series = ?", (series,))
 
@@ -144,7 +145,8 @@ class Ledger:
         """Series and slices that are stored, and in how many series each kind of finding occurs."""
         series, slices = self._database.execute("SELECT COUNT(*), TOTAL(slices) FROM series WHERE complete").fetchone()
         findings: Counter[str] = Counter()
-        for text, count in self._database.execute("SELECT findings, COUNT(*) FROM series GROUP BY findings"):
+        counted = self._database.execute("SELECT findings, COUNT(*) FROM series WHERE complete GROUP BY findings")
+        for text, count in counted:
             findings.update(dict.fromkeys(json.loads(text), count))
         return int(series), int(slices), findings
 

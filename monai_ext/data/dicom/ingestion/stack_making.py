@@ -42,8 +42,8 @@ class Plane:
         """Distances of pixels afterwards, as columns of the index."""
         rows, columns = self.shape
         return {
-            "row_spacing_mm": None if row_mm is None else row_mm * self.rows / rows,
-            "column_spacing_mm": None if column_mm is None else column_mm * self.columns / columns,
+            "row_spacing_mm": None if row_mm is None else row_mm * (self.rows / rows),
+            "column_spacing_mm": None if column_mm is None else column_mm * (self.columns / columns),
         }
 
     def convert(self, image: np.ndarray, *, into: np.ndarray) -> None:
