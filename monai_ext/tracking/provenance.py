@@ -83,7 +83,7 @@ def dataset_content(context: str, dataset: Any) -> dict[str, str] | None:
     told = dict(dataset.describe()) if hasattr(dataset, "describe") else {}
     told.pop("source", None)
     told["fingerprint"] = str(fingerprint)
-    name = str(told.get("kind", type(dataset).__name__))
+    name = f"{told.get('kind', type(dataset).__name__)} {context}"  # MLflow takes equal names and digests for one
     return {
         "context": context, "name": name, "digest": str(fingerprint)[:_LONGEST_DIGEST],
         "profile": json.dumps(told, default=str),

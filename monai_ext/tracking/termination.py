@@ -27,7 +27,7 @@ class TerminationWatch:
     """Between ``start`` and ``stop``: SIGTERM becomes ``SystemExit(143)``, and the end of the process is reported.
 
     Python dies of SIGTERM without running any code, so that a run would stay RUNNING. A handler that somebody else has
-    installed is left alone; so are child processes, which inherit ours.
+    installed is left alone; so are child processes, which inherit ours, and whoever puts ours back after ``stop``.
 
     Args:
         at_exit: called with the error that ended the process (None if unknown) when it ends before ``stop``.
@@ -55,7 +55,7 @@ class TerminationWatch:
         self._installed = False
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._pid:
+        if os.getpid() != self._pid or not self._installed:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return

@@ -134,7 +134,7 @@ def test_a_run_tells_what_it_was_made_with(client, train, tmp_path: Path, monkey
     tracker = MLflowTracker(
         "tiny",
         config={"epochs": 2, "length": {"epochs": "@epochs", "loader": "@loader"}, "loader": {"_target_": "x"}},
-        datasets={"training": Slices(), "validation": object()},
+        datasets={"training": Slices(), "validation": Slices(), "other": object()},
         bundle_root=str(tmp_path / "spark"),
         parent_run_id="a1b2",
     )
@@ -145,9 +145,14 @@ def test_a_run_tells_what_it_was_made_with(client, train, tmp_path: Path, monkey
     assert tags["monai_ext.bundle_version"] == "0.1.0"
     assert tags["monai_ext.parent_run_id"] == tags["mlflow.parentRunId"] == "a1b2"
     assert tags["monai_ext.version.torch"] == torch.__version__
-    (used,) = run.inputs.dataset_inputs
-    assert (used.dataset.name, used.dataset.digest) == ("dicom", Slices.fingerprint[:36])
-    assert json.loads(used.dataset.profile) == {"kind": "dicom", "count": 12, "fingerprint": Slices.fingerprint}
+    used = {item.dataset.name: item.dataset for item in run.inputs.dataset_inputs}
+    assert used.keys() == {"dicom training", "dicom validation"}
+    assert used["dicom training"].digest == Slices.fingerprint[:36]
+    assert json.loads(used["dicom training"].profile) == {
+        "kind": "dicom",
+        "count": 12,
+        "fingerprint": Slices.fingerprint,
+    }
     folder = Path(run.info.artifact_uri.removeprefix("file://").replace("%20", " ").replace("%27", "'"))
     config = json.loads((folder / "config.json").read_text())
     assert config["length"] == {"epochs": 2, "loader": "@loader"}

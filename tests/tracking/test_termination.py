@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from collections.abc import Callable
 
 import pytest
 
@@ -52,16 +54,36 @@ def test_a_handler_installed_later_is_not_removed() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+def exit_code_of_child(act: Callable[[], None]) -> int:
+    """Fork, let the child act and wait for a signal, and tell how it ended; it never outlives a minute."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        try:
+            act()
+            time.sleep(60)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
 def test_a_child_process_dies_of_sigterm_as_if_nothing_had_been_installed() -> None:
     watch = TerminationWatch(lambda error: None)
     watch.start()
     try:
-        child = os.fork()
-        if child == 0:
-            signal.pause()
-            os._exit(1)
-        os.kill(child, signal.SIGTERM)
-        _, status = os.waitpid(child, 0)
-        assert os.waitstatus_to_exitcode(status) == -signal.SIGTERM
+        assert exit_code_of_child(lambda: os.kill(os.getpid(), signal.SIGTERM)) == -signal.SIGTERM
     finally:
         watch.stop()
+
+
+def test_after_its_end_the_watch_acts_as_if_it_were_not_there_even_when_it_is_put_back() -> None:
+    def put_back() -> None:
+        watch = TerminationWatch(lambda error: None)
+        watch.start()
+        ours = signal.signal(signal.SIGTERM, lambda number, frame: None)
+        watch.stop()
+        signal.signal(signal.SIGTERM, ours)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert exit_code_of_child(put_back) == -signal.SIGTERM
