@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import pickle
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from slice_stores import SERIES, make_store, pixels_of, rows_of
 from monai_ext.data.slice_store import SliceStore, SliceStoreWriter, is_slice_store
 from monai_ext.data.slice_store_format import series_file
 from monai_ext.errors import SliceStoreError
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Power does not fail during tests; killed processes are tested, which need no syncing."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture

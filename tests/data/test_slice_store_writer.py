@@ -23,6 +23,12 @@ PIXELS = np.ones((2, 4, 4), np.int16)
 ROWS = [{"patient_id": "patient-01"}] * 2
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Power does not fail during tests; killed processes are tested, which need no syncing."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "store"
