@@ -87,7 +87,7 @@ def load_pseudonyms(file: str | Path | None = None) -> Pseudonyms:
 def _make_key(path: Path) -> None:
     """Write a new key; of two processes that do so at once, one wins and both use its key."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as stream:

@@ -1,4 +1,4 @@
-"""An ingestion may die at any moment, by SIGKILL or on a full disk: continued, it gives the store it would have given."""
+"""An ingestion may die at any moment, by SIGKILL or on a full disk: continued, it gives the same store."""
 
 from __future__ import annotations
 
