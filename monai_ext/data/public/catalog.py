@@ -47,7 +47,9 @@ class PublicDataset:
     def licence_text(self) -> str:
         """What is shown before anything is downloaded."""
         checksums = "MD5 checksums are published and checked."
-        if not self.files or not all(file.md5 for file in self.files):
+        if self.collection:
+            checksums = "No checksums are stated; the CRC-32 of every image and the number of images are checked."
+        elif not all(file.md5 for file in self.files):
             checksums = (
                 "The publisher states no checksums: SHA-256 is recorded at the first download (checksums.json), and"
                 " a later download must match it."
