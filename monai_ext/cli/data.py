@@ -7,8 +7,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
+from monai_ext.cli._progress import progress_bar
 from monai_ext.data.public.catalog import CATALOG, PublicDataset, RemoteFile, find_dataset
 from monai_ext.data.public.downloading import Progress
 from monai_ext.data.public.get import get_collection, get_files
@@ -84,7 +83,7 @@ def _agree(dataset: PublicDataset, *, accepted: bool) -> None:
 
 
 def _file_progress(file: RemoteFile) -> Progress:
-    bar = tqdm(desc=file.name, unit="B", unit_scale=True, disable=None)
+    bar = progress_bar(None, doing=file.name, unit="B", scaled=True)
 
     def progress(done: int, total: int | None) -> None:
         bar.total = total
@@ -97,7 +96,7 @@ def _file_progress(file: RemoteFile) -> Progress:
 
 def _get_collection(dataset: PublicDataset, options: argparse.Namespace) -> None:
     lock = threading.Lock()
-    with tqdm(desc="series", unit=" series", disable=None) as bar:
+    with progress_bar(None, doing="Fetching", unit=" series") as bar:
         arrived = 0
 
         def listed(count: int) -> None:
@@ -130,7 +129,7 @@ def _store(options: argparse.Namespace) -> int:
     from monai_ext.data.split_source import open_split_source
 
     source = open_split_source(options.source, group_column=None if options.ungrouped else "patient_id")
-    with tqdm(total=len(source.ids), unit=" pictures", disable=None) as bar:
+    with progress_bar(len(source.ids), doing="Storing", unit=" pictures") as bar:
         for count in store_labelled_pictures(source, options.source, options.store):
             bar.update(count)
     sys.stdout.write(f"{len(source.ids)} pictures of {source.name} are in {options.store}.\n")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from monai_ext.cli._progress import progress_bar
 from monai_ext.data.slice_store import SliceStore
 
 __all__ = ["main"]
@@ -81,7 +82,7 @@ def _verify(store: SliceStore, options: argparse.Namespace) -> int:
     from monai_ext.data.slice_store_check import check_series, set_aside
 
     damaged = []
-    with tqdm(total=int(store.shapes[:, 0].sum()), unit=" slices", disable=None) as bar:
+    with progress_bar(int(store.shapes[:, 0].sum()), doing="Verifying", unit=" slices") as bar:
         for check in check_series(store):
             bar.update(check.slices)
             if check.damaged:
@@ -100,8 +101,12 @@ def _thumbnails(store: SliceStore, options: argparse.Namespace) -> int:
 
     folder = Path(options.output or f"{store.path.name}_thumbnails")
     sheets = draw_contact_sheets(store, folder, series_a_sheet=options.series_a_sheet, window=options.window)
-    for sheet in tqdm(sheets, unit=" sheets", disable=None):
-        tqdm.write(str(sheet), file=sys.stdout)
+    with progress_bar(
+        -(-len(store.series_ids) // max(1, options.series_a_sheet)), doing="Drawing", unit=" sheets"
+    ) as bar:
+        for sheet in sheets:
+            bar.update()
+            tqdm.write(str(sheet), file=sys.stdout)
     return 0
 
 
