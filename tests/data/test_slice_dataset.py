@@ -50,7 +50,7 @@ def test_pictures_are_scaled_by_their_type_and_take_no_window(tmp_path: Path) ->
 
 
 def test_loader_workers_give_the_items_of_the_main_process(tmp_path: Path) -> None:
-    dataset = SliceDataset(make_store(tmp_path / "store"), indices=[8, 0, 4], load_size=16)
+    dataset = SliceDataset(make_store(tmp_path / "store"), indices=[8, 0, 4], load_size=16, cache_gib=0)
     loader = DataLoader(dataset, batch_size=3, num_workers=1, multiprocessing_context="fork")
     assert torch.equal(next(iter(loader)), torch.stack([dataset[0], dataset[1], dataset[2]]))
 

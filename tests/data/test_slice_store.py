@@ -134,6 +134,24 @@ def test_a_damaged_chunk_is_named_and_the_others_are_still_read(store: SliceStor
     np.testing.assert_array_equal(store.read(4), pixels_of("series-b2")[1])
 
 
+def test_whatever_happens_to_a_file_values_are_right_or_refused(store: SliceStore) -> None:
+    """Flipped bits, cuts and overwritten parts anywhere in the file, its header and trailer too."""
+    file = series_file(store.path, "series-b2")
+    whole, generator = file.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(150):
+        content = bytearray(whole)
+        start, length = generator.integers(0, len(whole)), generator.integers(1, 60)
+        content[start : start + length] = generator.bytes(length)
+        file.write_bytes(content[: generator.integers(1, len(whole))] if generator.random() < 0.3 else content)
+        for number in range(3):
+            try:
+                np.testing.assert_array_equal(store.read(3 + number), pixels_of("series-b2")[number])
+            except SliceStoreError:
+                refused += 1
+    assert 0 < refused < 450
+
+
 @pytest.mark.parametrize("damage", ["cut", "missing"])
 def test_a_cut_or_missing_file_is_named(store: SliceStore, damage: str) -> None:
     file = series_file(store.path, "series-a1")

@@ -129,6 +129,8 @@ def with_retries(action: Callable[[], bool], *, url: str, pause_s: float) -> Non
                 return
             failures = 0
             reason: object = "the connection was cut"
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
+            raise DatasetError(f"{url!r} is no address that can be downloaded from: https://... is expected.") from None
         except requests.RequestException as error:
             failures += 1
             reason = error

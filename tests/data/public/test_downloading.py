@@ -166,6 +166,12 @@ def test_no_server_at_all_is_said(tmp_path: Path) -> None:
         get("http://127.0.0.1:9/a", tmp_path / "a")
 
 
+@pytest.mark.parametrize("address", ["/getSeries", "ftp://host/file", "http://"])
+def test_what_is_no_address_is_refused_at_once(tmp_path: Path, address: str) -> None:
+    with pytest.raises(DatasetError, match=r"is no address that can be downloaded from: https://"):
+        download(address, tmp_path / "a")
+
+
 def test_a_target_that_cannot_be_written_is_said(
     resources: dict[str, Resource], url: Callable[[str], str], tmp_path: Path
 ) -> None:
