@@ -1,4 +1,4 @@
-"""Errors that a caller may want to catch. Each message is a sentence: what was done, received, accepted, and what to do."""
+"""Errors that a caller may want to catch. Each message says what was done, received, accepted, and what to do."""
 
 from __future__ import annotations
 
