@@ -1,7 +1,7 @@
 """Why small blocks are multiplied as they are: convolution of blocks, matrix product, product as a 1 x 1 convolution.
 
 For the 3 x 3 convolutions of ResNet-50 on the 160 visible blocks of 8 images of 224 px, three executions of forward
-plus backward of the same numbers take turns in one process; the table gives the fastest of each as a ratio to the first.
+plus backward of the same numbers take turns in one process; the table gives the fastest of each.
 
     python benchmarks/matrix_product.py
 """
