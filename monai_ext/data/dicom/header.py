@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +23,9 @@ __all__ = ["Header", "quiet_pydicom", "read_header", "read_whole"]
 
 LARGEST_INFLATED_BYTES = 2**31
 """What a deflated file may become: 2 GiB hold 4,096 slices of 512 x 512."""
+
+MOST_ELEMENTS = 20_000
+"""Elements outside sequences of a file that is believed; real ones have hundreds, parsing millions takes minutes."""
 
 _PREAMBLE, _MARK = 128, b"DICM"
 _PIXEL_TAGS = {0x7FE00010: "PixelData", 0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData"}
@@ -66,10 +70,10 @@ def read_header(path: Path, *, until: int = max(_PIXEL_TAGS)) -> Header:
     """
     found: list[str] = []
 
-    def at_pixels(tag: int, vr: str | None, length: int) -> bool:
-        if int(tag) in _PIXEL_TAGS:
-            found.append(_PIXEL_TAGS[int(tag)])
-        return int(tag) >= min(until, *_PIXEL_TAGS)
+    def at_pixels(tag: int) -> bool:
+        if tag in _PIXEL_TAGS:
+            found.append(_PIXEL_TAGS[tag])
+        return tag >= min(until, *_PIXEL_TAGS)
 
     dataset = _parse(path, stop_when=at_pixels, specific_tags=_tags())
     return Header(dataset, _transfer_syntax(dataset), found[0] if found else None)
@@ -82,7 +86,7 @@ def read_whole(path: Path) -> Header:
         Refusal: it is no DICOM file, or damaged.
         OSError: it cannot be read at all.
     """
-    dataset = _parse(path)
+    dataset = _parse(path, stop_when=lambda tag: False)
     keyword = next((keyword for tag, keyword in _PIXEL_TAGS.items() if tag in dataset), None)
     return Header(dataset, _transfer_syntax(dataset), keyword)
 
@@ -113,12 +117,21 @@ def quiet_pydicom() -> Iterator[None]:
 
 
 class _GuardedFile(io.BufferedReader):
-    """A file that refuses to be read as a whole where that is a deflate bomb: pydicom inflates without a limit."""
+    """A file that is not believed.
+
+    It refuses to be read as a whole where that is a deflate bomb, since pydicom inflates without a limit, and allocates
+    no more than the file has where an element declares gigabytes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._bytes = os.fstat(self.fileno()).st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0:
             self._refuse_bomb()
-        return super().read(size)
+            return super().read()
+        return super().read(min(size, self._bytes))
 
     def _refuse_bomb(self) -> None:
         start, size = self.tell(), 0
@@ -132,13 +145,22 @@ class _GuardedFile(io.BufferedReader):
         self.seek(start)
 
 
-def _parse(path: Path, **options: Any) -> Dataset:
+def _parse(path: Path, *, stop_when: Callable[[int], bool], **options: Any) -> Dataset:
     from pydicom.filereader import read_partial
 
-    with _GuardedFile(io.FileIO(path)) as stream, quiet_pydicom():
+    elements = 0
+
+    def count(tag: int, vr: str | None, length: int) -> bool:
+        nonlocal elements
+        elements += 1
+        if elements > MOST_ELEMENTS:
+            raise Refusal(SkipReason.IMPLAUSIBLE_SIZE, f"it has more than {MOST_ELEMENTS} elements")
+        return stop_when(int(tag))
+
+    with _GuardedFile(path) as stream, quiet_pydicom():
         has_mark = _begins_like_dicom(stream)
         try:
-            dataset = read_partial(stream, force=not has_mark, **options)
+            dataset = read_partial(stream, stop_when=count, force=not has_mark, **options)
         except (Refusal, MemoryError):
             raise
         except Exception as error:  # pydicom raises errors of many types on damaged files
