@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 __all__ = ["DicomSlice", "frames_of", "functional_groups", "macro"]
+
+_LOSSY = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81, 91, 203))
+"""JPEG baseline and extended, near-lossless JPEG-LS, JPEG 2000 and HTJ2K where they are not the lossless kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class DicomSlice:
         row_spacing_mm: distance of rows, None where the file does not say.
         column_spacing_mm: distance of columns, likewise.
         slice_thickness_mm: SliceThickness (0018,0050), likewise.
+        is_lossy: whether its values were changed by lossy compression, now or earlier.
     """
 
     path: Path
@@ -50,6 +54,7 @@ class DicomSlice:
     row_spacing_mm: float | None = None
     column_spacing_mm: float | None = None
     slice_thickness_mm: float | None = None
+    is_lossy: bool = False
 
 
 def frames_of(header: Header, *, path: Path, name: str) -> list[DicomSlice]:
@@ -65,12 +70,14 @@ def frames_of(header: Header, *, path: Path, name: str) -> list[DicomSlice]:
     if count > 1 and not is_multi_frame:
         raise Refusal(SkipReason.NO_GEOMETRY, "PerFrameFunctionalGroupsSequence (5200,9230) is missing")
     instance_uid = identifier(header.dataset, "SOPInstanceUID")
+    is_lossy = header.transfer_syntax in _LOSSY or codes(header.dataset, "LossyImageCompression")[:1] == ("01",)
     slices = []
     for frame in range(count):
         groups = functional_groups(header.dataset, frame) if is_multi_frame else [header.dataset]
         for item in _items(groups, "CTImageFrameTypeSequence", "MRImageFrameTypeSequence"):
             refuse_image_type(codes(item, "FrameType"))
-        slices.append(_slice(header.dataset, groups, path=path, name=name, frame=frame, instance_uid=instance_uid))
+        placed = _slice(header.dataset, groups, path=path, name=name, frame=frame, instance_uid=instance_uid)
+        slices.append(replace(placed, is_lossy=is_lossy))
     return slices
 
 

@@ -36,7 +36,7 @@ _KEYWORDS = (
     " ConvolutionKernel ImagePositionPatient ImageOrientationPatient PixelSpacing SharedFunctionalGroupsSequence"
     " PerFrameFunctionalGroupsSequence SamplesPerPixel PhotometricInterpretation NumberOfFrames Rows Columns"
     " BitsAllocated BitsStored HighBit PixelRepresentation RescaleIntercept RescaleSlope RescaleType"
-    " ModalityLUTSequence"
+    " ModalityLUTSequence LossyImageCompression"
 )
 
 

@@ -22,7 +22,16 @@ from monai_ext.data.dicom.refusals import Refusal, SkipReason
 from monai_ext.data.dicom.selection import refuse_unless_slices
 from monai_ext.errors import DicomSeriesError
 
-__all__ = ["DicomObject", "DicomSeries", "DicomSlice", "SeriesIndex", "SkippedFile", "find_series", "group_objects"]
+__all__ = [
+    "DicomObject",
+    "DicomSeries",
+    "DicomSlice",
+    "SeriesIndex",
+    "SkippedFile",
+    "find_oddities",
+    "find_series",
+    "group_objects",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +84,7 @@ class DicomSeries:
         gantry_tilt_deg: GantryDetectorTilt (0018,1120); where it is missing, the angle by which the stack of slices is
             sheared, and None for an upright one.
         slices: the slices.
-        findings: what is irregular about their spacing.
+        findings: what is irregular about their spacing, and lossy compression.
     """
 
     series_uid: bytes = field(repr=False)
@@ -194,8 +203,17 @@ def _order(first: DicomObject, slices: list[DicomSlice]) -> DicomSeries:
         body_part=first.body_part,
         gantry_tilt_deg=tilt,
         slices=tuple(placed),
-        findings=find_irregularities([one.position_mm for one in placed]),
+        findings=find_oddities(placed),
     )
+
+
+def find_oddities(slices: Sequence[DicomSlice]) -> tuple[SeriesFinding, ...]:
+    """What is irregular about slices in order of position: their spacing, and lossy compression."""
+    findings = find_irregularities([one.position_mm for one in slices])
+    lossy = sum(one.is_lossy for one in slices)
+    if not lossy:
+        return findings
+    return (*findings, SeriesFinding("lossy_compression", f"{lossy} slices were compressed with loss"))
 
 
 def _patient(header: Header) -> bytes:

@@ -106,6 +106,13 @@ def test_two_slices_at_one_position_are_both_kept_and_reported(tmp_path: Path) -
     assert [finding.kind for finding in series.findings] == ["duplicate_positions"]
 
 
+def test_lossy_compression_is_reported(tmp_path: Path) -> None:
+    write_series(tmp_path, slices=3)
+    write(ct_slice(7.5, LossyImageCompression="01"), tmp_path / "lossy")
+    (finding,) = only(tmp_path).findings
+    assert (finding.kind, finding.text) == ("lossy_compression", "1 slices were compressed with loss")
+
+
 def test_a_copy_of_a_file_is_skipped(tmp_path: Path) -> None:
     first = write_series(tmp_path)[0]
     (tmp_path / "zz.dcm").write_bytes(first.read_bytes())

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from monai_ext.data.dicom.geometry import find_irregularities
 from monai_ext.data.dicom.ingestion.codes import body_part_code, kernel_code
 from monai_ext.data.dicom.ingestion.messages import Finished, Message, Reading, Stack, Task
 from monai_ext.data.dicom.ingestion.options import IngestOptions
@@ -19,7 +18,7 @@ from monai_ext.data.dicom.ingestion.pseudonyms import Pseudonyms
 from monai_ext.data.dicom.ingestion.stack_making import Plane
 from monai_ext.data.dicom.intensity import HOUNSFIELD_TYPES, SliceReader
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
-from monai_ext.data.dicom.series import DicomObject, DicomSeries, DicomSlice, group_objects, read_object
+from monai_ext.data.dicom.series import DicomObject, DicomSeries, DicomSlice, find_oddities, group_objects, read_object
 
 __all__ = ["DicomStacks"]
 
@@ -101,12 +100,10 @@ class DicomStacks:
 
     def _stack(self, series: DicomSeries, slices: Sequence[DicomSlice], plane: Plane) -> Iterator[Message]:
         pixels = np.empty((len(slices), *plane.shape), plane.dtype)
-        reading = None
-        for number, one in enumerate(slices):
-            if one.path != reading:
-                reading = one.path
-                yield Reading(self._files[one.path].file)
+        by_file = sorted(range(len(slices)), key=lambda number: (slices[number].path, slices[number].frame))
+        for number, one in ((number, slices[number]) for number in by_file):
             if one.path not in self._failed:
+                yield Reading(self._files[one.path].file)
                 try:
                     plane.convert(self._reader.decode(one, to_hounsfield=self._is_ct), into=pixels[number])
                 except Exception as error:  # whatever a hostile file provokes ends this file only
@@ -120,7 +117,7 @@ class DicomStacks:
     def _pack(self, series: DicomSeries, slices: list[DicomSlice], plane: Plane, pixels: np.ndarray) -> Stack:
         paths = _paths(slices)
         self._left.subtract(paths)
-        findings = find_irregularities([one.position_mm for one in slices])
+        findings = find_oddities(slices)
         return Stack(
             units=[self._unit] * len(paths),
             series=self._series_digest(series),

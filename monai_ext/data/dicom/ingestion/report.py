@@ -17,6 +17,7 @@ __all__ = ["IngestReport"]
 _FINDINGS = {
     "gap": "series with missing slices",
     "duplicate_positions": "series with several slices at one position",
+    "lossy_compression": "series with slices that were compressed with loss",
     "variable_spacing": "series whose distance of slices varies",
 }
 
