@@ -6,6 +6,8 @@ import logging
 import os
 import resource
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,12 +24,14 @@ def files(folder: Path) -> list[str]:
     return sorted(os.listdir(folder))
 
 
-@pytest.fixture
-def full_disk():
-    """A disk that takes no more than a kilobyte a file; gives a function that fills it."""
+@contextmanager
+def full_disk() -> Iterator[Callable[[], None]]:
+    """A disk that takes no more than a kilobyte a file, from the call on; pytest's own files have room again after."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_the_last_k_are_kept_and_the_end_of_training_is_saved(tmp_path):
@@ -205,11 +209,12 @@ def test_a_longer_training_may_be_resumed_and_that_is_logged(tmp_path, caplog):
     assert trainer.state.iteration == 18
 
 
-def test_a_full_disk_stops_training_with_the_last_good_checkpoint_intact(tmp_path, full_disk):
+def test_a_full_disk_stops_training_with_the_last_good_checkpoint_intact(tmp_path):
     trainer = small_trainer([TrainingCheckpoint(tmp_path, keep_last=1)])
-    trainer.add_event_handler(Events.ITERATION_COMPLETED(once=4), full_disk)
-    with pytest.raises(TrainingStoppedError) as raised:
-        trainer.run()
+    with full_disk() as fill:
+        trainer.add_event_handler(Events.ITERATION_COMPLETED(once=4), fill)
+        with pytest.raises(TrainingStoppedError) as raised:
+            trainer.run()
     good = tmp_path / "checkpoint_00000003.pt"
     assert str(raised.value) == (
         f"Training stopped at iteration 6: no checkpoint can be written to {tmp_path}/checkpoint_00000006.pt (File too "
