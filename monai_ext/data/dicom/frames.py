@@ -57,7 +57,7 @@ class DicomSlice:
     is_lossy: bool = False
 
 
-def frames_of(header: Header, *, path: Path, name: str) -> list[DicomSlice]:
+def frames_of(header: Header, *, name: str) -> list[DicomSlice]:
     """List the slices of an object that passed :func:`~monai_ext.data.dicom.selection.refuse_unless_slices`.
 
     Raises:
@@ -76,7 +76,7 @@ def frames_of(header: Header, *, path: Path, name: str) -> list[DicomSlice]:
         groups = functional_groups(header.dataset, frame) if is_multi_frame else [header.dataset]
         for item in _items(groups, "CTImageFrameTypeSequence", "MRImageFrameTypeSequence"):
             refuse_image_type(codes(item, "FrameType"))
-        placed = _slice(header.dataset, groups, path=path, name=name, frame=frame, instance_uid=instance_uid)
+        placed = _slice(header.dataset, groups, path=header.path, name=name, frame=frame, instance_uid=instance_uid)
         slices.append(replace(placed, is_lossy=is_lossy))
     return slices
 

@@ -7,7 +7,7 @@ import logging
 import os
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -29,6 +29,10 @@ MOST_ELEMENTS = 20_000
 
 _PREAMBLE, _MARK = 128, b"DICM"
 _PIXEL_TAGS = {0x7FE00010: "PixelData", 0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData"}
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+_NATIVE = ("", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", _DEFLATED, "1.2.840.10008.1.2.2")
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+_NEVER = 2**32
 _SILENT = logging.CRITICAL + 1
 _KEYWORDS = (
     "SpecificCharacterSet ImageType SOPClassUID SOPInstanceUID Modality BurnedInAnnotation PatientName PatientID"
@@ -36,27 +40,55 @@ _KEYWORDS = (
     " ConvolutionKernel ImagePositionPatient ImageOrientationPatient PixelSpacing SharedFunctionalGroupsSequence"
     " PerFrameFunctionalGroupsSequence SamplesPerPixel PhotometricInterpretation NumberOfFrames Rows Columns"
     " BitsAllocated BitsStored HighBit PixelRepresentation RescaleIntercept RescaleSlope RescaleType"
-    " ModalityLUTSequence LossyImageCompression"
+    " ModalityLUTSequence PixelPaddingValue PixelPaddingRangeLimit LossyImageCompression"
 )
 
 
 @dataclass(frozen=True)
 class Header:
-    """Elements of a file, and which element keeps its pixels.
+    """Elements of a file, and where its pixels are.
 
     Args:
+        path: the file.
         dataset: the elements; without pixels when read by :func:`read_header`.
         transfer_syntax: UID of the encoding, empty where the file does not say (implicit little endian).
         pixel_keyword: PixelData, FloatPixelData or DoubleFloatPixelData; None where there are no pixels.
+        pixel_at: place of the pixels in the file; -1 where there are none, or where the file is deflated.
+        pixel_bytes: length of the pixels; -1 where it is not given, as for compressed pixels.
+        pixel_vr: their value representation, empty where the encoding does not say.
     """
 
+    path: Path
     dataset: Dataset
     transfer_syntax: str
-    pixel_keyword: str | None
+    pixel_keyword: str | None = None
+    pixel_at: int = -1
+    pixel_bytes: int = -1
+    pixel_vr: str = ""
+
+    @property
+    def is_native(self) -> bool:
+        """Whether the pixels are not compressed."""
+        return self.transfer_syntax in _NATIVE
+
+    @property
+    def can_read_pixels(self) -> bool:
+        """Whether :meth:`read_pixels` works although the pixels were not read with the elements."""
+        return self.is_native and self.pixel_at >= 0 and self.pixel_bytes >= 0
+
+    def read_pixels(self, start: int, count: int) -> bytes:
+        """Bytes of the pixel element as they are in the file; fewer where it ends."""
+        if self.pixel_keyword is None:
+            return b""
+        if self.pixel_keyword in self.dataset:
+            return (self.dataset.get_item(self.pixel_keyword).value or b"")[start : start + count]
+        with self.path.open("rb") as stream:
+            stream.seek(self.pixel_at + start)
+            return stream.read(max(0, min(count, self.pixel_bytes - start)))
 
 
 def read_header(path: Path, *, until: int = max(_PIXEL_TAGS)) -> Header:
-    """Read the elements that decide what a file is and where it belongs, up to its pixels.
+    """Read the elements that decide what a file is, where it belongs, and what its pixels mean, up to its pixels.
 
     A file without the mark ``DICM`` is tried when it begins like a DICOM element, as very old archives have them.
 
@@ -68,15 +100,7 @@ def read_header(path: Path, *, until: int = max(_PIXEL_TAGS)) -> Header:
         Refusal: it is no DICOM file, or damaged.
         OSError: it cannot be read at all.
     """
-    found: list[str] = []
-
-    def at_pixels(tag: int) -> bool:
-        if tag in _PIXEL_TAGS:
-            found.append(_PIXEL_TAGS[tag])
-        return tag >= min(until, *_PIXEL_TAGS)
-
-    dataset = _parse(path, stop_when=at_pixels, specific_tags=_tags())
-    return Header(dataset, _transfer_syntax(dataset), found[0] if found else None)
+    return _parse(path, until=min(until, *_PIXEL_TAGS), specific_tags=_tags())
 
 
 def read_whole(path: Path) -> Header:
@@ -86,9 +110,7 @@ def read_whole(path: Path) -> Header:
         Refusal: it is no DICOM file, or damaged.
         OSError: it cannot be read at all.
     """
-    dataset = _parse(path, stop_when=lambda tag: False)
-    keyword = next((keyword for tag, keyword in _PIXEL_TAGS.items() if tag in dataset), None)
-    return Header(dataset, _transfer_syntax(dataset), keyword)
+    return _parse(path, until=_NEVER)
 
 
 @contextmanager
@@ -145,29 +167,37 @@ class _GuardedFile(io.BufferedReader):
         self.seek(start)
 
 
-def _parse(path: Path, *, stop_when: Callable[[int], bool], **options: Any) -> Dataset:
+def _parse(path: Path, *, until: int, **options: Any) -> Header:
     from pydicom.filereader import read_partial
 
     elements = 0
+    pixels: dict[str, Any] = {}
 
-    def count(tag: int, vr: str | None, length: int) -> bool:
+    def look(tag: int, vr: str | None, length: int) -> bool:
+        """Called by pydicom for every element outside sequences, before its value is read."""
         nonlocal elements
         elements += 1
         if elements > MOST_ELEMENTS:
             raise Refusal(SkipReason.IMPLAUSIBLE_SIZE, f"it has more than {MOST_ELEMENTS} elements")
-        return stop_when(int(tag))
+        if int(tag) in _PIXEL_TAGS and not pixels:
+            pixels.update(pixel_keyword=_PIXEL_TAGS[int(tag)], pixel_at=stream.tell(), pixel_vr=vr or "")
+            pixels["pixel_bytes"] = -1 if length == _UNDEFINED_LENGTH else length
+        return int(tag) >= until
 
     with _GuardedFile(path) as stream, quiet_pydicom():
         has_mark = _begins_like_dicom(stream)
         try:
-            dataset = read_partial(stream, stop_when=count, force=not has_mark, **options)
+            dataset = read_partial(stream, stop_when=look, force=not has_mark, **options)
         except (Refusal, MemoryError):
             raise
         except Exception as error:  # pydicom raises errors of many types on damaged files
             raise Refusal(SkipReason.DAMAGED, type(error).__name__) from None
     if not has_mark and "SOPClassUID" not in dataset:
         raise Refusal(SkipReason.NOT_DICOM)
-    return dataset
+    syntax = _transfer_syntax(dataset)
+    if syntax == _DEFLATED and pixels:
+        pixels["pixel_at"] = -1
+    return Header(path, dataset, syntax, **pixels)
 
 
 def _begins_like_dicom(stream: io.BufferedReader) -> bool:

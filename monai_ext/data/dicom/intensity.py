@@ -11,7 +11,7 @@ import numpy as np
 
 from monai_ext.data.dicom.elements import codes, integer, numbers
 from monai_ext.data.dicom.frames import DicomSlice, functional_groups, macro
-from monai_ext.data.dicom.header import Header, read_whole
+from monai_ext.data.dicom.header import Header, read_header, read_whole
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
 from monai_ext.data.dicom.stored_values import read_stored_values
 from monai_ext.errors import DicomSeriesError
@@ -44,16 +44,19 @@ def read_hounsfield(one: DicomSlice) -> np.ndarray:
 
 
 class SliceReader:
-    """Reads slices and keeps the last file in memory, since a multi-frame file holds many of them.
+    """Reads slices and keeps what it read of the last file, since a multi-frame file holds many of them.
 
     Args:
         rescale_types: values of RescaleType (0028,1054) that are taken for Hounsfield units; a file without it is, as
             the Standard says for CT (PS3.3 C.11.1.1.2).
+        remembered: of how many files the elements (not the pixels) are kept.
     """
 
-    def __init__(self, *, rescale_types: Iterable[str] = HOUNSFIELD_TYPES) -> None:
+    def __init__(self, *, rescale_types: Iterable[str] = HOUNSFIELD_TYPES, remembered: int = 1) -> None:
         self._rescale_types = tuple(rescale_types)
-        self._open: tuple[Path, Header] | None = None
+        self._remembered = remembered
+        self._headers: dict[Path, Header] = {}
+        self._whole: Header | None = None
 
     def hounsfield(self, one: DicomSlice) -> np.ndarray:
         """Read one slice of CT, see :func:`read_hounsfield`."""
@@ -76,7 +79,7 @@ class SliceReader:
             Refusal: the reason says what is wrong.
             OSError: the file cannot be read.
         """
-        header = self._header(one.path)
+        header = self._with_pixels(one.path)
         stored, as_written = read_stored_values(header, frame=one.frame)
         if not to_hounsfield:
             return stored
@@ -86,11 +89,29 @@ class SliceReader:
         _pad_with_air(values, _padding_range(header.dataset), stored=stored, as_written=as_written)
         return values
 
-    def _header(self, path: Path) -> Header:
-        if self._open is None or self._open[0] != path:
-            self._open = None
-            self._open = (path, read_whole(path))
-        return self._open[1]
+    def header(self, path: Path) -> Header:
+        """The elements of a file without its pixels.
+
+        Raises:
+            Refusal: it is no DICOM file, or damaged.
+            OSError: it cannot be read.
+        """
+        known = self._headers.get(path)
+        if known is None:
+            known = read_header(path)
+            while len(self._headers) >= self._remembered:
+                del self._headers[next(iter(self._headers))]
+            self._headers[path] = known
+        return known
+
+    def _with_pixels(self, path: Path) -> Header:
+        header = self.header(path)
+        if header.can_read_pixels:
+            return header
+        if self._whole is None or self._whole.path != path:
+            self._whole = None
+            self._whole = read_whole(path)
+        return self._whole
 
 
 def rescale(

@@ -128,7 +128,8 @@ def find_series(folder: str | Path, *, modalities: Collection[str] = ("CT",)) ->
     with quiet_pydicom():
         for path in _list_files(root):
             try:
-                objects.append(read_object(path, name=path.relative_to(root).as_posix(), modalities=modalities))
+                name = path.relative_to(root).as_posix()
+                objects.append(describe_object(read_header(path), name=name, modalities=modalities))
             except Refusal as refusal:
                 skipped.append(SkippedFile(path, refusal.reason, refusal.detail))
             except OSError as error:
@@ -138,16 +139,14 @@ def find_series(folder: str | Path, *, modalities: Collection[str] = ("CT",)) ->
     return SeriesIndex(series, sorted(skipped, key=lambda file: file.path))
 
 
-def read_object(path: Path, *, name: str, modalities: Collection[str]) -> DicomObject:
-    """Read what a file says about its slices.
+def describe_object(header: Header, *, name: str, modalities: Collection[str]) -> DicomObject:
+    """What a file says about its slices; its path is ``name`` relative to the folder that was searched.
 
     Raises:
         Refusal: it has no slices of the modalities; the reason says what it is.
-        OSError: it cannot be read.
     """
-    header = read_header(path)
     refuse_unless_slices(header, modalities=modalities)
-    slices = frames_of(header, path=path, name=name)
+    slices = frames_of(header, name=name)
     return DicomObject(
         series_uid=identifier(header.dataset, "SeriesInstanceUID"),
         study_uid=identifier(header.dataset, "StudyInstanceUID"),

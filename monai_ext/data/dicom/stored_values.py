@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PixelFormat", "read_stored_values"]
 
-_NATIVE = ("", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _RLE = "1.2.840.10008.1.2.5"
 _ALLOCATED = (8, 12, 16, 32)
@@ -70,7 +69,7 @@ def read_stored_values(header: Header, *, frame: int) -> tuple[np.ndarray, np.nd
     """Decode one frame.
 
     Args:
-        header: a file with its pixels, see :func:`~monai_ext.data.dicom.header.read_whole`.
+        header: a file, with its pixels (:func:`~monai_ext.data.dicom.header.read_whole`) unless ``can_read_pixels``.
         frame: number of the frame, from 0.
 
     Returns:
@@ -87,9 +86,8 @@ def read_stored_values(header: Header, *, frame: int) -> tuple[np.ndarray, np.nd
     layout = PixelFormat.of(header.dataset)
     if (integer(header.dataset, "SamplesPerPixel") or 1) != 1:
         raise Refusal(SkipReason.NOT_GRAYSCALE, "SamplesPerPixel (0028,0002)")
-    is_native = header.transfer_syntax in _NATIVE
-    words = _native(header, layout, frame) if is_native else _compressed(header, layout, frame)
-    high_bit = layout.high_bit if is_native or header.transfer_syntax == _RLE else layout.bits_stored - 1
+    words = _native(header, layout, frame) if header.is_native else _compressed(header, layout, frame)
+    high_bit = layout.high_bit if header.is_native or header.transfer_syntax == _RLE else layout.bits_stored - 1
     values = _remove_foreign_bits(words, layout, high_bit=high_bit)
     if layout.bits_stored == 8 * words.itemsize:
         return values, values
@@ -98,35 +96,28 @@ def read_stored_values(header: Header, *, frame: int) -> tuple[np.ndarray, np.nd
 
 def _native(header: Header, layout: PixelFormat, frame: int) -> np.ndarray:
     """Unsigned words (rows, columns) of a frame that is not compressed."""
-    content = header.dataset.get_item("PixelData").value or b""
-    first_bit, last_bit = frame * layout.frame_bits, (frame + 1) * layout.frame_bits
-    if len(content) * 8 < last_bit:
-        raise Refusal(
-            SkipReason.CUT_PIXELS, f"PixelData (7fe0,0010) has {len(content)} bytes, {-(-last_bit // 8)} are declared"
-        )
+    first_bit = frame * layout.frame_bits
+    start = first_bit // 16 * 2  # words of 16 bits are taken whole, since big endian swaps their bytes
+    needed = -(-(first_bit + layout.frame_bits) // 8) - start
+    content = header.read_pixels(start, needed + needed % 2)
+    if len(content) < needed:
+        text = f"PixelData (7fe0,0010) has {start + len(content)} bytes, {start + needed} are declared"
+        raise Refusal(SkipReason.CUT_PIXELS, text)
     is_big = header.transfer_syntax == _BIG_ENDIAN
-    if layout.bits_allocated == 12:
-        return _unpack_12_bit(content, first_bit, layout, is_big=is_big)
-    if layout.bits_allocated == 8 and is_big and _is_word(header):  # bytes lie swapped within 16-bit words
+    if is_big and (layout.bits_allocated == 12 or (layout.bits_allocated == 8 and header.pixel_vr != "OB")):
         content = np.frombuffer(content[: len(content) // 2 * 2], ">u2").astype("<u2").tobytes()
+    if layout.bits_allocated == 12:
+        return _unpack_12_bit(content, first_bit - 8 * start, layout)
     dtype = np.dtype(f"{'>' if is_big else '<'}u{layout.bits_allocated // 8}")
-    words = np.frombuffer(content, dtype, count=layout.rows * layout.columns, offset=first_bit // 8)
+    words = np.frombuffer(content, dtype, count=layout.rows * layout.columns, offset=first_bit // 8 - start)
     return words.astype(words.dtype.newbyteorder("="), copy=False).reshape(layout.rows, layout.columns)
 
 
-def _is_word(header: Header) -> bool:
-    return getattr(header.dataset.get_item("PixelData"), "VR", "OW") != "OB"
-
-
-def _unpack_12_bit(content: bytes, first_bit: int, layout: PixelFormat, *, is_big: bool) -> np.ndarray:
+def _unpack_12_bit(content: bytes, first_bit: int, layout: PixelFormat) -> np.ndarray:
     """Two values in three bytes, the first in the low bits (PS3.5 annex D.2)."""
-    count = layout.rows * layout.columns
-    if is_big:
-        content = np.frombuffer(content[: len(content) // 2 * 2], ">u2").astype("<u2").tobytes()
-    skipped = first_bit % 8 // 4
-    start, stop = first_bit // 8, -(-(first_bit + 12 * count) // 8)
-    packed = np.frombuffer(content, np.uint8)[start:stop]
-    nibbles = np.stack([packed & 15, packed >> 4], axis=1).reshape(-1)[skipped : skipped + 3 * count]
+    count = 3 * layout.rows * layout.columns
+    packed = np.frombuffer(content, np.uint8)
+    nibbles = np.stack([packed & 15, packed >> 4], axis=1).reshape(-1)[first_bit // 4 : first_bit // 4 + count]
     low, middle, high = nibbles.reshape(-1, 3).astype(np.uint16).T
     return (low | middle << 4 | high << 8).reshape(layout.rows, layout.columns)
 

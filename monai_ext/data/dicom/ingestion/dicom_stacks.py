@@ -18,9 +18,19 @@ from monai_ext.data.dicom.ingestion.pseudonyms import Pseudonyms
 from monai_ext.data.dicom.ingestion.stack_making import Plane
 from monai_ext.data.dicom.intensity import HOUNSFIELD_TYPES, SliceReader
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
-from monai_ext.data.dicom.series import DicomObject, DicomSeries, DicomSlice, find_oddities, group_objects, read_object
+from monai_ext.data.dicom.series import (
+    DicomObject,
+    DicomSeries,
+    DicomSlice,
+    describe_object,
+    find_oddities,
+    group_objects,
+)
 
 __all__ = ["DicomStacks"]
+
+_REMEMBERED_HEADERS = 2048
+"""They take some 30 kB each; those of longer series are read twice."""
 
 
 class DicomStacks:
@@ -40,7 +50,8 @@ class DicomStacks:
         self._unit, self._stored, self._options, self._pseudonyms = task.unit, task.stored, options, pseudonyms
         self._files = {source / one.name: one for one in task.files}
         self._is_ct = source_kind == "ct"
-        self._reader = SliceReader(rescale_types=(*HOUNSFIELD_TYPES, *options.wanted.rescale_types))
+        accepted = (*HOUNSFIELD_TYPES, *options.wanted.rescale_types)
+        self._reader = SliceReader(rescale_types=accepted, remembered=_REMEMBERED_HEADERS)
         self._left: Counter[Path] = Counter()
         self._failed: set[Path] = set()
 
@@ -60,7 +71,8 @@ class DicomStacks:
             yield from self._new_stacks(series)
 
     def _look_at(self, path: Path, name: str) -> DicomObject:
-        found = read_object(path, name=name, modalities=("CT",) if self._is_ct else ("MR",))
+        modalities = ("CT",) if self._is_ct else ("MR",)
+        found = describe_object(self._reader.header(path), name=name, modalities=modalities)
         wanted, thickness = self._options.wanted, found.slices[0].slice_thickness_mm
         if wanted.body_part and found.body_part not in wanted.body_part:
             raise Refusal(SkipReason.FILTERED, "BodyPartExamined (0018,0015)")
