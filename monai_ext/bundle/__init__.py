@@ -1,5 +1,6 @@
 """What a bundle's config calls: where it lies, where its results go, and whether its overrides make sense."""
 
+from monai_ext.bundle.engine_run import run_engine
 from monai_ext.bundle.locate import locate_bundle
 from monai_ext.bundle.model_file import latest_model, load_model, model_setting, publish_model, trained_on
 from monai_ext.bundle.output_dir import prepare_output_dir, resume_point
@@ -17,5 +18,6 @@ __all__ = [
     "prepare_output_dir",
     "publish_model",
     "resume_point",
+    "run_engine",
     "trained_on",
 ]

@@ -90,7 +90,12 @@ def model_setting(model: str, *, name: str) -> Any:
     """
     metadata = _read(model)["metadata"]
     if name not in metadata:
-        raise refusal(WeightsError(f"The model {model} does not say its {name}: give it with --{name}."))
+        raise refusal(
+            WeightsError(
+                f"The model {model} does not say its {name}, which training writes into it: give the value in the "
+                "config id that asks for it."
+            )
+        )
     return metadata[name]
 
 

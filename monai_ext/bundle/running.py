@@ -14,7 +14,7 @@ from pathlib import Path
 
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-__all__ = ["refusal", "running_config_folder", "running_parser"]
+__all__ = ["refusal", "running_config_folder", "running_parser", "started_from_command_line"]
 
 
 def running_parser() -> ConfigParser | None:
@@ -28,13 +28,13 @@ def running_config_folder() -> Path | None:
     return None if workflow is None else Path(workflow.config_root_path).resolve()
 
 
-def refusal(error: Exception) -> BaseException:
+def refusal(error: BaseException) -> BaseException:
     """What to raise for an error: on MONAI's command line an exit with status 1 that prints the sentence alone.
 
     MONAI wraps whatever a component raises in a ``RuntimeError`` that repeats the component's arguments, so that the
     sentence would be lost in the middle of a long traceback. A ``SystemExit`` passes unwrapped.
     """
-    return SystemExit(f"Error: {error}") if _started_from_command_line() else error
+    return SystemExit(f"Error: {error}") if started_from_command_line() else error
 
 
 def _callers() -> Iterator[object]:
@@ -45,7 +45,7 @@ def _callers() -> Iterator[object]:
         frame = frame.f_back  # type: ignore[assignment]
 
 
-def _started_from_command_line() -> bool:
+def started_from_command_line() -> bool:
     """True in a process started as ``python -m monai.bundle``."""
     specification = getattr(sys.modules["__main__"], "__spec__", None)
     return specification is not None and specification.name == "monai.bundle.__main__"

@@ -51,8 +51,8 @@ def test_before_any_training_the_error_says_what_to_run(tmp_path):
         latest_model(str(tmp_path))
 
 
-def test_a_setting_that_the_file_does_not_have_is_named_with_its_flag(bundle):
-    with pytest.raises(WeightsError, match="--window"):
+def test_a_setting_that_the_file_does_not_have_is_named(bundle):
+    with pytest.raises(WeightsError, match="does not say its window"):
         model_setting(latest_model(str(bundle)), name="window")
 
 

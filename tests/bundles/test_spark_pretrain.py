@@ -261,3 +261,50 @@ def test_two_processes_train_together_under_torchrun(repository, pictures, tmp_p
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(_runs(tmp_path)) == 1
     assert (tmp_path / "models" / "model.pt").is_file()
+
+
+@pytest.fixture
+def command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let errors end as they do under ``python -m monai.bundle``, without the seconds that a process takes to start."""
+    for module in ("running", "engine_run"):
+        monkeypatch.setattr(f"monai_ext.bundle.{module}.started_from_command_line", lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ({"dataset_dir": "no/such/folder"}, r"^Error: .*no/such/folder"),
+        ({"dataset_dir": "empty"}, r"^Error: .*empty"),
+        ({"dataset_dir": "damaged"}, r"^Error: .*slice_00\.png"),
+        ({"resume": "truncated/checkpoint_00000006.pt"}, r"^Error: .*truncated or damaged"),
+        ({"resume": "last"}, r"^Error: .*no folder in .* holds a checkpoint"),
+        ({"output_dir::parent": "a_file"}, r"^Error: .*a_file.*--output_dir::parent"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_bad_input_ends_the_command_with_one_sentence(
+    overrides, sentence, trained, pictures, tmp_path, monkeypatch, command_line
+):
+    shutil.copytree(trained, tmp_path / "spark_pretrain", ignore=shutil.ignore_patterns("models"))
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    Path("a_file").touch()
+    shutil.copytree(pictures, "damaged")
+    Path("damaged/slice_00.png").write_bytes(Path("damaged/slice_00.png").read_bytes()[:60])
+    (folder,) = _runs(trained)
+    Path("truncated").mkdir()
+    Path("truncated/checkpoint_00000006.pt").write_bytes((folder / "checkpoint_00000006.pt").read_bytes()[:-1000])
+    with pytest.raises(SystemExit, match=sentence):
+        _run(Path("spark_pretrain"), "smoke", **{**TINY_TRAINING, "dataset_dir": pictures, **overrides})
+    assert not list(Path("spark_pretrain").rglob("*.pt"))
+
+
+def test_a_size_that_the_network_cannot_take_ends_with_the_nearest_that_it_can(
+    trained, pictures, tmp_path, from_root, command_line, capsys
+):
+    overrides = {**TINY_TRAINING, "image_size": 50, "dataset_dir": pictures, "output_dir::parent": str(tmp_path)}
+    with pytest.raises(SystemExit, match=r"^1$"):
+        _run(Path("bundles/spark_pretrain"), "smoke", **overrides)
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "every axis must be divisible by the patch size 32" in last
+    assert "(64, 64)" in last
