@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS series (series TEXT PRIMARY KEY, slices INTEGER, comp
 class Ledger:
     """What became of every file of a source, beside the store, in a SQLite database.
 
-    A series is entered before it is added to the store and confirmed afterwards; :meth:`recover` settles what a crash
+    A series is entered before it is added to the store and confirmed later; :meth:`recover` settles what a crash
     left in between by asking the store. Hence no slice is stored twice and none is lost, whenever the process dies.
 
     Args:
@@ -49,8 +49,11 @@ class Ledger:
         with self._explained():
             file.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(file, isolation_level=None)
+            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")  # or a log could not be used on a network disk
+            self._database.execute("PRAGMA journal_mode = WAL")  # one synchronisation a transaction, not three
             self._database.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
             self._database.executescript(f"BEGIN;{_TABLES}COMMIT;")
+        self._confirmed: list[tuple[str]] = []
 
     def __enter__(self) -> Ledger:
         return self
@@ -125,7 +128,7 @@ class Ledger:
         slices: int,
         findings: Iterable[str],
     ) -> Iterator[None]:
-        """Enter a series, let the caller add it to the store, and confirm it.
+        """Enter a series, let the caller add it to the store, and confirm it with the next entry.
 
         When the caller fails it stays unconfirmed until :meth:`recover`: it may be in the store all the same.
         """
@@ -138,11 +141,11 @@ class Ledger:
                 ((one, unit, file, series) for unit, (one, file) in zip(units, instances.items(), strict=True)),
             )
         yield
-        with self._transaction():
-            self._database.execute("UPDATE series SET complete = 1 WHERE series = ?", (series,))
+        self._confirmed.append((series,))
 
     def totals(self) -> tuple[int, int, Counter[str]]:
         """Series and slices that are stored, and in how many series each kind of finding occurs."""
+        self.record(())
         series, slices = self._database.execute("SELECT COUNT(*), TOTAL(slices) FROM series WHERE complete").fetchone()
         findings: Counter[str] = Counter()
         counted = self._database.execute("SELECT findings, COUNT(*) FROM series WHERE complete GROUP BY findings")
@@ -159,11 +162,13 @@ class Ledger:
         with self._explained():
             self._database.execute("BEGIN IMMEDIATE")
             try:
+                self._database.executemany("UPDATE series SET complete = 1 WHERE series = ?", self._confirmed)
                 yield
             except BaseException:
                 self._database.execute("ROLLBACK")
                 raise
             self._database.execute("COMMIT")
+            self._confirmed.clear()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -130,13 +130,13 @@ def test_workers_end_when_their_parent_is_killed(source: Path, tmp_path: Path, m
 
 def test_on_a_full_disk_the_store_stays_valid_and_is_completed_later(tmp_path: Path) -> None:
     noise = np.random.default_rng(0)
-    for series, size in (("a", 16), ("b", 256)):
+    for series, size in (("a", 16), ("b", 512)):
         values = noise.integers(0, 4096, (size, size)).astype(np.uint16)
         write(ct_slice(values=values, series=series), tmp_path / "source" / f"{series}.dcm")
     store = tmp_path / "store"
 
     def starved() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (250_000, 250_000))
         try:
             ingest(tmp_path / "source", store, workers=1)
         except SliceStoreError as error:

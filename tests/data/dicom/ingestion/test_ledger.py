@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,8 +47,9 @@ def test_what_was_left_open_is_settled_by_asking_the_store(ledger: Ledger, is_in
     assert bool(ledger.instances(b"unit")) == is_in_store
 
 
-def test_outcomes_are_remembered_with_their_detail(ledger: Ledger, tmp_path: Path) -> None:
-    ledger.record([(b"1", Outcome(STORED)), (b"2", Outcome("damaged", "RescaleSlope"))])
+def test_outcomes_are_remembered_with_their_detail(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.sqlite") as first:
+        first.record([(b"1", Outcome(STORED)), (b"2", Outcome("damaged", "RescaleSlope"))])
     with Ledger(tmp_path / "ledger.sqlite") as again:
         assert again.outcome(b"1") == STORED
         found = again.outcome(b"2")
@@ -85,13 +87,11 @@ def test_a_damaged_ledger_is_explained(tmp_path: Path) -> None:
         Ledger(tmp_path / "ledger.sqlite")
 
 
-def test_a_locked_ledger_is_explained(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    ledger._database.execute("PRAGMA busy_timeout = 10")
+def test_a_ledger_is_used_by_one_process(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger.record([(b"1", Outcome(STORED))])
+    monkeypatch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, timeout=0.01))
     with pytest.raises(SliceStoreError, match="database is locked"):
-        ledger.record([(b"1", Outcome(STORED))])
-    other.close()
+        Ledger(tmp_path / "ledger.sqlite")
 
 
 @pytest.mark.parametrize(
