@@ -20,7 +20,8 @@ def run_engine(engine_id: str) -> None:
     It does what ``"$@train::trainer.run()"`` does. MONAI wraps whatever is raised meanwhile, once for each component
     around it, so that ``No image was found in ...`` ends up in the middle of a page. Here an error of
     :mod:`monai_ext.errors` ends the command with its sentence alone, and any other one with its own traceback, whose
-    last line is its message. Callers from Python get the error as MONAI's cause.
+    last line is its message. Callers from Python get MONAI's chain of causes, with the error at
+    its end.
 
     Args:
         engine_id: for example ``"train::trainer"``.

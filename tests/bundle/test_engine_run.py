@@ -71,10 +71,14 @@ def test_another_error_ends_the_command_with_its_own_traceback(workflow, command
     assert told[-1] == "ValueError: The loss is wrong."
 
 
-def test_a_caller_from_python_finds_the_error_as_the_cause(workflow):
+def test_a_caller_from_python_finds_the_error_at_the_end_of_the_causes(workflow):
     with pytest.raises(RuntimeError) as caught:
         workflow(broken=True).run()
-    assert isinstance(caught.value.__cause__, DatasetError)
+    chain = [caught.value]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)
+    assert isinstance(chain[-1], DatasetError)
+    assert len(chain) == 3
 
 
 def test_outside_of_a_config_it_says_what_to_call():
