@@ -87,11 +87,7 @@ def ingest(
         report = run.report
         report.series, report.slices, report.findings = ledger.totals()
     report.seconds = time.monotonic() - started
-    report.check()
-    report.save(ledger_folder(store) / "report.json")
-    if not report.slices:
-        raise DatasetError(f"Nothing in {source} could be stored.\n{report.to_table()}")
-    return report
+    return _checked(report, source, store)
 
 
 def list_skipped(
@@ -125,6 +121,14 @@ def ledger_folder(store: str | Path) -> Path:
     """The folder beside a store that its ingestion keeps ledger and report in."""
     store = Path(store)
     return store.with_name(f"{store.name}.ingest")
+
+
+def _checked(report: IngestReport, source: Path, store: Path) -> IngestReport:
+    report.check()
+    report.save(ledger_folder(store) / "report.json")
+    if not report.slices:
+        raise DatasetError(f"Nothing in {source} could be stored.\n{report.to_table()}")
+    return report
 
 
 def _check_places(source: Path, store: Path, key_file: str | Path | None) -> None:
