@@ -64,44 +64,6 @@ def test_the_encoder_of_an_mlflow_run_is_read(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_the_content_comes_back(tmp_path: Path, zipped: bool) -> None:
-    torch.save(CONTENT, tmp_path / "file.ckpt", _use_new_zipfile_serialization=zipped)
-    content = read_weights(tmp_path / "file.ckpt")
-    assert torch.equal(content["state_dict"]["a"], torch.arange(3.0))
-    assert (content["args"].lr, content["epoch"]) == (0.1, 3)
-
-
-def test_a_folder_stands_for_its_only_weights_file(tmp_path: Path) -> None:
-    torch.save(CONTENT, tmp_path / "encoder.pt")
-    (tmp_path / "README.md").write_text("An encoder.")
-    assert read_weights(str(tmp_path))["epoch"] == 3
-    torch.save(CONTENT, tmp_path / "other.pth")
-    with pytest.raises(WeightsError, match=r"exactly one weights file.*found: encoder\.pt, other\.pth"):
-        read_weights(tmp_path)
-
-
-@pytest.mark.slow
-def test_the_encoder_of_an_mlflow_run_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_LOGGING", "false")
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    try:
-        client = mlflow.MlflowClient()
-        run = client.create_run(client.create_experiment("test", artifact_location=(tmp_path / "artifacts").as_uri()))
-        torch.save(CONTENT, tmp_path / "encoder.pt")
-        client.log_artifact(run.info.run_id, str(tmp_path / "encoder.pt"), "encoder")
-
-        assert read_weights(f"runs:/{run.info.run_id}/encoder")["epoch"] == 3
-        assert read_weights(f"runs:/{run.info.run_id}/encoder/encoder.pt")["epoch"] == 3
-        with pytest.raises(WeightsError, match=r"could not be read from MLflow at sqlite:.*MLFLOW_TRACKING_URI"):
-            read_weights(f"runs:/{'0' * 32}/encoder")
-        with pytest.raises(WeightsError, match=r"could not be read from MLflow"):
-            read_weights(f"runs:/{run.info.run_id}/decoder")
-    finally:
-        mlflow.set_tracking_uri(before)
-
-
-@pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.95])
 def test_a_truncated_file_is_named(tmp_path: Path, zipped: bool, kept: float) -> None:
     path = tmp_path / "file.pth"
