@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 import time
 
@@ -28,7 +29,9 @@ class Progress:
         self._files = self._slices = 0
         self._started_s = self._told_s = time.monotonic()
         is_terminal = sys.stderr is not None and sys.stderr.isatty()
-        self._bar = tqdm(total=total, desc=doing, unit=" files", smoothing=0.05) if is_terminal else None
+        size = shutil.get_terminal_size((100, 24))  # that of a container may claim to be 0, and the bar would be hidden
+        shape = {"ncols": size.columns, "nrows": size.lines}
+        self._bar = tqdm(total=total, desc=doing, unit=" files", **shape) if is_terminal else None
 
     def __enter__(self) -> Progress:
         return self
