@@ -103,11 +103,13 @@ def list_skipped(
         key_file: key that it was ingested with.
 
     Raises:
-        SliceStoreError: there is no such store.
+        SliceStoreError: there is no such store, or it has no ledger.
     """
     source, store = (Path(path).expanduser().absolute() for path in (source, store))
     kind = read_manifest(store).source_kind
     pseudonyms = load_pseudonyms(key_file)
+    if not ledger_folder(store).is_dir():
+        raise SliceStoreError(f"The store {store} was not made by ingestion, or {ledger_folder(store)} is lost.")
     with Ledger(ledger_folder(store) / "ledger.sqlite") as ledger:
         ledger.settle({"key": pseudonyms.of("check")})
         for file in list_source(source, apart_from=(store, ledger_folder(store))):

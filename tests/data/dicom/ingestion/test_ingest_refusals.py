@@ -13,7 +13,7 @@ import pytest
 from dicom_files import ct_slice, write, write_series
 from pydicom import Dataset
 
-from monai_ext.data.dicom.ingest import IngestOptions, IngestReport, ingest
+from monai_ext.data.dicom.ingest import IngestOptions, IngestReport, ingest, list_skipped
 from monai_ext.data.dicom.ingestion.dicom_stacks import DicomStacks
 from monai_ext.data.dicom.intensity import SliceReader
 from monai_ext.data.slice_store import SliceStoreWriter
@@ -153,6 +153,13 @@ def test_a_second_writer_is_refused(source: Path) -> None:
         pytest.raises(SliceStoreError, match="being written"),
     ):
         run(source)
+
+
+def test_skipped_files_of_a_store_without_ledger_are_unknown(source: Path) -> None:
+    run(source)
+    shutil.rmtree(source.parent / "store.ingest")
+    with pytest.raises(SliceStoreError, match=r"store\.ingest is lost"):
+        next(list_skipped(source, source.parent / "store"))
 
 
 def test_another_kind_is_refused(source: Path) -> None:
