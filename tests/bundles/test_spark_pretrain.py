@@ -216,6 +216,7 @@ def _flags(**overrides: object) -> list[str]:
     return [text for name, value in overrides.items() for text in (f"--{name}", str(value))]
 
 
+@pytest.mark.slow
 def test_the_command_of_the_project_trains_on_the_embedded_sample(repository, tmp_path):
     tiny = _flags(backbone="resnet18", image_size=64, decoder_width=32, batch_size=4, images_seen=8, num_workers=1)
     done = _command(
