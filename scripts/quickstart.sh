@@ -10,7 +10,7 @@ bundle=bundles/spark_pretrain
 echo "Pre-training SparK (ResNet-18, 96 px) on the embedded sample of phantom CT ..."
 .venv/bin/python -m monai.bundle run \
     --config_file "['$bundle/configs/train.json','$bundle/configs/smoke.json']" \
-    --epochs "${EPOCHS:-24}" --val_interval 6
+    --epochs "${EPOCHS:-24}" --val_interval 6 --window "[0,2000]"
 
 pictures="$(ls -t "$bundle"/models/*/*.png | head -n 1)"
 cat <<END
