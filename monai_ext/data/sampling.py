@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Mapping, Sized
+from typing import Any
 
 import torch
 import torch.distributed
@@ -124,10 +125,14 @@ class SliceLoader(DataLoader[torch.Tensor]):
         try:
             for batch in super().__iter__():
                 if isinstance(self.sampler, StreamSampler):
-                    self.sampler.set_position(self.sampler.position + len(batch) * self.sampler.world_size)
+                    self.sampler.set_position(self.sampler.position + _images_in(batch) * self.sampler.world_size)
                 yield batch
         except DatasetError as error:
             raise type(error)(_last_sentence(error)) from None
+
+
+def _images_in(batch: Any) -> int:
+    return len(batch["image"] if isinstance(batch, Mapping) else batch)
 
 
 def _last_sentence(error: DatasetError) -> str:

@@ -6,18 +6,59 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from monai_ext.data.slice_store_format import check_table
 from monai_ext.errors import SliceStoreError
 
-__all__ = ["compress_series", "decompress_slice", "hash_series"]
+__all__ = ["PackedSeries", "decompress_slice", "hash_series", "pack_series"]
 
 _BAND_ROWS = 128
 
 
-def compress_series(slices: np.ndarray) -> tuple[bytes, dict[str, Any]]:
+@dataclass(frozen=True)
+class PackedSeries:
+    """A series as it is written: that takes the time of a disk only, so it can be packed in another process.
+
+    Args:
+        frame: Blosc2 frame with one chunk a slice.
+        dtype: type of the pixels.
+        chunks: number, height and width of the slices; offset in the frame, length and CRC-32 of every chunk.
+        rows: one row of the index a slice.
+        sha256: see :func:`hash_series`.
+    """
+
+    frame: bytes
+    dtype: np.dtype[Any]
+    chunks: dict[str, Any]
+    rows: list[dict[str, Any]]
+    sha256: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(n, rows, columns)."""
+        return self.chunks["slices"], self.chunks["rows"], self.chunks["columns"]
+
+
+def pack_series(slices: np.ndarray, table: Sequence[Mapping[str, Any]]) -> PackedSeries:
+    """Compress and hash a series.
+
+    Args:
+        slices: (n, rows, columns), int16 or uint8, in order of position.
+        table: n rows with the columns of ``INDEX_COLUMNS``; ``patient_id`` is required.
+
+    Raises:
+        SliceStoreError: the table does not fit, or holds what must not be stored.
+    """
+    rows = check_table(table, slices=len(slices))
+    frame, chunks = _compress(slices)
+    return PackedSeries(frame, slices.dtype, chunks, rows, hash_series(slices, rows))
+
+
+def _compress(slices: np.ndarray) -> tuple[bytes, dict[str, Any]]:
     """Compress a series in memory; returns the Blosc2 frame, and where in it each slice's chunk lies.
 
     LZ4HC on byte-shuffled differences keeps a CT slice in about 37 % of its size and decodes at 2 GB/s (Zstandard: 29 %

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_ext.data.slice_store_codec import compress_series, hash_series
+from monai_ext.data.slice_store_codec import PackedSeries, pack_series
 from monai_ext.data.slice_store_format import (
     INDEX,
     LOCK,
@@ -23,7 +23,6 @@ from monai_ext.data.slice_store_format import (
     Manifest,
     check_provenance,
     check_series_key,
-    check_table,
     is_slice_store,
     read_manifest,
     series_file,
@@ -120,21 +119,24 @@ class SliceStoreWriter:
             SliceStoreError: the series is there already, an argument does not fit, or it cannot be written; in every
                 case the store is as before.
         """
-        if self._lock is None:
-            raise SliceStoreError(f"The slice store {self.path} cannot be written: this writer was closed.")
-        if self.has_series(check_series_key(series_key)):
-            raise SliceStoreError(f"The series {series_key} is in the store {self.path} already; ask has_series first.")
-        self._check_pixels(slices)
-        rows = check_table(table, slices=len(slices))
-        frame, series = compress_series(slices)
-        series |= {"series_id": series_key, "provenance": check_provenance(provenance)}
-        series["sha256"] = hash_series(slices, rows)
+        self._check(series_key, slices.shape, slices.dtype)
+        self.add_packed(series_key, pack_series(slices, table), provenance)
+
+    def add_packed(self, series_key: str, packed: PackedSeries, provenance: Mapping[str, Any]) -> None:
+        """Store a series that :func:`~monai_ext.data.slice_store_codec.pack_series` made, maybe in another process.
+
+        Raises:
+            SliceStoreError: see :meth:`add_series`.
+        """
+        self._check(series_key, packed.shape, packed.dtype)
+        series = {"series_id": series_key, "provenance": check_provenance(provenance), "sha256": packed.sha256}
+        pending = pack_pending(packed.chunks | series, packed.rows)
         file = series_file(self.path, series_key)
         try:
             with _explained(self.path, "written"):
                 file.parent.mkdir(parents=True, exist_ok=True)
-                write_durably(file, frame, sync_name=False)
-                write_durably(pending_file(self.path, series_key), pack_pending(series, rows), sync_name=False)
+                write_durably(file, packed.frame, sync_name=False)
+                write_durably(pending_file(self.path, series_key), pending, sync_name=False)
         except BaseException:
             file.unlink(missing_ok=True)
             raise
@@ -158,11 +160,15 @@ class SliceStoreWriter:
             merge_pending(self.path)
         self._pending = 0
 
-    def _check_pixels(self, slices: np.ndarray) -> None:
+    def _check(self, series_key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        if self._lock is None:
+            raise SliceStoreError(f"The slice store {self.path} cannot be written: this writer was closed.")
+        if self.has_series(check_series_key(series_key)):
+            raise SliceStoreError(f"The series {series_key} is in the store {self.path} already; ask has_series first.")
         expected = np.dtype(PIXEL_TYPES[self.source_kind])
-        if slices.ndim != 3 or 0 in slices.shape or slices.dtype != expected:
+        if len(shape) != 3 or 0 in shape or dtype != expected:
             raise SliceStoreError(
-                f"A series of shape {slices.shape} and type {slices.dtype} cannot be stored: a store of kind"
+                f"A series of shape {shape} and type {dtype} cannot be stored: a store of kind"
                 f" {self.source_kind!r} takes (n, rows, columns), none of them 0, of type {expected}."
             )
 

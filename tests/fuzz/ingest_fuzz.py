@@ -30,6 +30,7 @@ class FuzzResult:
     report: IngestReport
     outcomes: dict[str, Counter[str]]
     largest_worker_mib: float
+    largest_main_mib: float
     looked_at_again: int
 
 
@@ -57,8 +58,10 @@ def fuzz(folder: Path, *, files: int, seed: int, workers: int = 2, real: list[by
     for index in range(len(opened)):
         opened.read(index)
     again = ingest(source, store, options=options, workers=workers, key_file=key)
-    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    return FuzzResult(report, outcomes, largest, again.looked_at)
+    worker, main_process = (
+        resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF)
+    )
+    return FuzzResult(report, outcomes, worker, main_process, again.looked_at)
 
 
 def main() -> None:
@@ -77,8 +80,8 @@ def main() -> None:
     for kind, counts in result.outcomes.items():
         print(f"{kind:22s} " + ", ".join(f"{code} {count}" for code, count in counts.most_common()))
     print(
-        f"largest worker {result.largest_worker_mib:.0f} MiB, {result.looked_at_again} files looked at again,"
-        f" {time.monotonic() - started:.0f} s"
+        f"at most {result.largest_worker_mib:.0f} MiB in a worker, {result.largest_main_mib:.0f} MiB in the main"
+        f" process; {result.looked_at_again} files looked at again, {time.monotonic() - started:.0f} s"
     )
 
 

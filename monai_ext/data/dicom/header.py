@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Header", "quiet_pydicom", "read_header", "read_whole"]
 
-LARGEST_INFLATED_BYTES = 2**31
-"""What a deflated file may become: 2 GiB hold 4,096 slices of 512 x 512."""
+LARGEST_INFLATED_BYTES = 2**29
+"""What a deflated file may become: 512 MiB hold 1,024 slices of 512 x 512."""
 
 MOST_ELEMENTS = 20_000
 """Elements outside sequences of a file that is believed; real ones have hundreds, parsing millions takes minutes."""
@@ -163,7 +163,7 @@ class _GuardedFile(io.BufferedReader):
                 size += len(inflater.decompress(piece, 2**24))
                 piece = inflater.unconsumed_tail
             if size > LARGEST_INFLATED_BYTES:
-                raise Refusal(SkipReason.IMPLAUSIBLE_SIZE, "its deflated content is larger than 2 GiB")
+                raise Refusal(SkipReason.IMPLAUSIBLE_SIZE, "its deflated content is larger than 512 MiB")
         self.seek(start)
 
 

@@ -23,7 +23,7 @@ from monai_ext.errors import DatasetError, SliceStoreError
 
 __all__ = ["IngestFilter", "IngestOptions", "IngestReport", "ingest", "ledger_folder", "list_skipped"]
 
-_WORKER_BYTES = 3 * 2**30
+_WORKER_BYTES = 2 * 2**30
 _DICOM_MARK = b"DICM"
 
 
@@ -79,8 +79,7 @@ def ingest(
             reader,
             workers=workers or os.cpu_count() or 1,
             timeout_s=options.file_timeout_s,
-            memory_bytes=_WORKER_BYTES + options.largest_part_bytes,
-            largest_bytes=options.largest_part_bytes,
+            memory_bytes=_WORKER_BYTES + 3 * options.largest_part_bytes,  # pixels, compressed twice at worst
         ) as pool:
             run = IngestionRun(source, writer=writer, ledger=ledger, pool=pool, pseudonyms=pseudonyms)
             run.bring_up_to_date(apart_from=(store, ledger_folder(store)))

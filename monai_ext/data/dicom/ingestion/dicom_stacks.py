@@ -26,6 +26,7 @@ from monai_ext.data.dicom.series import (
     find_oddities,
     group_objects,
 )
+from monai_ext.data.slice_store_codec import pack_series
 
 __all__ = ["DicomStacks"]
 
@@ -133,11 +134,10 @@ class DicomStacks:
         return Stack(
             units=[self._unit] * len(paths),
             series=self._series_digest(series),
-            table=self._table(series, slices, plane),
             provenance=plane.provenance() | {"format": "dicom", "findings": [one.kind for one in findings]},
             instances={one: self._files[path].file for path, one in self._instances(slices).items()},
             completes=[self._files[path].file for path in sorted(paths) if self._left[path] == 0],
-            pixels=pixels,
+            content=pack_series(pixels, self._table(series, slices, plane)),
         )
 
     def _table(self, series: DicomSeries, slices: Sequence[DicomSlice], plane: Plane) -> list[dict[str, Any]]:

@@ -108,7 +108,7 @@ class IngestionRun:
                 self._settle(file, Outcome(STORED))
 
     def _store(self, stack: Stack) -> None:
-        part = 1
+        slices, part = len(stack.content.rows), 1
         while self._writer.has_series(key := self._pseudonyms.of("key", stack.series, part)):
             part += 1
         provenance = stack.provenance | {"part": part}
@@ -116,14 +116,14 @@ class IngestionRun:
             key,
             units=stack.units,
             instances=stack.instances,
-            slices=len(stack.table),
+            slices=slices,
             findings=provenance["findings"],
         ):
-            self._writer.add_series(key, stack.pixels, stack.table, provenance)
+            self._writer.add_packed(key, stack.content, provenance)
         self.report.new_series += 1
-        self.report.new_slices += len(stack.table)
+        self.report.new_slices += slices
         if self._progress is not None:
-            self._progress.advance(slices=len(stack.table))
+            self._progress.advance(slices=slices)
 
     def _settle(self, file: bytes, outcome: Outcome) -> None:
         self.report.count(outcome)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-
-from monai_ext.data.dicom.ingestion.outcomes import Outcome
+from monai_ext.data.dicom.ingestion.outcomes import STORED, Outcome
+from monai_ext.data.dicom.refusals import SkipReason
+from monai_ext.data.slice_store_codec import PackedSeries
 
 __all__ = ["FileRef", "Finished", "Message", "Reading", "SeriesFound", "Stack", "Task", "TaskFunction"]
 
@@ -38,6 +38,10 @@ class Task:
     unit: bytes = b""
     stored: dict[bytes, bytes] = field(default_factory=dict)
     strikes: int = 0
+
+    def outcome_of_stored(self, instance: bytes, file: bytes) -> Outcome:
+        """What to note about a file whose object is stored: that it is, or that it came from another file."""
+        return Outcome(STORED if self.stored[instance] == file else SkipReason.DUPLICATE.value)
 
     def drop(self, file: bytes) -> None:
         """Take a file out."""
@@ -74,20 +78,18 @@ class Stack:
     Args:
         units: what each object belongs to in the ledger, in the order of ``instances``.
         series: identity of the series as a hash; a part's number is added to make the key.
-        table: one row of the index a slice.
         provenance: how it was made.
         instances: hash of each object, with the file it came from.
         completes: files of which nothing else is to come.
-        pixels: (n, rows, columns); travels on its own.
+        content: pixels and rows of the index; its compressed bytes travel on their own.
     """
 
     units: list[bytes]
     series: bytes
-    table: list[dict[str, Any]]
     provenance: dict[str, Any]
     instances: dict[bytes, bytes]
     completes: list[bytes]
-    pixels: np.ndarray
+    content: PackedSeries
 
 
 Message = Reading | Finished | SeriesFound | Stack

@@ -13,6 +13,7 @@ from monai_ext.data.dicom.ingestion.pseudonyms import Pseudonyms
 from monai_ext.data.dicom.ingestion.stack_making import Plane, file_unit, hash_content, to_pixels
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
 from monai_ext.data.dicom.selection import LARGEST_SIDE
+from monai_ext.data.slice_store_codec import pack_series
 from monai_ext.errors import DatasetError
 
 __all__ = ["read_nifti"]
@@ -65,11 +66,10 @@ def read_nifti(source: Path, one: FileRef, *, options: IngestOptions, pseudonyms
     return Stack(
         units=[file_unit(one.name, pseudonyms)],
         series=pseudonyms.digest("series", "nifti", one.name),
-        table=[shared | {"position_mm": float(position)} for position in positions],
         provenance=plane.provenance() | {"format": "nifti", "findings": []},
         instances={pseudonyms.digest("instance", "nifti", one.name, hash_content(path)): one.file},
         completes=[one.file],
-        pixels=pixels,
+        content=pack_series(pixels, [shared | {"position_mm": float(position)} for position in positions]),
     )
 
 

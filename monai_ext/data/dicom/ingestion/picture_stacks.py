@@ -10,11 +10,12 @@ import numpy as np
 
 from monai_ext.data.dicom.ingestion.messages import FileRef, Finished, Message, Reading, Stack, Task
 from monai_ext.data.dicom.ingestion.options import IngestOptions
-from monai_ext.data.dicom.ingestion.outcomes import Outcome, outcome_of
+from monai_ext.data.dicom.ingestion.outcomes import outcome_of
 from monai_ext.data.dicom.ingestion.pseudonyms import Pseudonyms
 from monai_ext.data.dicom.ingestion.stack_making import Plane, file_unit, hash_content
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
 from monai_ext.data.dicom.selection import LARGEST_SIDE
+from monai_ext.data.slice_store_codec import pack_series
 
 __all__ = ["PictureStacks"]
 
@@ -30,13 +31,13 @@ class PictureStacks:
     """
 
     def __init__(self, task: Task, *, source: Path, options: IngestOptions, pseudonyms: Pseudonyms) -> None:
-        self._files, self._stored, self._source = task.files, task.stored, source
+        self._task, self._source = task, source
         self._options, self._pseudonyms = options, pseudonyms
 
     def read(self) -> Iterator[Message]:
         """Yield stacks, and what became of files that are in none."""
         shapes: dict[tuple[int, int], list[FileRef]] = {}
-        for one in self._files:
+        for one in self._task.files:
             yield Reading(one.file)
             try:
                 shapes.setdefault(_shape(self._source / one.name), []).append(one)
@@ -56,8 +57,8 @@ class PictureStacks:
             try:
                 path = self._source / one.name
                 instance = self._pseudonyms.digest("instance", "picture", one.name, hash_content(path))
-                if instance in self._stored:
-                    yield Finished(one.file, Outcome(SkipReason.DUPLICATE.value))
+                if instance in self._task.stored:
+                    yield Finished(one.file, self._task.outcome_of_stored(instance, one.file))
                     continue
                 plane.convert(_gray(self._source, path), into=pixels[len(kept)])
                 kept[instance] = one
@@ -67,11 +68,10 @@ class PictureStacks:
             yield Stack(
                 units=[file_unit(one.name, self._pseudonyms) for one in kept.values()],
                 series=self._pseudonyms.digest("series", "pictures", *kept),
-                table=[self._row(one.name) for one in kept.values()],
                 provenance=plane.provenance() | {"format": "picture", "findings": []},
                 instances={instance: one.file for instance, one in kept.items()},
                 completes=[one.file for one in kept.values()],
-                pixels=pixels[: len(kept)],
+                content=pack_series(pixels[: len(kept)], [self._row(one.name) for one in kept.values()]),
             )
 
     def _row(self, name: str) -> dict[str, Any]:

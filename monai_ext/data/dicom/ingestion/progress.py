@@ -56,8 +56,8 @@ class Progress:
     def line(self) -> str:
         """One line: files, slices, rate, time left."""
         elapsed = max(1e-9, time.monotonic() - self._started_s)
-        left = (self._total - self._files) * elapsed / self._files if self._files else float("nan")
+        left = f"{(self._total - self._files) * elapsed / self._files:.0f} s left" if self._files else "just begun"
         return (
             f"{self._doing}: {self._files:,} of {self._total:,} files, {self._slices:,} slices,"
-            f" {self._files / elapsed:.0f} files/s, {self._slices / elapsed:.0f} slices/s, {left:.0f} s left"
+            f" {self._files / elapsed:.0f} files/s, {self._slices / elapsed:.0f} slices/s, {left}"
         )

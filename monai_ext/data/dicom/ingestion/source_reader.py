@@ -11,7 +11,7 @@ from monai_ext.data.dicom.ingestion.dicom_stacks import DicomStacks
 from monai_ext.data.dicom.ingestion.messages import Finished, Message, Reading, SeriesFound, Task
 from monai_ext.data.dicom.ingestion.nifti_stack import read_nifti
 from monai_ext.data.dicom.ingestion.options import IngestOptions
-from monai_ext.data.dicom.ingestion.outcomes import Outcome, outcome_of
+from monai_ext.data.dicom.ingestion.outcomes import outcome_of
 from monai_ext.data.dicom.ingestion.picture_stacks import PictureStacks
 from monai_ext.data.dicom.ingestion.pseudonyms import Pseudonyms
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
@@ -74,8 +74,9 @@ class SourceReader:
             yield Reading(one.file)
             try:
                 stack = read_nifti(self._source, one, options=self._options, pseudonyms=self._pseudonyms)
-                if any(instance in task.stored for instance in stack.instances):
-                    yield Finished(one.file, Outcome(SkipReason.DUPLICATE.value))
+                (instance,) = stack.instances
+                if instance in task.stored:
+                    yield Finished(one.file, task.outcome_of_stored(instance, one.file))
                 else:
                     yield stack
             except Exception as error:  # whatever a hostile file provokes ends this file only

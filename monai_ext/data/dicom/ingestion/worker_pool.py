@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import logging
-import mmap
 import multiprocessing
 import os
 import resource
@@ -18,8 +17,6 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-import numpy as np
-
 from monai_ext.data.dicom.ingestion.messages import Finished, Message, Reading, Stack, Task, TaskFunction
 from monai_ext.data.dicom.ingestion.outcomes import Outcome
 from monai_ext.data.dicom.refusals import SkipReason
@@ -28,14 +25,12 @@ __all__ = ["WorkerPool"]
 
 _POLL_S = 1.0
 _STRIKES = 2
-_NO_PIXELS = np.empty(0, np.uint8)
 
 
 @dataclass
 class _Worker:
     process: BaseProcess
     connection: Connection
-    buffer: mmap.mmap
     task: Task | None = None
     reading: bytes | None = None
     heard_s: float = 0.0
@@ -53,14 +48,10 @@ class WorkerPool:
         workers: number of processes.
         timeout_s: longest silence of a worker.
         memory_bytes: what a worker may allocate besides what it starts with (Linux).
-        largest_bytes: size of the largest stack of pixels.
     """
 
-    def __init__(
-        self, function: TaskFunction, *, workers: int, timeout_s: float, memory_bytes: int, largest_bytes: int
-    ) -> None:
-        self._function, self._timeout_s = function, timeout_s
-        self._memory_bytes, self._largest_bytes = memory_bytes, largest_bytes
+    def __init__(self, function: TaskFunction, *, workers: int, timeout_s: float, memory_bytes: int) -> None:
+        self._function, self._timeout_s, self._memory_bytes = function, timeout_s, memory_bytes
         self._workers: list[_Worker] = []
         for _ in range(workers):
             self._workers.append(self._start())
@@ -107,7 +98,7 @@ class WorkerPool:
     def _hear(self, worker: _Worker, again: list[Task]) -> Iterator[Message]:
         """Take one message; a dead worker is replaced, and its task goes to those that are tried again."""
         try:
-            message = _receive(worker)
+            message = _receive(worker.connection)
         except (EOFError, OSError):
             yield from self._bury(worker, again)
             return
@@ -120,9 +111,6 @@ class WorkerPool:
             if isinstance(message, Finished) and worker.task is not None:
                 worker.task.drop(message.file)
             yield message
-            if isinstance(message, Stack):  # whoever took it is done with its pixels
-                with suppress(OSError):
-                    worker.connection.send(None)
 
     def _bury(self, worker: _Worker, again: list[Task]) -> Iterator[Message]:
         silent = time.monotonic() - worker.heard_s > self._timeout_s
@@ -146,13 +134,12 @@ class WorkerPool:
         # Forking takes milliseconds where starting Python anew takes seconds; workers touch neither torch nor logging.
         context: Any = multiprocessing.get_context("fork")
         ours, theirs = context.Pipe()
-        buffer = mmap.mmap(-1, self._largest_bytes)
         inherited = [ours, *(worker.connection for worker in self._workers)]
-        arguments = (theirs, buffer, inherited, self._function, self._memory_bytes)
+        arguments = (theirs, inherited, self._function, self._memory_bytes)
         process = context.Process(target=_serve, args=arguments, daemon=True)
         process.start()
         theirs.close()
-        return _Worker(process, ours, buffer, heard_s=time.monotonic())
+        return _Worker(process, ours, heard_s=time.monotonic())
 
 
 def _end(worker: _Worker) -> None:
@@ -161,36 +148,23 @@ def _end(worker: _Worker) -> None:
     worker.connection.close()
 
 
-def _receive(worker: _Worker) -> Message | None:
-    message = worker.connection.recv()
-    if not isinstance(message, tuple):
-        return message
-    stack, shape, dtype = message
-    return replace(stack, pixels=_view(worker.buffer, shape, dtype))
-
-
-def _send(connection: Connection, buffer: mmap.mmap, message: Message | None) -> None:
-    """Send a message; pixels go through shared memory, which is free again when the other side answers."""
+def _receive(connection: Connection) -> Message | None:
+    message = connection.recv()
     if isinstance(message, Stack):
-        pixels = message.pixels
-        _view(buffer, pixels.shape, pixels.dtype)[:] = pixels
-        connection.send((replace(message, pixels=_NO_PIXELS), pixels.shape, pixels.dtype))
-        connection.recv()
+        message.content = replace(message.content, frame=connection.recv_bytes())
+    return message
+
+
+def _send(connection: Connection, message: Message | None) -> None:
+    """Send a message; the bytes of a stack follow it, since pickling would copy them twice."""
+    if isinstance(message, Stack):
+        connection.send(replace(message, content=replace(message.content, frame=b"")))
+        connection.send_bytes(message.content.frame)
     else:
         connection.send(message)
 
 
-def _view(buffer: mmap.mmap, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-    return np.frombuffer(buffer, dtype, count=int(np.prod(shape))).reshape(shape)
-
-
-def _serve(
-    connection: Connection,
-    buffer: mmap.mmap,
-    inherited: list[Connection],
-    function: TaskFunction,
-    memory_bytes: int,
-) -> None:
+def _serve(connection: Connection, inherited: list[Connection], function: TaskFunction, memory_bytes: int) -> None:
     """Life of a worker: do tasks until the other side is gone."""
     for one in inherited:  # or this worker would keep the others' ends open when the parent is killed
         one.close()
@@ -199,9 +173,9 @@ def _serve(
         while True:
             task = connection.recv()
             for message in function(task):
-                _send(connection, buffer, message)
+                _send(connection, message)
                 del message
-            _send(connection, buffer, None)
+            _send(connection, None)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(0)
 

@@ -12,10 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import psutil
 import pytest
 from dicom_files import ct_slice, write, write_series
+from PIL import Image
 
 from monai_ext.data import slice_store_format, slice_store_index, slice_store_writer
 from monai_ext.data.dicom.ingest import IngestOptions, ingest
@@ -64,7 +66,7 @@ def die_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
         (Ledger, "record"),
         (Ledger, "recover"),
         (Ledger, "settle"),
-        (slice_store_writer.SliceStoreWriter, "add_series"),
+        (slice_store_writer.SliceStoreWriter, "add_packed"),
         (slice_store_format, "write_durably"),
         (slice_store_writer, "write_durably"),
         (slice_store_index, "write_durably"),
@@ -92,6 +94,27 @@ def test_killed_at_any_step_it_continues_to_the_same_store(source: Path, tmp_pat
         assert (report.slices, len(opened), report.stored, report.files) == (SLICES, SLICES, SLICES, SLICES + 1)
         assert opened.content_hash == expected
     assert deaths > len(steps) // 2
+
+
+@pytest.mark.parametrize("kind", ["picture", "nifti"])
+def test_files_that_were_stored_before_a_kill_count_as_stored(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "source").mkdir()
+    for number in range(3):
+        if kind == "picture":
+            picture = Image.fromarray(np.full((8 + number, 9), 50 * number, np.uint8))
+            picture.save(tmp_path / "source" / f"{number}.png")
+        else:
+            volume = nibabel.Nifti1Image(np.full((4, 5, 3), number - 500, np.int16), np.eye(4))
+            nibabel.save(volume, tmp_path / "source" / f"{number}.nii")
+
+    def doomed() -> None:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Ledger, "record", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+            ingest(tmp_path / "source", tmp_path / "store", workers=1)
+
+    assert fork(doomed) == -signal.SIGKILL
+    report = ingest(tmp_path / "source", tmp_path / "store", workers=1)
+    assert (report.stored, dict(report.skipped), report.new_slices) == (3, {}, 0)
 
 
 def test_killed_again_and_again_it_gets_done(source: Path, tmp_path: Path) -> None:
@@ -152,14 +175,14 @@ def test_on_a_full_disk_the_store_stays_valid_and_is_completed_later(tmp_path: P
 def test_an_error_after_a_series_was_stored_does_not_store_it_twice(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add = slice_store_writer.SliceStoreWriter.add_series
+    add = slice_store_writer.SliceStoreWriter.add_packed
 
     def interrupted(self: Any, *arguments: Any) -> None:
         add(self, *arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(slice_store_writer.SliceStoreWriter, "add_series", interrupted)
+        patched.setattr(slice_store_writer.SliceStoreWriter, "add_packed", interrupted)
         with pytest.raises(KeyboardInterrupt):
             ingest(source, tmp_path / "store", workers=1)
     report = ingest(source, tmp_path / "store", workers=1)

@@ -14,6 +14,7 @@ import pytest
 from monai_ext.data.dicom.ingestion.messages import FileRef, Finished, Message, Reading, Stack, Task
 from monai_ext.data.dicom.ingestion.outcomes import STORED, Outcome
 from monai_ext.data.dicom.ingestion.worker_pool import WorkerPool
+from monai_ext.data.slice_store_codec import PackedSeries, pack_series
 
 COUNT = 12
 
@@ -36,7 +37,7 @@ def outcomes(function: Any, *, together: int = 4, timeout_s: float = 30.0) -> di
     files = [FileRef(str(number).encode(), str(number)) for number in range(COUNT)]
     tasks = [Task("scan", files[at : at + together]) for at in range(0, COUNT, together)]
     seen: dict[bytes, str] = {}
-    pool = WorkerPool(function, workers=2, timeout_s=timeout_s, memory_bytes=2**28, largest_bytes=2**20)
+    pool = WorkerPool(function, workers=2, timeout_s=timeout_s, memory_bytes=2**28)
     with pool:
         for _, message in pool.run(tasks):
             assert isinstance(message, Finished)
@@ -69,23 +70,21 @@ def test_a_task_that_kills_workers_without_a_culprit_is_given_up() -> None:
     assert [file for file, code in sorted(found.items()) if code == "crash"] == [b"5", b"6", b"7"]
 
 
-def test_pixels_arrive_as_they_were_sent() -> None:
-    values = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+def test_stacks_arrive_as_they_were_sent() -> None:
+    def packed(number: int) -> PackedSeries:
+        noise = np.random.default_rng(number).integers(-1000, 1000, (2, 300, 400)).astype(np.int16)
+        return pack_series(noise, [{"patient_id": f"patient-{number}"}] * 2)
 
     def work(task: Task) -> Iterator[Message]:
         for one in task.files:
-            yield Stack([b""], one.file, [], {}, {}, [one.file], values * int(one.name))
+            yield Stack([b""], one.file, {}, {}, [one.file], packed(int(one.name)))
 
     tasks = [Task("dicom", [FileRef(b"", str(number))]) for number in range(6)]
-    with WorkerPool(work, workers=3, timeout_s=30, memory_bytes=2**28, largest_bytes=2**20) as pool:
-        received = [
-            (int(task.files[0].name), message.pixels.copy())
-            for task, message in pool.run(tasks)
-            if isinstance(message, Stack)
-        ]
-    assert sorted(number for number, _ in received) == list(range(6))
-    for number, pixels in received:
-        np.testing.assert_array_equal(pixels, values * number)
+    with WorkerPool(work, workers=3, timeout_s=30, memory_bytes=2**28) as pool:
+        received = {
+            int(task.files[0].name): message.content for task, message in pool.run(tasks) if isinstance(message, Stack)
+        }
+    assert received == {number: packed(number) for number in range(6)}
 
 
 def test_workers_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:
@@ -95,6 +94,6 @@ def test_workers_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_a_pool_can_be_used_twice() -> None:
     files = [FileRef(b"1", "1")]
-    with WorkerPool(worker(lambda: None), workers=1, timeout_s=9, memory_bytes=2**28, largest_bytes=2**20) as pool:
+    with WorkerPool(worker(lambda: None), workers=1, timeout_s=9, memory_bytes=2**28) as pool:
         for _ in range(2):
             assert len(list(pool.run([Task("scan", files)]))) == 1
