@@ -105,7 +105,7 @@ def small_evaluator(network: nn.Module, *, patch_size: int = PATCH, **options: A
         network=network,
         loss_function=MaskedReconstructionLoss(patch_size),
         val_data_loader=slice_loader(small_images(5, seed=9), batch_size=4, num_workers=0),
-        **options,
+        **{"inferer": MaskedImageInferer(), **options},
     )
 
 

@@ -18,7 +18,7 @@ class PretrainingEvents(EventEnum):
     CHECKPOINT_SAVED = "pretraining_checkpoint_saved"
     """``state.last_checkpoint`` is the path of a complete checkpoint."""
     PICTURES_WRITTEN = "pictures_written"
-    """``state.pictures`` is the path of a PNG file with reconstructions."""
+    """``state.pictures`` is the path of a PNG file; its name, without a number at the end, says what it shows."""
     ENCODER_EXPORTED = "encoder_exported"
     """``state.encoder_path`` is the path of the exported encoder."""
 

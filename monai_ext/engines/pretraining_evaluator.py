@@ -1,4 +1,4 @@
-"""The error on held-out slices, with the same masks each time."""
+"""The loss on held-out slices, with the same masks and views each time."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from monai.engines import Evaluator
 from torch import Tensor, nn
 
 from monai_ext.engines.devices import Precision
-from monai_ext.engines.pretraining_trainer import images_of
+from monai_ext.engines.pretraining_trainer import Views, images_of
 from monai_ext.engines.random_streams import preserved_random_streams
-from monai_ext.inferers.masked_image import MaskedImageInferer
 
 __all__ = ["PretrainingEvaluator"]
 
 
 class PretrainingEvaluator(Evaluator):
-    """Mean masked-reconstruction loss over a data set, as ``state.metrics["val_loss"]``.
+    """Mean loss of a pre-training method over a data set, as ``state.metrics["val_loss"]``.
 
-    Masks are drawn from the seed and the number of the batch, so that values of different epochs and runs are of the
-    same masks. The global random streams are left as they were: training goes on exactly as it would have without
+    Masks and views are drawn from the seed and the number of the batch, so that values of different epochs and runs
+    are of the same. The global random streams are left as they were: training goes on exactly as it would have without
     evaluation. The mean is over images, in evaluation mode, and over all processes of a distributed run.
 
     Args:
@@ -31,9 +30,10 @@ class PretrainingEvaluator(Evaluator):
         loss_function: takes what the inferer gives and gives the mean over its images.
         val_data_loader: batches of images, ``(B, C, *spatial)``, or dictionaries with such an ``"image"``, ready for
             the network; every process of a distributed run reads its own share.
-        views: a deterministic transform of a batch on the device, such as a centre crop.
-        inferer: ``inferer(images, network, generator=...)`` gives the arguments of the loss.
-        seed: of the masks.
+        views: ``views(images, generator=...)`` makes what the inferer takes of a batch on the device, such as the
+            views of contrastive methods; None for the images as they are.
+        inferer: ``inferer(views, network, generator=...)`` gives the arguments of the loss.
+        seed: of the views and masks.
         precision: of the forward pass.
         handlers: objects with ``attach(engine)``.
     """
@@ -45,8 +45,8 @@ class PretrainingEvaluator(Evaluator):
         network: nn.Module,
         loss_function: Callable[..., Tensor],
         val_data_loader: Iterable[Any],
-        views: Callable[[Tensor], Tensor] | None = None,
-        inferer: MaskedImageInferer | None = None,
+        inferer: Callable[..., Any],
+        views: Callable[..., Views] | None = None,
         seed: int = 0,
         precision: str = "fp32",
         handlers: Sequence[Any] = (),
@@ -63,7 +63,7 @@ class PretrainingEvaluator(Evaluator):
         self.network = network
         self.loss_function = loss_function
         self.views = views
-        self.inferer = MaskedImageInferer() if inferer is None else inferer
+        self.inferer = inferer
         self.seed = seed
         self.precision = Precision(precision, device=self.state.device)
 
@@ -79,12 +79,11 @@ class PretrainingEvaluator(Evaluator):
     def _iteration(self, engine: Any, batchdata: Tensor | Mapping[str, Tensor]) -> dict[str, Any]:
         """Loss of one batch."""
         images = images_of(batchdata).to(self.state.device, non_blocking=self.non_blocking)
-        if self.views is not None:
-            images = self.views(images)
-        masks = torch.Generator().manual_seed(self.seed * 1_000_003 + self.state.iteration)
+        drawn = torch.Generator().manual_seed(self.seed * 1_000_003 + self.state.iteration)
+        views = images if self.views is None else self.views(images, generator=drawn)
         with self.mode(self.network), torch.no_grad():
             with self.precision.autocast():
-                output = self.inferer(images, self.network, generator=masks)
+                output = self.inferer(views, self.network, generator=drawn)
             loss = self.loss_function(*output)
         return {"loss": loss, "images": len(images)}
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from ignite.engine import Events
 from monai.engines import Workflow
 from monai.engines.utils import IterationEvents
-from monai.inferers import Inferer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from monai_ext.engines.devices import Precision
-from monai_ext.engines.distributed import gradient_sync, process_rank
+from monai_ext.engines.distributed import channels_last_format, gradient_sync
 from monai_ext.engines.events import PretrainingEvents
+from monai_ext.engines.random_streams import part_random_streams
 from monai_ext.engines.training_length import TrainingLength
 from monai_ext.optimizers.schedules import WarmupCosine
 
-__all__ = ["PretrainingTrainer", "images_of"]
+__all__ = ["PretrainingTrainer", "Views", "images_of"]
+
+Views: TypeAlias = Tensor | list[Tensor]
+"""What a network is given: one tensor of images, or a list of views."""
 
 
 class PretrainingTrainer(Workflow):
@@ -42,8 +45,9 @@ class PretrainingTrainer(Workflow):
         train_data_loader: endless batches of images, ``(B, C, *spatial)``, or dictionaries with such an ``"image"``.
         length: when to stop.
         max_epochs: stops earlier, after so many epochs; schedules still follow ``length``.
-        views: random augmentation of a whole batch on the device; None for the images as they are.
-        inferer: ``inferer(images, network)`` gives the arguments of the loss.
+        views: random augmentation of a whole batch on the device, to one tensor or to a list of views (B, C, *spatial),
+            one of each image in each; None for the images as they are.
+        inferer: ``inferer(views, network)`` gives the arguments of the loss.
         schedules: fields of the optimiser's groups that change with the iteration.
         precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``, of the forward pass.
         gradient_clip_norm: upper bound of the global gradient norm; None for optimisers that clip themselves (LAMB).
@@ -66,9 +70,9 @@ class PretrainingTrainer(Workflow):
         loss_function: Callable[..., Tensor],
         train_data_loader: Iterable[Any],
         length: TrainingLength,
-        inferer: Inferer,
+        inferer: Callable[..., Any],
         max_epochs: int | None = None,
-        views: Callable[[Tensor], Tensor] | None = None,
+        views: Callable[[Tensor], Views] | None = None,
         schedules: Sequence[WarmupCosine] = (),
         precision: str = "fp32",
         gradient_clip_norm: float | None = None,
@@ -89,7 +93,7 @@ class PretrainingTrainer(Workflow):
         )
         self.state.images_seen = 0
         self.state.last_checkpoint = None
-        self.memory_format = _memory_format(network) if channels_last else torch.preserve_format
+        self.memory_format = channels_last_format(network) if channels_last else torch.preserve_format
         network = network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.network: nn.Module = torch.compile(network) if compile else network  # type: ignore[assignment]
         self.optimizer = optimizer
@@ -101,7 +105,7 @@ class PretrainingTrainer(Workflow):
         self.gradient_clip_norm = gradient_clip_norm
         self.accumulation_steps = accumulation_steps
         self.schedules = [(schedule, schedule.peaks(optimizer)) for schedule in schedules]
-        self.add_event_handler(Events.STARTED, self._part_random_streams)
+        self.add_event_handler(Events.STARTED, part_random_streams)
         self.add_event_handler(Events.ITERATION_STARTED, self._follow_schedules)
         self._register_handlers(handlers)
         self.add_event_handler(Events.ITERATION_COMPLETED, self._stop_at_length)
@@ -114,11 +118,11 @@ class PretrainingTrainer(Workflow):
     def _iteration(self, engine: Any, batchdata: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One optimiser step on one batch."""
         self.network.train()
-        images = self._make_views(batchdata)
-        parts = images.chunk(self.accumulation_steps)
+        parts = self._make_views(batchdata)
+        images = sum(count for _, count in parts)
         losses = [
-            self._backward(part, share=len(part) / len(images), last=index == len(parts) - 1)
-            for index, part in enumerate(parts)
+            self._backward(views, share=count / images, last=index == len(parts) - 1)
+            for index, (views, count) in enumerate(parts)
         ]
         self.fire_event(IterationEvents.BACKWARD_COMPLETED)
         self._step()
@@ -126,17 +130,26 @@ class PretrainingTrainer(Workflow):
         self.fire_event(IterationEvents.MODEL_COMPLETED)
         return {"loss": torch.stack(losses).sum()}
 
-    def _make_views(self, batchdata: Tensor | Mapping[str, Tensor]) -> Tensor:
+    def _make_views(self, batchdata: Tensor | Mapping[str, Tensor]) -> list[tuple[Views, int]]:
+        """The views of each part of the batch, with the number of its images."""
         images = images_of(batchdata).to(self.state.device, non_blocking=self.non_blocking)
-        if self.views is not None:
-            images = self.views(images)
-        return images.contiguous(memory_format=self.memory_format)
+        views = images if self.views is None else self.views(images)
+        _check_views(views, images=len(images))
+        counts = [len(part) for part in images.chunk(self.accumulation_steps)]
+        if isinstance(views, Tensor):
+            parts: Iterable[Views] = self._as_network_reads(views).split(counts)
+        else:
+            parts = map(list, zip(*(self._as_network_reads(view).split(counts) for view in views), strict=True))
+        return list(zip(parts, counts, strict=True))
 
-    def _backward(self, images: Tensor, *, share: float, last: bool) -> Tensor:
+    def _as_network_reads(self, view: Tensor) -> Tensor:
+        return view.contiguous(memory_format=self.memory_format)
+
+    def _backward(self, views: Views, *, share: float, last: bool) -> Tensor:
         """Add the gradients of a part of the batch, weighted by its share; processes exchange them after the last."""
         with gradient_sync(self.network, enabled=last):
             with self.precision.autocast():
-                output = self.inferer(images, self.network)
+                output = self.inferer(views, self.network)
             loss = self.loss_function(*output) * share
             self.precision.scaler.scale(loss).backward()
         return loss.detach()
@@ -149,11 +162,6 @@ class PretrainingTrainer(Workflow):
         scaler.step(self.optimizer)
         scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-
-    def _part_random_streams(self) -> None:
-        """Let every process of a distributed run draw views and masks of its own; they are seeded alike."""
-        if process_rank() > 0:
-            torch.manual_seed(torch.initial_seed() + process_rank())
 
     def _follow_schedules(self) -> None:
         for schedule, peaks in self.schedules:
@@ -177,9 +185,12 @@ def images_of(batch: Tensor | Mapping[str, Tensor]) -> Tensor:
     return batch["image"] if isinstance(batch, Mapping) else batch
 
 
-def _memory_format(network: nn.Module) -> torch.memory_format:
-    volumetric = any(param.dim() == 5 for param in network.parameters())
-    return torch.channels_last_3d if volumetric else torch.channels_last
+def _check_views(views: Views, *, images: int) -> None:
+    counts = [len(view) for view in ([views] if isinstance(views, Tensor) else views)]
+    if not counts or set(counts) != {images}:
+        raise ValueError(
+            f"The views of {images} images must each hold one of every image; received views of {counts} images."
+        )
 
 
 def _check_numbers(

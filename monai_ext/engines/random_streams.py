@@ -14,7 +14,7 @@ import torch.distributed
 
 from monai_ext.engines.distributed import process_count, process_rank
 
-__all__ = ["RandomStreams", "preserved_random_streams"]
+__all__ = ["RandomStreams", "part_random_streams", "preserved_random_streams"]
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +65,12 @@ def preserved_random_streams() -> Iterator[None]:
         yield
     finally:
         _write_streams(before)
+
+
+def part_random_streams() -> None:
+    """Let every process of a distributed run draw views and masks of its own; they are seeded alike."""
+    if process_rank() > 0:
+        torch.manual_seed(torch.initial_seed() + process_rank())
 
 
 def _read_streams() -> dict[str, Any]:

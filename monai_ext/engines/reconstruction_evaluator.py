@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from monai_ext.engines.devices import Precision
 from monai_ext.engines.pretraining_trainer import images_of
-from monai_ext.inferers.masked_image import MaskedImageInferer
 
 __all__ = ["ReconstructionEvaluator"]
 
@@ -39,7 +38,7 @@ class ReconstructionEvaluator(Evaluator):
         *,
         network: nn.Module,
         data_loader: Iterable[Any],
-        inferer: MaskedImageInferer | None = None,
+        inferer: Callable[..., Any],
         seed: int = 0,
         precision: str = "fp32",
         handlers: Sequence[Any] = (),
@@ -48,7 +47,7 @@ class ReconstructionEvaluator(Evaluator):
             device=device, val_data_loader=data_loader, non_blocking=True, decollate=False, val_handlers=handlers
         )
         self.network = network
-        self.inferer = MaskedImageInferer() if inferer is None else inferer
+        self.inferer = inferer
         self.seed = seed
         self.precision = Precision(precision, device=self.state.device)
         self._images = 0

@@ -1,5 +1,15 @@
 """Losses of self-supervised pre-training: pure functions of tensors that return one scalar."""
 
+from monai_ext.losses.class_weights import class_weights
+from monai_ext.losses.info_nce import InfoNCELoss
 from monai_ext.losses.masked_reconstruction import MaskedReconstructionLoss
+from monai_ext.losses.negative_cosine import NegativeCosineSimilarity
+from monai_ext.losses.swapped_assignment import SwappedAssignmentLoss
 
-__all__ = ["MaskedReconstructionLoss"]
+__all__ = [
+    "InfoNCELoss",
+    "MaskedReconstructionLoss",
+    "NegativeCosineSimilarity",
+    "SwappedAssignmentLoss",
+    "class_weights",
+]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from math import prod
 
+import torch
 from monai.networks import nets
 from monai.networks.nets.resnet import ResNet, ResNetBlock, ResNetBottleneck
 from torch import nn
 
 from monai_ext.networks.features import resnet_stages
 
-__all__ = ["build_encoder", "encoder_stride", "encoder_widths"]
+__all__ = ["build_encoder", "encoder_stride", "encoder_widths", "feature_width"]
 
 _NAMES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
@@ -63,6 +64,17 @@ def encoder_stride(encoder: ResNet) -> int:
 def encoder_widths(encoder: ResNet) -> list[int]:
     """Give the number of channels after each of the four stages, highest resolution first."""
     return [_last_norm(stage[-1]).num_features for stage in resnet_stages(encoder)]
+
+
+def feature_width(name: str = "resnet50") -> int:
+    """Give the length of the feature vector of the encoder that :func:`build_encoder` builds under this name.
+
+    Example:
+        >>> feature_width("resnet18"), feature_width("resnet50")
+        (512, 2048)
+    """
+    with torch.device("meta"):
+        return encoder_widths(build_encoder(name))[-1]
 
 
 def _last_norm(block: nn.Module) -> nn.BatchNorm2d:

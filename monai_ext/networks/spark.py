@@ -19,10 +19,16 @@ from monai_ext.networks.decoder import SparKDecoder
 from monai_ext.networks.encoder import encoder_stride, encoder_widths
 from monai_ext.networks.features import SparseFeatures, resnet_stages, sparse_resnet_features
 from monai_ext.networks.masked_dense import MaskedDense
+from monai_ext.networks.minkowski import MinkowskiFeatures
+from monai_ext.networks.minkowski_engine import minkowski_engine
 
 __all__ = ["BACKENDS", "SparK"]
 
-BACKENDS: dict[str, type[SparseFeatures]] = {"active_blocks": ActiveBlocks, "masked_dense": MaskedDense}
+BACKENDS: dict[str, type[SparseFeatures]] = {
+    "active_blocks": ActiveBlocks,
+    "masked_dense": MaskedDense,
+    "minkowski": MinkowskiFeatures,
+}
 
 
 class SparK(nn.Module):
@@ -37,11 +43,13 @@ class SparK(nn.Module):
         decoder: upsamples by the encoder's total stride.
         masked_fraction: part of the patches that is hidden; each sample keeps ``round(n * (1 - masked_fraction))``.
         drop_path_rate: stochastic depth of the last residual block; it rises linearly from 0 at the first.
-        backend: how sparse layers run: "active_blocks" (fast), or "masked_dense" (the reference).
+        backend: how sparse layers run: "active_blocks" (fast), "masked_dense" (the reference), or "minkowski" (by
+            MinkowskiEngine, which ``scripts/install_minkowski.sh`` installs).
 
     Raises:
         ValueError: When an option is out of range, or the decoder's levels do not match the encoder's stride.
         TypeError: When the encoder has a part without a sparse counterpart (named).
+        ImportError: When the backend is "minkowski" and MinkowskiEngine is missing or cannot be loaded.
 
     Example:
         >>> from monai_ext.networks import SparK, SparKDecoder, build_encoder
@@ -187,3 +195,5 @@ def _check_options(masked_fraction: float, drop_path_rate: float, backend: str) 
         raise ValueError(f"SparK was given drop_path_rate={drop_path_rate}; accepted: at least 0 and below 1.")
     if backend not in BACKENDS:
         raise ValueError(f"SparK was given backend={backend!r}; accepted: {', '.join(map(repr, BACKENDS))}.")
+    if backend == "minkowski":
+        minkowski_engine()  # where it is missing, say so now and not at the first image

@@ -9,10 +9,14 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from monai_ext.networks.batch_norm import OwnStatisticsBatchNorm, take_over
+from monai_ext.networks.joint_batch import process_count
+from monai_ext.networks.split_batch_norm import SplitBatchNorm
+
 __all__ = ["SynchronizedBatchNorm", "synchronize_batch_norm"]
 
 
-class SynchronizedBatchNorm(_BatchNorm):
+class SynchronizedBatchNorm(OwnStatisticsBatchNorm):
     """Batch normalisation whose statistics come from all processes (Ioffe and Szegedy, 2015, over the joint batch).
 
     torch's own ``SyncBatchNorm`` refuses CPU tensors; this one gives the same numbers over any backend of
@@ -20,28 +24,13 @@ class SynchronizedBatchNorm(_BatchNorm):
     Without a process group, or in evaluation mode, it is ordinary batch normalisation. Accepts ``(N, C, ...)``.
     """
 
-    def _check_input_dim(self, input: Tensor) -> None:
-        if input.ndim < 2 or input.shape[1] != self.num_features:
-            raise ValueError(
-                f"Expected (N, {self.num_features}, ...) for batch normalisation, got {tuple(input.shape)}."
-            )
-
     def forward(self, input: Tensor) -> Tensor:
-        if not (self.training and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        if not (self.training and process_count() > 1):
             return super().forward(input)
         self._check_input_dim(input)
         output, mean, variance, count = _SynchronizedNormalization.apply(input, self.weight, self.bias, self.eps)
         self._update_running_statistics(mean, variance * count / (count - 1).clamp(min=1))
         return output
-
-    @torch.no_grad()
-    def _update_running_statistics(self, mean: Tensor, unbiased_variance: Tensor) -> None:
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        self.num_batches_tracked.add_(1)
-        factor = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), factor)
-        self.running_var.lerp_(unbiased_variance.to(self.running_var.dtype), factor)
 
 
 class _SynchronizedNormalization(torch.autograd.Function):
@@ -89,7 +78,8 @@ def _along_channels(values: Tensor, like: Tensor) -> Tensor:
 def synchronize_batch_norm(module: nn.Module) -> nn.Module:
     """Replace every batch normalisation inside ``module`` by a :class:`SynchronizedBatchNorm` of the same parameters.
 
-    The parameters and buffers are taken over, not copied, and the keys of ``state_dict`` stay the same.
+    The parameters and buffers are taken over, not copied, and the keys of ``state_dict`` stay the same. A
+    :class:`~monai_ext.networks.SplitBatchNorm`, whose groups must not know each other, stays as it is.
 
     Returns:
         ``module``, or its replacement when it is a batch normalisation itself.
@@ -97,20 +87,17 @@ def synchronize_batch_norm(module: nn.Module) -> nn.Module:
     Raises:
         ValueError: When a batch normalisation has no scale and shift (``affine=False``).
     """
-    if isinstance(module, _BatchNorm) and not isinstance(module, SynchronizedBatchNorm):
+    if isinstance(module, _BatchNorm) and not isinstance(module, (SynchronizedBatchNorm, SplitBatchNorm)):
         return _replace(module)
     for name, child in module.named_children():
         setattr(module, name, synchronize_batch_norm(child))
     return module
 
 
-def _replace(module: _BatchNorm) -> SynchronizedBatchNorm:
+def _replace(module: _BatchNorm) -> nn.Module:
     if not module.affine:
         raise ValueError(f"{module} has no scale and shift; synchronised batch normalisation needs affine=True.")
     replacement = SynchronizedBatchNorm(
         module.num_features, eps=module.eps, momentum=module.momentum, track_running_stats=module.track_running_stats
     )
-    replacement.weight, replacement.bias = module.weight, module.bias
-    replacement.running_mean, replacement.running_var = module.running_mean, module.running_var
-    replacement.num_batches_tracked = module.num_batches_tracked
-    return replacement.train(module.training)
+    return take_over(module, replacement)

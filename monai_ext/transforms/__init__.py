@@ -1,6 +1,38 @@
 """Windowing of Hounsfield units, and random views that are made on the training device."""
 
+from monai_ext.transforms.batch_transform import BatchTransform
+from monai_ext.transforms.cutout import Cutout, RandCutout
+from monai_ext.transforms.gaussian_blur import GaussianBlur, RandGaussianBlur
+from monai_ext.transforms.intensity_jitter import IntensityJitter, RandIntensityJitter
+from monai_ext.transforms.multi_view import MultiView
+from monai_ext.transforms.random_view import RandomView
+from monai_ext.transforms.random_window import RandomWindow, RandWindow
+from monai_ext.transforms.rotated_crop import RandRotatedCrop, RotatedCrop
 from monai_ext.transforms.views import CropFlip, RandResizedCropFlip
-from monai_ext.transforms.window import WINDOWS, HounsfieldWindow, Window, find_window
+from monai_ext.transforms.white_noise import RandWhiteNoise, WhiteNoise
+from monai_ext.transforms.window import WINDOWS, HounsfieldWindow, Window, find_window, window_bounds
 
-__all__ = ["WINDOWS", "CropFlip", "HounsfieldWindow", "RandResizedCropFlip", "Window", "find_window"]
+__all__ = [
+    "WINDOWS",
+    "BatchTransform",
+    "CropFlip",
+    "Cutout",
+    "GaussianBlur",
+    "HounsfieldWindow",
+    "IntensityJitter",
+    "MultiView",
+    "RandCutout",
+    "RandGaussianBlur",
+    "RandIntensityJitter",
+    "RandResizedCropFlip",
+    "RandRotatedCrop",
+    "RandWhiteNoise",
+    "RandWindow",
+    "RandomView",
+    "RandomWindow",
+    "RotatedCrop",
+    "WhiteNoise",
+    "Window",
+    "find_window",
+    "window_bounds",
+]

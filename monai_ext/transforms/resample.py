@@ -2,60 +2,73 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
+
+from monai_ext.transforms.row_filter import filter_columns, filter_rows
 
 __all__ = ["resample_boxes"]
 
 
 def resample_boxes(
-    images: torch.Tensor, boxes: torch.Tensor, *, size: int, flip: torch.Tensor | None = None
+    images: torch.Tensor,
+    boxes: torch.Tensor,
+    *,
+    size: int,
+    flip: torch.Tensor | None = None,
+    flip_vertical: torch.Tensor | None = None,
+    transpose: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Cut one box out of every image and resample it to ``size`` x ``size``, antialiased.
 
     Each axis is filtered with a triangle as wide as the reduction asks for (bilinear where nothing is reduced), the
     filter of ``torch.nn.functional.interpolate(mode="bilinear", antialias=True)``, but with a box of its own for every
-    image. All arithmetic is element by element in float32, hence a sample's result does not depend on its batch, on
-    autocast, or on the precision chosen for matrix products.
+    image. A sample's result does not depend on its batch, see :func:`~monai_ext.transforms.row_filter.filter_rows`.
 
     Args:
         images: (B, C, H, W), floating point.
-        boxes: (B, 4), top, left, height, width in pixels, may be fractional; within the image.
+        boxes: (B, 4), top, left, height, width in pixels, may be fractional. Where a box leaves the image, the image's
+            outermost pixels are continued.
         size: side of the result.
         flip: (B,) boolean, True mirrors left and right; nothing is mirrored when omitted.
+        flip_vertical: (B,) boolean, True mirrors top and bottom.
+        transpose: (B,) boolean, True exchanges rows and columns, after mirroring.
 
     Returns:
         (B, C, size, size) in the images' type.
     """
-    top, left, height, width = boxes.to(device=images.device, dtype=torch.float32).unbind(dim=1)
-    rows, row_weights = _taps(top, height, length=images.shape[-2], size=size)
-    columns, column_weights = _taps(left, width, length=images.shape[-1], size=size)
-    if flip is not None:
-        mirrored = flip.to(images.device)[:, None, None]
-        columns = torch.where(mirrored, columns.flip(1), columns)
-        column_weights = torch.where(mirrored, column_weights.flip(1), column_weights)
-    resampled = _filter(images.float(), rows[:, None, :, None], row_weights[:, None, :, None], dim=2)
-    resampled = _filter(resampled, columns[:, None, None], column_weights[:, None, None], dim=3)
-    return resampled.to(images.dtype)
+    longest = float(boxes[:, 2:].max()) if len(boxes) else 1.0
+    top, left, height, width = boxes.to(images.device, torch.float32).unbind(dim=1)
+    options = {"size": size, "taps": int(2 * max(1.0, longest / size)) + 1}
+    rows, row_weights = _mirror(*_taps(top, height, length=images.shape[-2], **options), flip_vertical)
+    columns, column_weights = _mirror(*_taps(left, width, length=images.shape[-1], **options), flip)
+    resampled = filter_columns(filter_rows(images.float(), rows, row_weights), columns, column_weights)
+    if transpose is not None and transpose.any():
+        resampled = torch.where(transpose.to(images.device)[:, None, None, None], resampled.mT, resampled)
+    return resampled.to(images.dtype).contiguous()
 
 
-def _taps(start: torch.Tensor, extent: torch.Tensor, *, length: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Source positions and weights of every output position, both (B, size, K); weights sum to one over K."""
+def _taps(
+    start: torch.Tensor, extent: torch.Tensor, *, length: int, size: int, taps: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Source positions and weights of every output position, both (B, size, taps); weights sum to one."""
     step = extent[:, None] / size
     centers = start[:, None] + (torch.arange(size, device=start.device) + 0.5) * step - 0.5
+    centers = centers.clamp(0, length - 1)
     reach = step.clamp(min=1.0)
-    taps = math.ceil(2 * max(1.0, length / size)) + 1
-    first = torch.ceil(centers - reach)
-    positions = first[..., None] + torch.arange(taps, device=start.device)
+    positions = torch.ceil(centers - reach)[..., None] + torch.arange(taps, device=start.device)
     weights = (1 - (positions - centers[..., None]).abs() / reach[..., None]).clamp(min=0.0)
     weights = weights * ((positions >= 0) & (positions <= length - 1))
-    return positions.clamp(0, length - 1).long(), weights / weights.sum(dim=-1, keepdim=True)
+    total = torch.zeros_like(centers)
+    for weight in weights.unbind(-1):  # in this order, so that more taps of weight zero change nothing
+        total = total + weight
+    return positions.clamp(0, length - 1).long(), weights / total[..., None]
 
 
-def _filter(images: torch.Tensor, positions: torch.Tensor, weights: torch.Tensor, *, dim: int) -> torch.Tensor:
-    """Weighted sum of the images' values at ``positions`` along ``dim``; the taps are the last axis of both."""
-    filtered = torch.zeros((), device=images.device)
-    for position, weight in zip(positions.unbind(-1), weights.unbind(-1), strict=True):
-        filtered = filtered + torch.take_along_dim(images, position, dim=dim) * weight
-    return filtered
+def _mirror(
+    positions: torch.Tensor, weights: torch.Tensor, flip: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Reverse the order of the output positions in the chosen images."""
+    if flip is None:
+        return positions, weights
+    mirrored = flip.to(positions.device)[:, None, None]
+    return torch.where(mirrored, positions.flip(1), positions), torch.where(mirrored, weights.flip(1), weights)

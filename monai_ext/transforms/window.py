@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import torch
 
-__all__ = ["WINDOWS", "HounsfieldWindow", "Window", "find_window"]
+__all__ = ["WINDOWS", "HounsfieldWindow", "Window", "find_window", "window_bounds"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,20 @@ def find_window(window: WindowChoice) -> Window:
     if len(window) != 2 or not all(isinstance(number, int | float) for number in window):
         raise ValueError(f"A window is a preset's name or a pair [center_hu, width_hu], but {window!r} was given.")
     return Window(float(window[0]), float(window[1]))
+
+
+def window_bounds(window: WindowChoice) -> list[float]:
+    """Return the Hounsfield units that become 0 and 1.
+
+    Raises:
+        ValueError: as :func:`find_window`.
+
+    Example:
+        >>> window_bounds("lung")
+        [-1350.0, 150.0]
+    """
+    found = find_window(window)
+    return [found.lower_hu, found.upper_hu]
 
 
 class HounsfieldWindow:

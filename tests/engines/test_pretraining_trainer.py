@@ -13,6 +13,10 @@ from small_training import SmallPainter, same_weights, small_length, small_train
 from torch import nn
 
 from monai_ext.engines import PretrainingTrainer, TrainingLength
+from monai_ext.handlers import MomentumUpdater
+from monai_ext.inferers import MultiViewInferer
+from monai_ext.losses import NegativeCosineSimilarity
+from monai_ext.networks import BYOL, PredictionHead, ProjectionHead
 
 
 class OneWeight(nn.Module):
@@ -218,7 +222,7 @@ def test_a_volume_is_trained_in_the_channels_last_format_of_volumes():
 
 def test_processes_that_are_seeded_alike_draw_masks_of_their_own(monkeypatch):
     def first_draw(rank: int) -> float:
-        monkeypatch.setattr("monai_ext.engines.pretraining_trainer.process_rank", lambda: rank)
+        monkeypatch.setattr("monai_ext.engines.random_streams.process_rank", lambda: rank)
         torch.manual_seed(0)
         draws: list[float] = []
         trainer = small_training()
@@ -228,3 +232,76 @@ def test_processes_that_are_seeded_alike_draw_masks_of_their_own(monkeypatch):
 
     assert first_draw(0) == first_draw(0)
     assert len({first_draw(rank) for rank in range(3)}) == 3
+
+
+def byol_trainer(**options) -> PretrainingTrainer:
+    """Three steps of BYOL without batch statistics, in double precision, on batches of eight."""
+    torch.manual_seed(0)
+    network = BYOL(
+        nn.Sequential(nn.Flatten(), nn.Linear(16, 5)),
+        projection=ProjectionHead(5, hidden_features=6, out_features=3),
+        prediction=PredictionHead(3, hidden_features=4, batch_norm=False),
+    ).double()
+    return PretrainingTrainer(
+        "cpu",
+        network=network,
+        optimizer=torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9),
+        loss_function=NegativeCosineSimilarity(),
+        train_data_loader=list(torch.rand(3, 8, 1, 4, 4, dtype=torch.float64)),
+        length=TrainingLength(24, batch_size=8, epochs=1),
+        handlers=[MomentumUpdater(0.5)],
+        **{"views": lambda images: [images, images.flip(-1)], "inferer": MultiViewInferer(), **options},
+    )
+
+
+@pytest.mark.parametrize("accumulation_steps", [2, 3, 4])
+def test_lists_of_views_cut_into_parts_train_the_same_network(accumulation_steps):
+    trainers = [byol_trainer(), byol_trainer(accumulation_steps=accumulation_steps)]
+    for trainer in trainers:
+        trainer.run()
+    whole, parts = map(weights, trainers)
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(*(trainer.state.output["loss"] for trainer in trainers))
+
+
+def test_every_part_of_a_batch_has_all_views_of_its_own_images():
+    parts = []
+
+    class Look(MultiViewInferer):
+        def __call__(self, inputs, network, *args, **kwargs):
+            parts.append([view[:, 0, 0, 0].tolist() for view in inputs])
+            return super().__call__(inputs, network)
+
+    trainer = byol_trainer(
+        accumulation_steps=3,
+        inferer=Look(),
+        views=lambda images: [images * 0 + torch.arange(8.0).reshape(8, 1, 1, 1) + 10 * view for view in range(2)],
+    )
+    trainer.run()
+    assert parts[:3] == [
+        [[0, 1, 2], [10, 11, 12]],
+        [[3, 4, 5], [13, 14, 15]],
+        [[6, 7], [16, 17]],
+    ]
+
+
+def test_every_view_has_the_memory_format_of_the_network():
+    formats = []
+
+    class Look(MultiViewInferer):
+        def __call__(self, inputs, network, *args, **kwargs):
+            formats.extend(view.is_contiguous(memory_format=torch.channels_last) for view in inputs)
+            return super().__call__(inputs, network)
+
+    def views(images):
+        return [images.repeat(1, 2, 1, 1)[..., :4, : 2 * size] for size in (1, 1)]
+
+    byol_trainer(inferer=Look(), views=views).run()
+    assert formats == [True] * 6
+
+
+@pytest.mark.parametrize("views", [lambda images: images[:2], lambda images: [images, images[:2]], lambda images: []])
+def test_views_of_another_number_of_images_are_refused(views):
+    with pytest.raises(ValueError, match="must each hold one of every image"):
+        small_trainer(views=views).run()

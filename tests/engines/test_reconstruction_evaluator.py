@@ -2,13 +2,16 @@ import torch
 from ignite.engine import Events
 
 from monai_ext.engines import ReconstructionEvaluator
+from monai_ext.inferers import MaskedImageInferer
 from monai_ext.networks import SparK, SparKDecoder, build_encoder
 
 
 def _evaluator(images: torch.Tensor, batch_size: int = 2, **options) -> ReconstructionEvaluator:
     torch.manual_seed(0)
     network = SparK(build_encoder("resnet18"), SparKDecoder(32))
-    return ReconstructionEvaluator("cpu", network=network, data_loader=images.split(batch_size), **options)
+    return ReconstructionEvaluator(
+        "cpu", network=network, data_loader=images.split(batch_size), **{"inferer": MaskedImageInferer(), **options}
+    )
 
 
 def _outputs(evaluator: ReconstructionEvaluator) -> list[dict]:

@@ -17,7 +17,18 @@ from monai.networks.nets import ResNet
 from torch import Tensor, nn
 
 from monai_ext.errors import WeightsError
-from monai_ext.networks import SparK, SparKDecoder, build_encoder
+from monai_ext.networks import (
+    BYOL,
+    MoCo,
+    MomentumQueue,
+    PredictionHead,
+    ProjectionHead,
+    Prototypes,
+    SparK,
+    SparKDecoder,
+    SwAV,
+    build_encoder,
+)
 from monai_ext.networks.weights import load_encoder
 
 StateDict = dict[str, Any]
@@ -138,6 +149,39 @@ def test_our_training_checkpoint_gives_its_encoder(tmp_path: Path) -> None:
     assert torch.equal(response(network, image), response(model.encoder, image))
     assert report.layout == "SparK training checkpoint"
     assert "decoder.projection.weight" in report.dropped
+
+
+def contrastive(name: str) -> nn.Module:
+    """A method on an encoder whose teacher, if there is one, has other weights."""
+    encoder, projection = make_resnet(channels=1, seed=1), ProjectionHead(64, hidden_features=6, out_features=3)
+    if name == "SwAV":
+        return SwAV(encoder, projection=projection, prototypes=Prototypes(4, features=3), queue_size=4).double()
+    if name == "MoCo":
+        model: Any = MoCo(encoder, projection=projection, queue=MomentumQueue(4, features=3)).double()
+    else:
+        model = BYOL(encoder, projection=projection, prediction=PredictionHead(3, hidden_features=4)).double()
+    with torch.no_grad():
+        for param in model.teacher.parameters():
+            param.add_(1.0)
+    return model
+
+
+@pytest.mark.parametrize("wrapper", ["network", "state_dict"])
+@pytest.mark.parametrize(("name", "dropped"), [("BYOL", "teacher.encoder.conv1.weight"), ("MoCo", "queue.pointer"),
+                                               ("SwAV", "queues.1.embeddings")])  # fmt: skip
+def test_checkpoints_and_models_of_contrastive_methods_give_the_student(
+    name: str, dropped: str, wrapper: str, tmp_path: Path
+) -> None:
+    model = contrastive(name)
+    torch.save({wrapper: model.state_dict(), "metadata": {"mlflow_run_id": None}}, tmp_path / "file.pt")
+    network = make_resnet(channels=1, seed=2)
+
+    report = load_encoder(network, tmp_path / "file.pt")
+
+    image = make_image(1)
+    assert torch.equal(response(network, image), response(model.encoder, image))
+    assert (report.layout, report.missing) == (f"{name} training checkpoint", ())
+    assert dropped in report.dropped
 
 
 def test_an_encoder_of_three_dimensions_is_read() -> None:

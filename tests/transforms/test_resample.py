@@ -51,3 +51,26 @@ def test_autocast_does_not_change_a_bit() -> None:
 def test_the_type_of_the_images_is_kept() -> None:
     images = torch.rand(1, 1, 8, 8, dtype=torch.float64)
     assert resample_boxes(images, _whole(images), size=4).dtype == torch.float64
+
+
+def test_mirroring_top_and_bottom_and_exchanging_axes_follow_the_cut() -> None:
+    images = torch.rand(2, 1, 12, 12)
+    plain = resample_boxes(images, _whole(images), size=7)
+    chosen = torch.tensor([True, False])
+    assert torch.equal(resample_boxes(images, _whole(images), size=7, flip_vertical=chosen)[0], plain[0].flip(-2))
+    exchanged = resample_boxes(images, _whole(images), size=7, flip=chosen, transpose=chosen)
+    torch.testing.assert_close(exchanged[0], plain[0].flip(-1).mT)
+    torch.testing.assert_close(exchanged[1], plain[1])
+
+
+def test_a_box_that_leaves_the_image_continues_the_outermost_pixels() -> None:
+    images = torch.rand(1, 1, 6, 6)
+    padded = torch.nn.functional.pad(images, (3, 3, 3, 3), mode="replicate")
+    torch.testing.assert_close(resample_boxes(images, torch.tensor([[-3.0, -3.0, 12.0, 12.0]]), size=12), padded)
+
+
+def test_another_box_in_the_batch_does_not_change_a_bit() -> None:
+    images = torch.rand(2, 1, 64, 64)
+    boxes = torch.tensor([[10.0, 10.0, 17.3, 15.9], [0.0, 0.0, 64.0, 64.0]])
+    together = resample_boxes(images, boxes, size=16)  # the larger box needs more taps
+    assert torch.equal(resample_boxes(images[:1], boxes[:1], size=16)[0], together[0])

@@ -47,6 +47,9 @@ _METHODS = (
     _Method("SwAV", "", "projection_head."),
     _Method("SparK pre-training by its authors", "sparse_encoder.sp_cnn.", "dense_decoder."),
     _Method("SparK training checkpoint", "encoder.", "densify_norms."),
+    _Method("BYOL training checkpoint", "encoder.", "prediction.layers."),
+    _Method("MoCo training checkpoint", "encoder.", "queue.embeddings"),
+    _Method("SwAV training checkpoint", "encoder.", "prototypes.weight"),
 )
 
 

@@ -1,0 +1,34 @@
+"""Run a contrastive method on views of the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from monai.inferers import Inferer
+from torch import Tensor
+
+__all__ = ["MultiViewInferer"]
+
+
+class MultiViewInferer(Inferer):
+    """Forward pass of :class:`~monai_ext.networks.BYOL`, MoCo or SwAV; gives what the method's loss takes.
+
+    Example:
+        >>> import torch
+        >>> MultiViewInferer()([torch.ones(2), torch.zeros(2)], lambda views: (views[0], views[1]))
+        (tensor([1., 1.]), tensor([0., 0.]))
+    """
+
+    def __call__(  # type: ignore[override]
+        self, inputs: Sequence[Tensor], network: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> tuple[Any, ...]:
+        """Compare views.
+
+        Args:
+            inputs: views, tensors ``(B, C, *spatial)``, global ones first.
+            network: wrapped for distributed training or not.
+            args, kwargs: not used; what evaluators pass to inferers that draw something.
+        """
+        output: tuple[Any, ...] = network(inputs)
+        return output

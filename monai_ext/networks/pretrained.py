@@ -1,0 +1,82 @@
+"""Where a fine-tuning starts from: random weights, or an encoder of a pre-training, with a record of which one."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monai.networks.nets.resnet import ResNet
+
+from monai_ext.networks.weights.encoder import load_encoder
+
+__all__ = ["StartingPoint", "start_from"]
+
+logger = logging.getLogger(__name__)
+
+_RUNS = "runs:/"
+_TOLD = ("method", "images_seen", "window", "data_fingerprint", "monai_ext_version")
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """A network that is ready to be fine-tuned.
+
+    Attributes:
+        network: with the encoder's weights, and a head of its own.
+        pretrained: whether there is anything but random weights in it.
+        run_id: MLflow run of the pre-training; None where it is not known.
+        lineage: where the weights come from, as plain values for tracking.
+    """
+
+    network: ResNet
+    pretrained: bool = False
+    run_id: str | None = None
+    lineage: dict[str, Any] = field(default_factory=lambda: {"pretrained": "none"})
+
+
+def start_from(network: ResNet, *, pretrained: str | None = None) -> StartingPoint:
+    """Load a pre-trained encoder into a classifier, or leave it as it was initialised.
+
+    Everything but the head has to come from the file; the head always starts at random, even where the file has one of
+    the right size. What was loaded is logged.
+
+    Args:
+        network: the classifier, a ResNet of MONAI.
+        pretrained: None; a file in any layout that :func:`~monai_ext.networks.load_encoder` reads; or
+            ``runs:/<run id>/encoder``, an encoder that MLflow has.
+
+    Raises:
+        WeightsError: the file cannot be read, or something besides the head is missing, left over, or of another shape.
+    """
+    if pretrained is None:
+        logger.info("Training starts from random weights; name an encoder with --pretrained to start from it.")
+        return StartingPoint(network)
+    head = {name: value.clone() for name, value in network.state_dict().items() if name.startswith("fc.")}
+    report = load_encoder(network, pretrained)
+    network.load_state_dict({**network.state_dict(), **head})
+    run_id = _run_id(pretrained, report.metadata)
+    lineage = {
+        "pretrained": pretrained,
+        "pretrained_layout": report.layout,
+        "pretrained_entries": len(set(report.loaded) - set(head)),
+        "pretrained_run_id": run_id,
+        "pretrained_sha256": _sha256(pretrained),
+    }
+    told = {f"pretrained_{name}": report.metadata[name] for name in _TOLD if name in report.metadata}
+    return StartingPoint(network, pretrained=True, run_id=run_id, lineage=lineage | told)
+
+
+def _run_id(source: str, metadata: dict[str, Any]) -> str | None:
+    if source.startswith(_RUNS):
+        return source.removeprefix(_RUNS).partition("/")[0]
+    run_id = str(metadata.get("mlflow_run_id") or "")
+    return run_id if run_id.isalnum() else None  # a run that MLflow had not opened yet has a substitute with signs
+
+
+def _sha256(source: str) -> str | None:
+    """Of a file; None for what MLflow keeps, whose run id tells it."""
+    path = Path(source).expanduser()
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

@@ -1,0 +1,49 @@
+"""Batches of views that cannot be compared are refused in a sentence."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from monai_ext.networks.view_checks import check_views
+
+
+def batches(*sizes: int) -> list[Tensor]:
+    return [torch.zeros(size, 1, 4, 4) for size in sizes]
+
+
+@pytest.mark.parametrize("views", [batches(2, 2), tuple(batches(3, 3, 3)), [torch.zeros(2, 1, 8, 8), *batches(2)]])
+def test_views_of_one_batch_pass_whatever_their_size(views):
+    check_views(views, method="SwAV", training=True)
+
+
+def test_one_image_passes_in_evaluation():
+    check_views(batches(1, 1), method="BYOL", training=False, exactly=2)
+
+
+def test_a_tensor_in_place_of_a_list_is_refused():
+    with pytest.raises(TypeError, match=r"takes a list of tensors.*one tensor of shape \(2, 1, 4, 4\).*MultiView"):
+        check_views(batches(2)[0], method="BYOL", training=True)
+
+
+def test_one_image_is_refused_in_training():
+    with pytest.raises(ValueError, match=r"BYOL is trained on at least 2 images.*received 1. Use a larger batch_size"):
+        check_views(batches(1, 1), method="BYOL", training=True)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_an_empty_batch_and_views_of_other_batches_are_refused(training):
+    with pytest.raises(ValueError, match=r"one batch of images; received views of \[2, 3\] images"):
+        check_views(batches(2, 3), method="BYOL", training=training)
+    with pytest.raises(ValueError, match="received 0"):
+        check_views(batches(0, 0), method="BYOL", training=training)
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [({"exactly": 2}, "exactly 2"), ({"at_least": 4}, "at least 4"), ({"exactly": 4}, "exactly 4")],
+)
+def test_another_number_of_views_is_refused(options, wanted):
+    with pytest.raises(ValueError, match=f"takes {wanted} views of each image; received 3"):
+        check_views(batches(2, 2, 2), method="BYOL", training=True, **options)
