@@ -1,17 +1,42 @@
 """From folders of DICOM, NIfTI or pictures to slices that a network can be trained on."""
 
+from monai_ext.data.dicom.ingest import IngestFilter, IngestOptions, IngestReport, ingest
+from monai_ext.data.labelled_images import LabelledImages, open_labelled_images
+from monai_ext.data.labelled_slices import LabelledSlices, open_labelled_sets, open_labelled_slices
 from monai_ext.data.open_slices import load_size_for, open_slices
 from monai_ext.data.sample import embedded_sample, sample_epochs_limit
 from monai_ext.data.sampling import SliceLoader, StreamSampler, slice_loader
+from monai_ext.data.slice_dataset import SliceDataset
 from monai_ext.data.slice_images import SliceImages
+from monai_ext.data.slice_store import SliceStore, SliceStoreWriter
+from monai_ext.data.split_making import make_splits, official_splits
+from monai_ext.data.split_source import open_split_source
+from monai_ext.data.splits import Splits, read_splits
 
 __all__ = [
+    "IngestFilter",
+    "IngestOptions",
+    "IngestReport",
+    "LabelledImages",
+    "LabelledSlices",
+    "SliceDataset",
     "SliceImages",
     "SliceLoader",
+    "SliceStore",
+    "SliceStoreWriter",
+    "Splits",
     "StreamSampler",
     "embedded_sample",
+    "ingest",
     "load_size_for",
+    "make_splits",
+    "official_splits",
+    "open_labelled_images",
+    "open_labelled_sets",
+    "open_labelled_slices",
     "open_slices",
+    "open_split_source",
+    "read_splits",
     "sample_epochs_limit",
     "slice_loader",
 ]

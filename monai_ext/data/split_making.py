@@ -16,7 +16,7 @@ from monai_ext.data.split_source import SECTIONS, SplitSource
 from monai_ext.data.splits import Fold, Splits
 from monai_ext.errors import SplitError
 
-__all__ = ["make_splits", "official_splits", "read_near_duplicates"]
+__all__ = ["join_near_duplicates", "make_splits", "official_splits", "read_near_duplicates"]
 
 _FINEST = 40
 Pairs = Sequence[tuple[str, str]]
@@ -28,6 +28,7 @@ def make_splits(
     test_fraction: float = 0.0,
     validation_fraction: float = 0.0,
     folds: int | None = None,
+    test_each_fold: bool = False,
     seed: int = 0,
     reduce_fractions: Sequence[float] = (),
     reduce_per_class: Sequence[int] = (),
@@ -44,6 +45,9 @@ def make_splits(
         test_fraction: part held out as test, the same in every fold; 0 for none.
         validation_fraction: part of all items for validation; with ``folds``, leave it 0.
         folds: K; each K-th of what is left of the test items is the validation section of one fold.
+        test_each_fold: with ``folds`` of at least 3 and without ``test_fraction``, each K-th is the test section of one
+            fold and the next K-th its validation section, so that every item is tested once by a model that was neither
+            trained nor chosen on it.
         seed: chooses sections; another seed, another split.
         reduce_fractions: smaller training sets as parts within (0, 1), see :func:`reduce_training`.
         reduce_per_class: smaller training sets with so many items of every class.
@@ -54,31 +58,43 @@ def make_splits(
         SplitError: fractions or folds that cannot be, too few groups, or a source that must not be split again.
     """
     _check_request(source, test_fraction, validation_fraction, folds)
-    groups = _join_near_duplicates(source, near_duplicates)
+    if test_each_fold and (folds is None or folds < 3 or test_fraction):
+        raise SplitError(
+            "Testing in every fold needs at least 3 folds, for training, validation and test, and no other test"
+            f" section: folds={folds} and test_fraction={test_fraction} were asked for."
+        )
+    groups = join_near_duplicates(source, near_duplicates)
     sites = source.sites or ("",) * len(source.ids)
     strata = list(zip(source.labels, sites, strict=True))
     everything = np.arange(len(source.ids))
     rest, test = _cut(everything, groups, strata, test_fraction, seed)
     if folds is None:
         share = validation_fraction / (1 - test_fraction)
-        divisions = [_cut(rest, groups, strata, share, seed + 1)]
+        divisions = [(*_cut(rest, groups, strata, share, seed + 1), test)]
     else:
         parts = _distribute(rest, groups, strata, folds, seed + 1)
-        divisions = [(np.setdiff1d(rest, part), part) for part in parts]
+        divisions = [(np.setdiff1d(rest, part), part, test) for part in parts]
+        if test_each_fold:
+            following = [*parts[1:], parts[0]]
+            divisions = [
+                (np.setdiff1d(rest, np.concatenate([part, other])), other, part)
+                for part, other in zip(parts, following, strict=True)
+            ]
     reduction_seed = seed if reduction_seed is None else reduction_seed
     made: dict[str, Any] = {
         "official": False,
         "test_fraction": test_fraction,
         "validation_fraction": validation_fraction,
         "folds": folds,
+        "test_each_fold": test_each_fold,
         "seed": seed,
         "stratified_by": ["label", "site"] if source.sites else ["label"],
         "near_duplicate_pairs": len(near_duplicates),
         "reduction_seed": reduction_seed,
     }
     made_folds = []
-    for training, validation in divisions:
-        sections = {"training": training, "validation": validation, "test": test}
+    for training, validation, held_out in divisions:
+        sections = {"training": training, "validation": validation, "test": held_out}
         ids = {name: tuple(source.ids[place] for place in sorted(places)) for name, places in sections.items()}
         reductions = reduce_training(
             source, ids["training"], fractions=reduce_fractions, per_class=reduce_per_class, seed=reduction_seed
@@ -199,7 +215,7 @@ def _rarest_class(places: np.ndarray, groups: Sequence[str], strata: Sequence[tu
     return label, len(members[label])
 
 
-def _join_near_duplicates(source: SplitSource, pairs: Pairs) -> list[str]:
+def join_near_duplicates(source: SplitSource, pairs: Pairs) -> list[str]:
     """The group of every item, those of near duplicates being joined into one."""
     parent = {group: group for group in source.groups}
 

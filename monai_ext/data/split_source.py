@@ -22,7 +22,8 @@ __all__ = ["SECTIONS", "SplitSource", "open_split_source"]
 SECTIONS = ("training", "validation", "test")
 _SECTION_NAMES = {"train": "training", "val": "validation", "valid": "validation"} | {name: name for name in SECTIONS}
 _ACCEPTED = "a labels table (.csv) beside its pictures, a slice store, or a MedMNIST file (.npz)"
-_NAMED = 3
+_NAMED, _LISTED = 3, 100
+_NO_VOLUMES = "it does not say which items are of one patient; slices of one volume would be on two sides"
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,10 @@ def _from_store(path: Path, label_column: str, group_column: str, site_column: s
 
 
 def _from_medmnist(path: Path) -> SplitSource:
-    """A MedMNIST file as published: ``train_images``, ``train_labels``, and the same for ``val`` and ``test``."""
+    """A MedMNIST file as published: ``train_images``, ``train_labels``, and the same for ``val`` and ``test``.
+
+    A table ``<name>_volumes.csv`` beside it, with columns ``item`` and ``volume``, tells what belongs together.
+    """
     ids: list[str] = []
     labels: list[str] = []
     official: list[str] = []
@@ -193,17 +197,32 @@ def _from_medmnist(path: Path) -> SplitSource:
         raise
     except Exception as error:  # zipfile, numpy and the file system have errors of many types for a damaged file
         raise SplitError(f"{path} cannot be read as a MedMNIST file: {error!r}. Download it again.") from error
+    volumes = _volumes(path.with_name(f"{path.stem}_volumes.csv"), ids)
     return SplitSource(
         kind="MedMNIST",
         name=path.name,
-        content_hash=digest,
+        content_hash=_hash(digest, volumes) if volumes else digest,
         ids=tuple(ids),
         labels=tuple(labels),
-        groups=tuple(ids),
-        grouped_by="item",
+        groups=volumes or tuple(ids),
+        grouped_by="volume" if volumes else "item",
         official=tuple(official),
-        resplit_refusal="it does not say which items are of one patient; slices of one volume would be on two sides",
+        resplit_refusal="" if volumes else _NO_VOLUMES,
     )
+
+
+def _volumes(path: Path, ids: Sequence[str]) -> tuple[str, ...]:
+    """The volume of every item; empty where there is no table of them."""
+    if not path.is_file():
+        return ()
+    table = _read_csv(path)
+    known = dict(zip(_column(table, "item", path), _column(table, "volume", path), strict=True))
+    missing = [item for item in ids if item not in known]
+    if missing:
+        raise SplitError(
+            f"{len(missing)} of {len(ids)} items have no volume in {path.name}, such as {_few(missing)}: complete it."
+        )
+    return tuple(known[item] for item in ids)
 
 
 def _sha256(path: Path) -> str:
@@ -247,8 +266,8 @@ def _fingerprint(path: Path, ids: Sequence[str]) -> str:
     missing = [file.relative_to(path.parent).as_posix() for file in files if not file.is_file()]
     if missing:
         raise SplitError(
-            f"{path.name} names {len(missing)} files that are not below {path.parent}, such as {_few(missing)}: put the"
-            " table beside its pictures."
+            f"{path.name} names {len(missing)} files that are not below {path.parent}: {_few(missing, _LISTED)}. Put"
+            " the table beside its pictures, and complete them."
         )
     return fingerprint_files(path.parent, files)
 
@@ -257,5 +276,5 @@ def _hash(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _few(names: Sequence[Any]) -> str:
-    return ", ".join(repr(name) for name in names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+def _few(names: Sequence[Any], count: int = _NAMED) -> str:
+    return ", ".join(repr(name) for name in names[:count]) + (", ..." if len(names) > count else "")

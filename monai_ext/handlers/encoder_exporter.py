@@ -65,6 +65,7 @@ class EncoderExporter:
                 "iteration": engine.state.iteration,
                 "images_seen": engine.state.images_seen,
                 "monai_ext_version": monai_ext.__version__,
+                **_tracked_run(engine),
                 **self.metadata,
             },
         }
@@ -80,3 +81,9 @@ class EncoderExporter:
         self._exported_iteration = engine.state.iteration
         engine.state.encoder_path = str(self.path)
         engine.fire_event(PretrainingEvents.ENCODER_EXPORTED)
+
+
+def _tracked_run(engine: PretrainingTrainer) -> dict[str, str]:
+    """The MLflow run that the encoder comes from, for the lineage of what is fine-tuned from it."""
+    run_id = getattr(engine.state, "mlflow_run_id", None)
+    return {"mlflow_run_id": run_id} if run_id else {}

@@ -13,6 +13,7 @@ from monai.networks.utils import eval_mode
 from torch import Tensor
 
 from monai_ext.engines.distributed import unwrap
+from monai_ext.engines.feature_evaluator import FeatureEvaluator
 from monai_ext.engines.reconstruction_evaluator import ReconstructionEvaluator
 from monai_ext.handlers.atomic_file import write_atomically
 
@@ -23,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 class EncoderFeatures:
     """Write ``features.npz`` with the encoder's globally averaged features of every image, nothing masked.
+
+    They are those of the evaluator's output, or are computed from its images
+    (:class:`~monai_ext.engines.FeatureEvaluator`, :class:`~monai_ext.engines.ReconstructionEvaluator`).
 
     The file has ``features``, float32 (N, D) with D channels of the deepest map (2048 for ResNet-50), and ``group``
     (N,), the pseudonym of each image's origin, in the loader's order.
@@ -37,17 +41,22 @@ class EncoderFeatures:
         self.groups = groups
         self._features: list[Tensor] = []
 
-    def attach(self, engine: ReconstructionEvaluator) -> None:
+    def attach(self, engine: FeatureEvaluator | ReconstructionEvaluator) -> None:
         """Gather after every iteration, write at the end."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._features.clear)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
 
-    def _gather(self, engine: ReconstructionEvaluator) -> None:
+    def _gather(self, engine: FeatureEvaluator | ReconstructionEvaluator) -> None:
+        output = engine.state.output
+        features = output["features"] if "features" in output else self._encode(engine, output["image"])
+        self._features.append(features.float().flatten(1).cpu())
+
+    def _encode(self, engine: FeatureEvaluator | ReconstructionEvaluator, images: Tensor) -> Tensor:
         encoder = unwrap(engine.network).encoder
         with eval_mode(encoder), torch.no_grad(), engine.precision.autocast():
-            features = encoder(engine.state.output["image"])
-        self._features.append(features.float().flatten(1).cpu())
+            features: Tensor = encoder(images)
+        return features
 
     def _write(self) -> None:
         features = torch.cat(self._features).numpy()

@@ -60,7 +60,7 @@ class ProgressReporter:
         self._stack.enter_context(logging_redirect_tqdm())
         self._bar = self._stack.enter_context(
             tqdm(
-                desc="Pre-training",
+                desc="Training",
                 initial=engine.state.images_seen,
                 total=engine.total_iterations * engine.length.batch_size,
                 unit=" images",

@@ -148,7 +148,7 @@ class TrainingCheckpoint:
 
     def _save_best(self, engine: PretrainingTrainer) -> None:
         state = engine.state
-        if self.best_metric is None:
+        if self.best_metric is None or state.iteration == 0:  # an untrained network is no candidate
             return
         value = float(state.metrics[self.best_metric])
         if math.isfinite(value) and (state.best_metric_epoch == -1 or value < state.best_metric):

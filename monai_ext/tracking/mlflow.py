@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ class MLflowTracker:
         output_dir: folder of the training's results; what cannot be delivered waits there.
         every_iterations: iterations between points of loss and rates; None gives at most 20,000 points.
         tracking_uri: where ``MLFLOW_TRACKING_URI`` is not set; None is ``mlflow.db`` in the repository's root.
+        enabled: False follows nothing and logs nothing.
     """
 
     def __init__(
@@ -71,10 +73,16 @@ class MLflowTracker:
         output_dir: str | None = None,
         every_iterations: int | None = None,
         tracking_uri: str | None = None,
+        enabled: bool = True,
     ) -> None:
         if every_iterations is not None and every_iterations < 1:
             raise ValueError(f"every_iterations must be at least 1, or None; received {every_iterations}.")
+        if not isinstance(enabled, bool):
+            raise ValueError(
+                f"enabled is True or False, with a capital letter on the command line; received {enabled!r}."
+            )
         self.experiment = experiment
+        self.enabled = enabled
         self.parameters = dict(parameters or {})
         self.config = merged_config(config)
         self.datasets = dict(datasets or {})
@@ -110,6 +118,8 @@ class MLflowTracker:
         """Follow a trainer or an evaluator; nothing happens in processes other than the first."""
         from monai.engines import Evaluator
 
+        if not self.enabled:
+            return
         if torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_rank():
             return
         if isinstance(engine, Evaluator):
@@ -219,7 +229,7 @@ class MLflowTracker:
 
     def _log_pictures(self, engine: Engine) -> None:
         state: Any = engine.state
-        self.log_picture(state.pictures, name="reconstruction")
+        self.log_picture(state.pictures, name=re.sub(r"_\d+$", "", Path(state.pictures).stem))
 
     def _note_encoder(self, engine: Engine) -> None:
         state: Any = engine.state

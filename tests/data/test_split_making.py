@@ -177,3 +177,18 @@ def test_covid_ct_comes_out_as_published(shared_data: Path) -> None:
     assert splits.counts[0]["validation"] == {"COVID": 60, "NonCOVID": 58}
     assert splits.counts[0]["test"] == {"COVID": 98, "NonCOVID": 105}
     assert len(splits.folds[0].near_duplicates["test"]) == 8
+
+
+def test_each_item_is_tested_once_by_a_fold_that_neither_trains_nor_chooses_on_it() -> None:
+    source = make_source()
+    splits = make_splits(source, folds=4, test_each_fold=True, seed=1)
+    tested = [item for fold in splits.folds for item in fold.test]
+    assert sorted(tested) == sorted(source.ids)
+    for fold in splits.folds:
+        assert sorted(fold.training + fold.validation + fold.test) == sorted(source.ids)
+        assert fold.validation
+
+
+def test_testing_in_each_of_two_folds_leaves_nothing_to_choose_by() -> None:
+    with pytest.raises(SplitError, match="at least 3 folds"):
+        make_splits(make_source(), folds=2, test_each_fold=True)

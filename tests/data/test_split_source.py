@@ -129,7 +129,7 @@ def test_tables_with_faults_are_refused(tmp_path: Path, rows: list[str], options
 def test_missing_pictures_are_counted_and_named(tmp_path: Path) -> None:
     path = write_table(tmp_path)
     (tmp_path / "b.png").unlink()
-    with pytest.raises(SplitError, match=r"names 1 files that are not below .* such as 'b.png'"):
+    with pytest.raises(SplitError, match=r"names 1 files that are not below .*: 'b.png'"):
         open_split_source(path)
 
 

@@ -76,3 +76,12 @@ def test_the_network_is_not_changed_by_an_export(tmp_path):
     content = torch.load(tmp_path / "encoder.pt", weights_only=True)
     content["state_dict"]["0.weight"].zero_()
     assert network.encoder[0].weight.abs().sum() > 0
+
+
+def test_the_tracked_run_is_told_for_the_lineage_of_fine_tuned_networks(tmp_path):
+    class Tracker:
+        def attach(self, engine):
+            engine.state.mlflow_run_id = "abc"
+
+    small_training([Tracker(), EncoderExporter(tmp_path / "encoder.pt")])
+    assert torch.load(tmp_path / "encoder.pt", weights_only=True)["metadata"]["mlflow_run_id"] == "abc"

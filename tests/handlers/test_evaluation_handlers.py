@@ -11,6 +11,7 @@ from torch import nn
 
 from monai_ext.engines import ReconstructionEvaluator
 from monai_ext.handlers import EncoderFeatures, ReconstructionTable, ReconstructionWriter
+from monai_ext.inferers import MaskedImageInferer
 from monai_ext.metrics import ReconstructionError
 from monai_ext.transforms import HounsfieldWindow
 
@@ -41,7 +42,9 @@ def images() -> torch.Tensor:
 
 
 def _evaluate(images: torch.Tensor, *handlers) -> ReconstructionEvaluator:
-    evaluator = ReconstructionEvaluator("cpu", network=Doubling(), data_loader=images.split(2), handlers=handlers)
+    evaluator = ReconstructionEvaluator(
+        "cpu", network=Doubling(), data_loader=images.split(2), inferer=MaskedImageInferer(), handlers=handlers
+    )
     evaluator.run()
     return evaluator
 

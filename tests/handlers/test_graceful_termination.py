@@ -14,6 +14,14 @@ from small_training import same_weights, small_trainer, small_training, weights
 from monai_ext.handlers import GracefulTermination, TrainingCheckpoint, find_checkpoint
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_interrupts():
+    """Python's own handler of Ctrl-C, which a process started in the background does not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def send(number: int):
     return lambda: os.kill(os.getpid(), number)
 

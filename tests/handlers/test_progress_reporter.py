@@ -37,7 +37,7 @@ def test_a_terminal_gets_a_bar_of_images_that_fills(capsys):
     trainer = small_trainer([ProgressReporter(terminal=True)], max_epochs=2)
     trainer.run()
     bar = capsys.readouterr().err
-    assert "Pre-training: 100%" in bar
+    assert "Training: 100%" in bar
     assert "24/24" in bar
     assert re.search(r"images/s, epoch 2/2, loss \d\.\d{4}\]", bar)
 

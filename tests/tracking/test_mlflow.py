@@ -186,14 +186,20 @@ def test_system_metrics_are_in_the_run(client, train) -> None:
 
 
 def test_pictures_and_the_exported_encoder_are_in_the_run(client, make_trainer, tmp_path: Path) -> None:
-    Image.new("L", (8, 8)).save(tmp_path / "picture.png")
+    Image.new("L", (8, 8)).save(tmp_path / "reconstruction_00001.png")
+    Image.new("L", (8, 8)).save(tmp_path / "views.png")
     (tmp_path / "encoder.pt").write_bytes(b"weights")
     tracker = MLflowTracker("tiny")
     trainer = make_trainer(tracker)
 
+    @trainer.on(Events.EPOCH_STARTED(once=1))
+    def write_at_the_start(engine: Engine) -> None:
+        engine.state.pictures = str(tmp_path / "views.png")
+        engine.fire_event(PretrainingEvents.PICTURES_WRITTEN)
+
     @trainer.on(Events.EPOCH_COMPLETED)
     def write(engine: Engine) -> None:
-        engine.state.pictures = str(tmp_path / "picture.png")
+        engine.state.pictures = str(tmp_path / "reconstruction_00001.png")
         engine.fire_event(PretrainingEvents.PICTURES_WRITTEN)
         engine.state.encoder_path = str(tmp_path / "encoder.pt")
         engine.fire_event(PretrainingEvents.ENCODER_EXPORTED)
@@ -204,6 +210,7 @@ def test_pictures_and_the_exported_encoder_are_in_the_run(client, make_trainer, 
     assert sorted(name.split("+")[:3] for name in pictures) == [
         ["images/reconstruction", "step", "3"],
         ["images/reconstruction", "step", "6"],
+        ["images/views", "step", "0"],
     ]
     import mlflow.artifacts
 

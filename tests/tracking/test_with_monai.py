@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from ignite.engine import Events
+from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 from monai.engines import SupervisedTrainer
 from monai.handlers import CheckpointLoader, CheckpointSaver, StatsHandler
@@ -171,3 +171,12 @@ def test_outside_of_a_bundle_files_are_merged_in_order(repository_folder: Path) 
     Path("b.json").write_text('{"epochs": 5}')
     assert MLflowTracker("tiny", config=["a.json", "b.json"]).config == {"epochs": 5, "seed": 0}
     assert MLflowTracker("tiny").config is None
+
+
+def test_a_tracker_that_is_not_enabled_follows_nothing(monkeypatch):
+    trainer = Engine(lambda engine, batch: {"loss": torch.tensor(0.5)})
+    monkeypatch.setattr("monai_ext.tracking.mlflow.TrackedRun", None)  # opening a run would fail
+    MLflowTracker("none", enabled=False).attach(trainer)
+    trainer.run([0, 1], max_epochs=1)
+    with pytest.raises(ValueError, match="True or False"):
+        MLflowTracker("none", enabled="false")

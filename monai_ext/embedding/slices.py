@@ -1,0 +1,150 @@
+"""The slices of which features are wanted, with labels where they have any, and their features batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from monai_ext.data import SliceImages, open_labelled_sets, open_slices, slice_loader
+from monai_ext.data.labelled_source import TABLE
+from monai_ext.data.slice_store import SliceStore, is_slice_store
+from monai_ext.engines.devices import Precision
+from monai_ext.handlers.joint_features import evenly_spaced, pooled
+from monai_ext.transforms.window import WindowChoice
+
+__all__ = ["KeptFeatures", "SlicesToEmbed", "encode_slices", "open_slices_to_embed"]
+
+
+@dataclass(frozen=True)
+class SlicesToEmbed:
+    """Slices ready for a network.
+
+    Attributes:
+        images: float32 (C, S, S) in [0, 1].
+        groups: of every slice, a pseudonym of the patient, series or picture.
+        labels: class of every slice, by name; empty where there are none.
+        sections: of every labelled slice in the published split; empty where there is none.
+    """
+
+    images: SliceImages
+    groups: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    sections: tuple[str, ...] = ()
+
+
+def open_slices_to_embed(
+    path: str | Path,
+    *,
+    image_size: int,
+    window: WindowChoice | Sequence[WindowChoice],
+    channels: int,
+    class_folders: bool = False,
+    section: str = "all",
+    columns: Mapping[str, str | None] | None = None,
+) -> SlicesToEmbed:
+    """Open slices, with their labels where a table, or a store, has some.
+
+    Args:
+        path: what :func:`~monai_ext.data.open_slices` or :func:`~monai_ext.data.open_labelled_slices` takes.
+        image_size: side of the network's input.
+        window: for Hounsfield units; pictures are taken as they are.
+        channels: of the network's input.
+        class_folders: take the first folders below ``path`` for classes.
+        section: of labelled slices.
+        columns: of a labels table, see :func:`~monai_ext.data.open_labelled_slices`.
+
+    Raises:
+        DatasetError, SplitError: the data cannot be read; or labels were asked for, by ``class_folders``, ``section``
+            or ``columns``, and are not there.
+    """
+    path = Path(path).expanduser()
+    if class_folders or section != "all" or columns or _has_labels(path):
+        entry = {"path": str(path), "section": section, "columns": columns}
+        (labelled,) = open_labelled_sets([entry], image_size=image_size, window=window, channels=channels)
+        names = tuple(labelled.class_names[label] for label in labelled.labels)
+        return SlicesToEmbed(labelled.images, labelled.groups, names, labelled.sections)
+    shown = window if _has_hounsfield(path) else "full"
+    images = open_slices(path, section="all", image_size=image_size, window=shown, channels=channels)
+    return SlicesToEmbed(images, images.groups)
+
+
+@torch.no_grad()
+def encode_slices(
+    encoder: nn.Module,
+    slices: SlicesToEmbed,
+    *,
+    device: torch.device,
+    batch_size: int = 64,
+    precision: str = "fp32",
+    num_workers: int = 2,
+) -> Iterator[Tensor]:
+    """Features (B, D), float32 on the CPU, of batch after batch, in order.
+
+    Args:
+        encoder: in evaluation mode, on the device; gives vectors or maps, which are averaged.
+        slices: what to encode.
+        device: where to.
+        batch_size: slices at a time.
+        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+        num_workers: processes that read slices.
+
+    Raises:
+        DatasetError: a slice cannot be read.
+    """
+    autocast = Precision(precision, device=device).autocast
+    for images in slice_loader(slices.images, batch_size=batch_size, num_workers=num_workers):
+        with autocast():
+            features: Any = encoder(images.to(device))
+        yield pooled(features.float()).cpu()
+
+
+class KeptFeatures:
+    """Features of evenly spaced slices, kept for a map while those of all pass by.
+
+    Args:
+        count: number of all slices.
+        limit: number of slices to keep at most.
+
+    Attributes:
+        rows: which slices are kept.
+    """
+
+    def __init__(self, count: int, *, limit: int) -> None:
+        self.rows = evenly_spaced(count, limit=max(0, limit))
+        self._parts: list[Tensor] = []
+
+    def pass_on(self, batches: Iterable[Tensor], told: Callable[[int], object]) -> Iterator[Tensor]:
+        """Give the batches (B, D) on, and call ``told`` with the number of slices of each."""
+        wanted = torch.tensor(self.rows, dtype=torch.long)
+        first = 0
+        for batch in batches:
+            here = wanted[(wanted >= first) & (wanted < first + len(batch))] - first
+            self._parts.append(batch[here])
+            first += len(batch)
+            told(len(batch))
+            yield batch
+
+    @property
+    def features(self) -> Tensor:
+        """(N, D), those that were kept, in the order of ``rows``."""
+        return torch.cat(self._parts)
+
+
+def _has_labels(path: Path) -> bool:
+    if is_slice_store(path):
+        return any(SliceStore(path).columns(["label"]).column("label").to_pylist())
+    return path.suffix.lower() == ".csv" or (path / TABLE).is_file()
+
+
+def _has_hounsfield(path: Path) -> bool:
+    """Whether a window applies; only the kind of folder tells, so it is looked at as a whole."""
+    if is_slice_store(path):
+        return SliceStore(path).source_kind != "picture"
+    from monai_ext.data.folder_scan import scan_folder
+
+    return scan_folder(path).kind != "pictures"

@@ -1,0 +1,209 @@
+"""Judge a classifier at the end of an evaluation, and write what there is to see."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ignite.engine import Engine, Events
+
+from monai_ext.engines.distributed import process_rank
+from monai_ext.handlers.classification_files import PICTURES, TABLES, write_classification_files
+from monai_ext.handlers.gathered_predictions import GatheredPredictions, as_probabilities
+from monai_ext.metrics import ClassificationEvaluation, choose_threshold, evaluate_classification
+from monai_ext.metrics.classification import evaluate_predictions
+
+if TYPE_CHECKING:
+    from monai_ext.tracking import MLflowTracker
+
+__all__ = ["ClassificationResults"]
+
+logger = logging.getLogger(__name__)
+
+
+class ClassificationResults:
+    """Gather ``pred`` and ``label`` of an evaluation's outputs and judge them when it ends.
+
+    Metrics (see :func:`~monai_ext.metrics.evaluate_classification`) go into the evaluator's ``state.metrics``:
+    ``auc``, ``average_precision``, ``macro_f1``, ``accuracy``, ``balanced_accuracy``, ``brier_score``,
+    ``calibration_error``, for two classes ``sensitivity``, ``specificity`` and ``threshold``; where there are
+    intervals, also ``<name>_low`` and ``<name>_high``. Where images are excluded, each is there a second time as
+    ``<name>_without_excluded``.
+
+    With an ``output_dir`` it writes ``metrics.json``, ``metrics.csv``, ``per_class.csv``, ``predictions.csv`` (one row
+    an image) and the pictures ``confusion_matrix.png``, ``roc.png``, ``precision_recall.png``, ``reliability.png``.
+
+    Works with MONAI's ``SupervisedEvaluator`` and ``EnsembleEvaluator`` (after a postprocessing that makes one
+    ``pred``), decollating or not. In a distributed run every process has the same metrics, and the first writes.
+
+    Args:
+        output_dir: folder of the files; it is made. None writes nothing and makes no intervals: for validation during
+            training.
+        class_names: in the order of the columns of ``pred``.
+        positive_class: of two classes, the name of the one that is looked for.
+        groups: of every image in the loader's order (``dataset.groups``): the patient, for the intervals.
+        names: of every image, for ``predictions.csv``; None for numbers. Names of files may tell who the patient is.
+        threshold: of the positive class: a number, the ``metrics.json`` of an evaluation that chose it, that
+            evaluation's handler, or ``"choose"`` to choose it on these images, which must be those of validation. None
+            calls the likelier class.
+        exclude: names (where there are ``names``) or numbers of images that are left out in a second result, such as
+            near duplicates of training images.
+        n_bootstrap: resamples for the intervals.
+        seed: of the resamples.
+        tracker: logs pictures and tables besides.
+        details: plain values to keep in ``metrics.json``, such as the data and the model.
+
+    Raises:
+        ValueError: a threshold or images to exclude that cannot be used; and at the end of an evaluation, when the
+            predictions cannot be judged.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path | None = None,
+        *,
+        class_names: Sequence[str],
+        positive_class: str | None = None,
+        groups: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
+        threshold: float | str | Path | ClassificationResults | None = None,
+        exclude: Collection[str | int] = (),
+        n_bootstrap: int = 2000,
+        seed: int = 0,
+        tracker: MLflowTracker | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.folder = None if output_dir is None else Path(output_dir)
+        self.class_names = tuple(class_names)
+        self.positive_class = positive_class
+        self.groups, self.names = groups, names
+        self.threshold = threshold
+        self.n_bootstrap = 0 if output_dir is None else n_bootstrap
+        self.seed = seed
+        self.tracker = tracker
+        self.details = dict(details or {})
+        self.evaluation: ClassificationEvaluation | None = None
+        self._exclude = _numbers(exclude, names)
+        self._gathered = GatheredPredictions()
+
+    def attach(self, engine: Engine) -> None:
+        """Gather in all iterations of an evaluation, judge at its end."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._gathered.reset)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._judge)
+
+    def _gather(self, engine: Engine) -> None:
+        self._gathered.update(engine.state.output)
+
+    def _judge(self, engine: Engine) -> None:
+        told = [len(sequence) for sequence in (self.names, self.groups) if sequence is not None]
+        predictions, labels = self._gathered.all(told[0] if told else _length(engine))
+        if any(count != len(labels) for count in told) or any(number >= len(labels) for number in self._exclude):
+            raise ValueError(
+                f"Names, groups and excluded images belong to the images of the evaluation, in the loader's order:"
+                f" {len(labels)} were judged, {' and '.join(map(str, told)) or 'no'} names or groups are given. Do not"
+                " shuffle, and take them from the same section."
+            )
+        probabilities = as_probabilities(predictions).numpy()
+        threshold = self._chosen_threshold(probabilities, labels.numpy())
+        evaluation = evaluate_classification(
+            probabilities,
+            labels.numpy(),
+            class_names=self.class_names,
+            positive_class=self.positive_class,
+            groups=self.groups,
+            threshold=threshold,
+            n_bootstrap=self.n_bootstrap,
+            seed=self.seed,
+        )
+        keep = np.isin(np.arange(len(labels)), self._exclude, invert=True)
+        rest = None
+        if self._exclude:
+            rest = evaluate_predictions(evaluation.predictions.part(keep), n_bootstrap=self.n_bootstrap, seed=self.seed)
+        self.evaluation = evaluation
+        engine.state.metrics.update(_flat(evaluation, "") | ({} if rest is None else _flat(rest, "_without_excluded")))
+        if self.folder is not None and process_rank() == 0:
+            self._write(self.folder, evaluation, rest, keep)
+
+    def _chosen_threshold(self, probabilities: np.ndarray, labels: np.ndarray) -> float | None:
+        if isinstance(self.threshold, ClassificationResults):
+            if self.threshold.evaluation is None:
+                raise ValueError("The threshold is that of another evaluation, which has not run yet: run it before.")
+            return self.threshold.evaluation.predictions.threshold
+        if self.threshold == "choose":
+            return choose_threshold(
+                probabilities, labels, positive_class=str(self.positive_class), class_names=self.class_names
+            )
+        return _read_threshold(self.threshold) if isinstance(self.threshold, str | Path) else self.threshold
+
+    def _write(
+        self,
+        folder: Path,
+        evaluation: ClassificationEvaluation,
+        rest: ClassificationEvaluation | None,
+        keep: np.ndarray,
+    ) -> None:
+        columns: dict[str, Sequence[Any]] = {}
+        if self.names is not None:
+            columns["name"] = self.names
+        if self.groups is not None:
+            columns["group"] = self.groups
+        if rest is not None:
+            columns["excluded"] = (~keep).astype(int).tolist()
+        write_classification_files(folder, evaluation, columns=columns, without_excluded=rest, details=self.details)
+        logger.info("Classification results of %d images are in %s:\n%s", len(keep), folder, _as_text(evaluation, rest))
+        if self.tracker is not None:
+            for name in PICTURES:
+                self.tracker.log_picture(folder / f"{name}.png", name=name)
+            for table in TABLES:
+                self.tracker.log_artifact(folder / table, folder="results")
+
+
+def _numbers(exclude: Collection[str | int], names: Sequence[str] | None) -> list[int]:
+    places = {name: number for number, name in enumerate(names or ())}
+    unknown = [item for item in exclude if (item not in places if isinstance(item, str) else item < 0)]
+    if unknown:
+        raise ValueError(
+            f"{len(unknown)} images to exclude are not among the {len(places)} names of the evaluated images:"
+            f" {', '.join(map(repr, unknown[:3]))}. Give names of this section, with `names`, or numbers from 0."
+        )
+    return sorted({places[item] if isinstance(item, str) else int(item) for item in exclude})
+
+
+def _length(engine: Engine) -> int | None:
+    """How many images the data set has, where the loader tells."""
+    loader = engine.state.dataloader
+    dataset: Any = getattr(loader, "dataset", None)
+    return len(dataset) if hasattr(dataset, "__len__") else None
+
+
+def _read_threshold(path: str | Path) -> float:
+    try:
+        return float(json.loads(Path(path).read_text())["threshold"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"No threshold can be read from {path} ({error!r}). Give a number, 'choose' for the validation section, or"
+            " the metrics.json of an evaluation that chose it."
+        ) from error
+
+
+def _flat(evaluation: ClassificationEvaluation, ending: str) -> dict[str, float]:
+    numbers: dict[str, float] = {}
+    for name, estimate in evaluation.metrics.items():
+        numbers[f"{name}{ending}"] = estimate.value
+        if np.isfinite(estimate.low):
+            numbers |= {f"{name}{ending}_low": estimate.low, f"{name}{ending}_high": estimate.high}
+    threshold = evaluation.predictions.threshold
+    return numbers if threshold is None or ending else numbers | {"threshold": threshold}
+
+
+def _as_text(evaluation: ClassificationEvaluation, rest: ClassificationEvaluation | None) -> str:
+    lines = []
+    for name, estimate in evaluation.metrics.items():
+        beside = "" if rest is None else f"   without the excluded images {rest.metrics[name]}"
+        lines.append(f"{name:18s} {estimate}{beside}")
+    return "\n".join(lines)

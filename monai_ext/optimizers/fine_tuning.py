@@ -1,0 +1,96 @@
+"""Which learning rate the encoder and the head of a classifier have, epoch by epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+__all__ = ["PROTOCOLS", "FineTuningSchedule", "fine_tuning_groups"]
+
+PROTOCOLS = ("gradual", "full", "linear_probe")
+
+
+def fine_tuning_groups(
+    network: nn.Module, *, learning_rate: float, weight_decay: float = 0.0, head: str = "fc"
+) -> list[dict[str, Any]]:
+    """Two parameter groups for an optimiser, named ``"encoder"`` and ``"head"``.
+
+    Args:
+        network: the classifier.
+        learning_rate: of both; :class:`FineTuningSchedule` changes that of the encoder.
+        weight_decay: of both.
+        head: name of the network's last layer.
+
+    Raises:
+        ValueError: the network has no parameters of this name, or none besides.
+    """
+    named = dict(network.named_parameters())
+    heads = [value for name, value in named.items() if f".{name}".rpartition(f".{head}.")[1]]
+    encoder = [value for name, value in named.items() if not f".{name}".rpartition(f".{head}.")[1]]
+    if not heads or not encoder:
+        raise ValueError(
+            f"Fine-tuning treats encoder and head differently, but of {type(network).__name__} {len(heads)} parameters"
+            f" belong to a head {head!r} and {len(encoder)} to the rest: name its last layer."
+        )
+    common = {"lr": learning_rate, "weight_decay": weight_decay}
+    return [{"name": "encoder", "params": encoder, **common}, {"name": "head", "params": heads, **common}]
+
+
+class FineTuningSchedule:
+    """The encoder's learning rate as a fraction of the head's, by epoch.
+
+    ``"gradual"``: 0 for the first epochs, in which the head learns to read the encoder as it is; then
+    ``start_fraction``, growing by ``growth`` each epoch until both learn at the same rate. With the defaults of 10, 0.2
+    and 1.5 the fractions of epochs 10 to 16 are 0, 0.2, 0.3, 0.45, 0.675, 1, 1. The study (Wolf et al. 2023) meant
+    to do this; in its published code the encoder's rate stays at the fifth with which it begins.
+
+    ``"full"``: 1 from the beginning. ``"linear_probe"``: 0 to the end.
+
+    Args:
+        protocol: one of these, or ``"auto"``: gradual for a pre-trained encoder, full for one that starts at random,
+            which would be of no use to a head.
+        pretrained: whether the encoder is pre-trained, for ``"auto"``.
+        head_only_epochs: epochs before the encoder learns.
+        start_fraction: of the first epoch in which it does, within (0, 1].
+        growth: factor from one epoch to the next, at least 1.
+
+    Raises:
+        ValueError: an unknown protocol, or a number out of range.
+
+    Example:
+        >>> schedule = FineTuningSchedule("gradual", head_only_epochs=2, start_fraction=0.5, growth=2)
+        >>> [schedule.encoder_fraction(epoch) for epoch in range(1, 6)]
+        [0.0, 0.0, 0.5, 1.0, 1.0]
+    """
+
+    def __init__(
+        self,
+        protocol: str = "auto",
+        *,
+        pretrained: bool = True,
+        head_only_epochs: int = 10,
+        start_fraction: float = 0.2,
+        growth: float = 1.5,
+    ) -> None:
+        if protocol not in (*PROTOCOLS, "auto"):
+            raise ValueError(
+                f"A classifier is fine-tuned by the protocol {', '.join(PROTOCOLS)} or auto; received {protocol!r}."
+            )
+        if head_only_epochs < 0 or not 0 < start_fraction <= 1 or growth < 1:
+            raise ValueError(
+                "head_only_epochs is 0 or more, start_fraction within (0, 1] and growth at least 1; received"
+                f" {head_only_epochs}, {start_fraction} and {growth}."
+            )
+        self.protocol = ("gradual" if pretrained else "full") if protocol == "auto" else protocol
+        self.head_only_epochs = head_only_epochs
+        self.start_fraction = start_fraction
+        self.growth = growth
+
+    def encoder_fraction(self, epoch: int) -> float:
+        """In epoch 1, 2, ...; 0 says that the encoder is frozen."""
+        if self.protocol != "gradual":
+            return 1.0 if self.protocol == "full" else 0.0
+        if epoch <= self.head_only_epochs:
+            return 0.0
+        return min(1.0, self.start_fraction * self.growth ** (epoch - self.head_only_epochs - 1))

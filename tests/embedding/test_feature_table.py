@@ -1,0 +1,97 @@
+"""Features as Parquet."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from monai_ext.embedding import KeptFeatures, encode_slices, open_slices_to_embed, write_feature_table
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Nine pictures, the table of five of them beside them; names tell patients."""
+    (tmp_path / "data").mkdir()
+    rows = ["file,label,patient_id,split"]
+    for number in range(9):
+        name = f"SURNAME_{number}.png"
+        Image.fromarray(np.full((10, 12), 20 * number, np.uint8)).save(tmp_path / "data" / name)
+        if number % 2 == 0:
+            rows.append(
+                f"{name},{'yes' if number > 4 else 'no'},SURNAME {number % 8},{'train' if number % 8 else 'test'}"
+            )
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    return tmp_path / "data"
+
+
+def _labelled(folder: Path) -> Path:
+    table = folder / "labels.csv"
+    table.write_text((folder.parent / "labels.csv").read_text())
+    return folder
+
+
+def _write(path: Path, folder: Path, **options):
+    slices = open_slices_to_embed(folder, image_size=8, window="lung", channels=1, **options)
+    encoder = nn.Sequential(nn.AvgPool2d(4), nn.Flatten(2))  # (B, 1, 4): maps of one channel with four places
+    batches = encode_slices(encoder, slices, device=torch.device("cpu"), batch_size=4, num_workers=0)
+    write_feature_table(path, slices, batches, about={"method": "pooling"})
+    return slices, pq.read_table(path)
+
+
+def test_each_slice_has_a_row_with_its_features_and_nothing_that_identifies(folder: Path, tmp_path: Path) -> None:
+    _, table = _write(tmp_path / "features.parquet", folder)
+    assert table.column_names == ["index", "group", "label", "section", "features"]
+    assert table.column("index").to_pylist() == list(range(9))
+    grays = [row[0] for row in table.column("features").to_pylist()]
+    assert grays == pytest.approx([20 * number / 255 for number in range(9)])
+    assert table.column("label").null_count == table.column("section").null_count == 9
+    assert json.loads(table.schema.metadata[b"monai_ext"]) == {"method": "pooling"}
+    assert b"SURNAME" not in (tmp_path / "features.parquet").read_bytes()
+
+
+def test_a_table_beside_the_pictures_gives_labels_groups_and_sections(folder: Path, tmp_path: Path) -> None:
+    slices, table = _write(tmp_path / "features.parquet", _labelled(folder))
+    assert table.column("label").to_pylist() == ["no", "no", "no", "yes", "yes"]
+    assert table.column("section").to_pylist() == ["test", "training", "training", "training", "test"]
+    groups = table.column("group").to_pylist()
+    assert groups[0] == groups[4]
+    assert len(set(groups)) == 4
+    assert b"SURNAME" not in (tmp_path / "features.parquet").read_bytes()
+    assert len(slices.images) == 5
+
+
+def test_a_table_that_cannot_be_finished_leaves_what_was_there(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "features.parquet"
+    slices, _ = _write(path, folder)
+    before = path.read_bytes()
+
+    def broken():
+        yield torch.rand(4, 3)
+        raise RuntimeError("the disk is gone")
+
+    with pytest.raises(RuntimeError, match="the disk is gone"):
+        write_feature_table(path, slices, broken(), about={})
+    assert path.read_bytes() == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["data", "features.parquet", "labels.csv"]
+
+
+def test_no_slice_is_refused(folder: Path, tmp_path: Path) -> None:
+    slices = open_slices_to_embed(folder, image_size=8, window="full", channels=1)
+    with pytest.raises(ValueError, match="there is no slice"):
+        write_feature_table(tmp_path / "features.parquet", slices, [], about={})
+
+
+def test_features_that_are_kept_are_those_of_the_chosen_rows() -> None:
+    kept, told = KeptFeatures(10, limit=4), []
+    features = torch.arange(20.0).view(10, 2)
+    passed = list(kept.pass_on(iter(features.split(3)), told.append))
+    assert torch.equal(torch.cat(passed), features)
+    assert torch.equal(kept.features, features[[0, 2, 5, 7]])
+    assert told == [3, 3, 3, 1]

@@ -1,0 +1,79 @@
+"""Freezing the encoder on MONAI's trainer: what learns, at which rate, with which statistics."""
+
+import pytest
+import torch
+from ignite.engine import Events
+from small_classifier import SmallClassifier, classifier_trainer
+from torch import nn
+
+from monai_ext.handlers import EncoderFreezer
+from monai_ext.optimizers import FineTuningSchedule
+
+
+def _train(epochs: int = 4, **options):
+    """Train with two epochs of the head alone; the optimiser's rates, weights and statistics after each epoch."""
+    norm = options.pop("frozen_batch_norm", "eval")
+    schedule = FineTuningSchedule(**{"protocol": "gradual", "head_only_epochs": 2, "growth": 2.0, **options})
+    trainer = classifier_trainer(lambda network: [EncoderFreezer(schedule, frozen_batch_norm=norm)], epochs=epochs)
+    seen = [{name: value.clone() for name, value in trainer.network.state_dict().items()}]
+    rates = []
+
+    def note(engine):
+        rates.append({group["name"]: group["lr"] for group in engine.optimizer.param_groups})
+        seen.append({name: value.clone() for name, value in engine.network.state_dict().items()})
+
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, note)
+    trainer.run()
+    return trainer, rates, seen
+
+
+def test_the_optimisers_rates_follow_the_schedule_by_epoch():
+    _, rates, _ = _train(epochs=6)
+    assert [rate["encoder"] for rate in rates] == pytest.approx([0, 0, 0.02, 0.04, 0.08, 0.1])
+    assert {rate["head"] for rate in rates} == {0.1}
+
+
+def test_while_frozen_only_the_head_changes_and_afterwards_everything():
+    _, _, seen = _train()
+    for before, after, frozen in zip(seen, seen[1:], (True, True, False, False), strict=False):
+        assert not torch.equal(before["fc.weight"], after["fc.weight"])
+        assert torch.equal(before["conv1.weight"], after["conv1.weight"]) is frozen
+        assert torch.equal(before["bn1.running_mean"], after["bn1.running_mean"]) is frozen
+
+
+def test_statistics_of_a_frozen_encoder_can_follow_the_data_as_in_the_study():
+    _, _, seen = _train(frozen_batch_norm="train")
+    assert not torch.equal(seen[0]["bn1.running_mean"], seen[1]["bn1.running_mean"])
+    assert torch.equal(seen[0]["bn1.weight"], seen[1]["bn1.weight"])
+
+
+def test_a_linear_probe_leaves_the_encoder_as_it_was():
+    _, rates, seen = _train(protocol="linear_probe")
+    assert torch.equal(seen[0]["conv1.weight"], seen[-1]["conv1.weight"])
+    assert torch.equal(seen[0]["bn1.running_var"], seen[-1]["bn1.running_var"])
+    assert {rate["encoder"] for rate in rates} == {0.0}
+
+
+def test_full_fine_tuning_changes_everything_in_the_first_epoch():
+    _, rates, seen = _train(protocol="full")
+    assert not torch.equal(seen[0]["conv1.weight"], seen[1]["conv1.weight"])
+    assert rates[0] == {"encoder": 0.1, "head": 0.1}
+
+
+def test_an_optimiser_without_the_groups_is_refused():
+    trainer = classifier_trainer(lambda network: [EncoderFreezer(FineTuningSchedule("gradual"))])
+    trainer.optimizer = torch.optim.SGD(trainer.network.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="fine_tuning_groups"):
+        trainer.run()
+
+
+def test_an_unknown_treatment_of_batch_norm_is_refused():
+    with pytest.raises(ValueError, match="'eval' or 'train'"):
+        EncoderFreezer(FineTuningSchedule("gradual"), frozen_batch_norm="frozen")
+
+
+def test_no_hook_is_left_on_the_network():
+    trainer, _, _ = _train(protocol="linear_probe")
+    assert isinstance(trainer.network, SmallClassifier)
+    assert not trainer.network._forward_pre_hooks
+    assert all(isinstance(module, nn.Module) for module in trainer.network.modules())
