@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--test", type=float, default=0.0, metavar="FRACTION", help="part for test")
     make.add_argument("--validation", type=float, default=0.0, metavar="FRACTION", help="part for validation")
     make.add_argument("--folds", type=int, metavar="K", help="K folds of what is not test, instead of --validation")
+    make.add_argument("--test-each-fold", action="store_true", help="every fold tests on another K-th")
     make.add_argument("--seed", type=int, default=0, help="chooses the sections (0)")
     make.add_argument("--reduce-fractions", type=float, nargs="+", default=[], metavar="F", help="e.g. 0.1 0.25 0.5")
     make.add_argument("--reduce-per-class", type=int, nargs="+", default=[], metavar="N", help="e.g. 30 60")
@@ -81,6 +82,7 @@ def _make(options: argparse.Namespace) -> int:
             test_fraction=options.test,
             validation_fraction=options.validation,
             folds=options.folds,
+            test_each_fold=options.test_each_fold,
             seed=options.seed,
             reduction_seed=options.reduction_seed,
             near_duplicates=pairs,

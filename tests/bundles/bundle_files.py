@@ -9,7 +9,14 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PRETRAINING = sorted(path.parent.parent for path in (REPOSITORY / "bundles").glob("*_pretrain/configs/train.json"))
+
+
+def _family(ending: str) -> list[Path]:
+    return sorted(path.parent.parent for path in (REPOSITORY / "bundles").glob(f"*_{ending}/configs/train.json"))
+
+
+PRETRAINING = _family("pretrain")
+CLASSIFICATION = _family("classification")
 OVERLAYS = ("evaluate", "multi_gpu_train", "smoke")
 """Configs that are read after train.json; inference.json stands alone."""
 
@@ -28,6 +35,29 @@ TINY_RESNET = {
 
 TINY_MODEL = {"network_def::encoder": TINY_RESNET, "num_workers": 0}
 TINY_TRAINING = {**TINY_MODEL, "image_size": 64, "decoder_width": 32, "batch_size": 4, "epochs": 2}
+
+
+TINY_HEADS = {"network_def::projection::in_features": 32, "hidden_features": 16, "projection_features": 8}
+
+
+def tiny_model(method: str) -> dict[str, Any]:
+    """Overrides that make the network of a pre-training bundle tiny, for any of its configs."""
+    if method == "spark":
+        return TINY_MODEL
+    encoder = "network_def::encoder::module" if method == "moco_v2" else "network_def::encoder"
+    return {encoder: TINY_RESNET, **TINY_HEADS, "num_workers": 0}
+
+
+def tiny_training(method: str) -> dict[str, Any]:
+    """Overrides for a training of a second."""
+    if method == "spark":
+        return TINY_TRAINING
+    own = {
+        "byol": {},
+        "moco_v2": {"queue_size": 8, "batch_norm_groups": 2},
+        "swav": {"prototypes": 6, "queue_size": 8, "local_size": 16, "frozen_iterations": 1},
+    }
+    return {**tiny_model(method), "image_size": 32, "batch_size": 4, "images_seen": 24, **own[method]}
 
 
 def config_files(bundle: Path, name: str) -> list[str]:

@@ -51,6 +51,7 @@ def test_a_training_leaves_checkpoints_pictures_and_the_published_model(trained)
         "checkpoint_00000006.pt",
         "encoder.pt",
         "reconstruction_00002.png",
+        "views.png",
     }
     assert {file.name for file in (trained / "models").iterdir()} == {folder.name, "model.pt", "encoder.pt"}
     metadata = torch.load(trained / "models" / "model.pt", weights_only=True)["metadata"]

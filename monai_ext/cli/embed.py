@@ -1,0 +1,206 @@
+"""``python -m monai_ext embed``: write the features of slices, and draw a map of them."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from monai_ext.cli._progress import progress_bar
+
+__all__ = ["main"]
+
+logger = logging.getLogger(__name__)
+
+TABLE, POINTS, PICTURE, PAGE = "features.parquet", "map.csv", "map.png", "map.html"
+_NEIGHBOURS = 20
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Encode slices with a pre-trained encoder; write features.parquet, map.csv and map.png into a folder."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    from monai_ext.embedding import KeptFeatures, open_slices_to_embed, write_feature_table
+    from monai_ext.engines.devices import select_device
+
+    encoder, about = _open(options)
+    slices = open_slices_to_embed(
+        options.data,
+        image_size=about["image_size"],
+        window=about["window"],
+        channels=about["channels"],
+        class_folders=options.class_folders,
+        section=options.section,
+        columns=_columns(options),
+    )
+    about |= {"slices": len(slices.images), "data_fingerprint": slices.images.fingerprint}
+    device = select_device(options.device)
+    kept = KeptFeatures(len(slices.images), limit=options.map_slices)
+    try:
+        output = Path(options.output).expanduser()
+        output.mkdir(parents=True, exist_ok=True)
+        with progress_bar(len(slices.images), doing="Encoding", unit=" slices") as bar:
+            features = _encode(encoder.to(device), slices, options, device)
+            about["dimensions"] = write_feature_table(
+                output / TABLE, slices, kept.pass_on(features, bar.update), about=about
+            )
+        sys.stdout.write(f"{output / TABLE}: {len(slices.images)} slices, {about['dimensions']} features each\n")
+        _draw(output, slices, kept, about, options)
+    except OSError as error:
+        raise ValueError(
+            f"Writing features to {options.output}: {error.strerror or error}. Free space, or name another folder."
+        ) from error
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m monai_ext embed", description=main.__doc__)
+    parser.add_argument(
+        "model",
+        metavar="RUN_OR_FILE",
+        help="an encoder, checkpoint or published weights; the folder of a run or bundle; or runs:/<MLflow run id>",
+    )
+    parser.add_argument("data", metavar="DATA", help="folder of slices, slice store, or labels table (.csv)")
+    parser.add_argument("output", metavar="OUT", help="folder for the results; made when missing")
+    images = parser.add_argument_group("images (as the encoder was trained, where its file tells)")
+    images.add_argument("--image-size", type=int, metavar="S", help="side of the input in pixels (else 224)")
+    images.add_argument("--window", type=_json_or_text, help="preset or [center, width] in HU (else full)")
+    images.add_argument("--prefix", help="what stands before conv1.weight in a file with several ResNets")
+    labels = parser.add_argument_group("labels (from a table or store that has them, without being asked)")
+    labels.add_argument("--class-folders", action="store_true", help="the folders in DATA are classes")
+    labels.add_argument("--section", default="all", help="training, validation, test or all (all)")
+    labels.add_argument("--label-column", metavar="NAME", help="column of the class (label)")
+    labels.add_argument("--group-column", metavar="NAME", help="column of the patient (patient_id)")
+    drawing = parser.add_argument_group("map")
+    drawing.add_argument("--map", choices=["tsne", "pca", "none"], default="tsne", help="(tsne)")
+    drawing.add_argument("--map-slices", type=int, default=5000, metavar="N", help="at most so many on the map (5000)")
+    drawing.add_argument("--html", action="store_true", help=f"write {PAGE} too, which tells of each point")
+    drawing.add_argument("--seed", type=int, default=0, help="of the map (0)")
+    parser.add_argument("--batch-size", type=int, default=64, help="slices at a time (64)")
+    parser.add_argument("--num-workers", type=int, default=2, help="processes that read slices (2)")
+    parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"], default="fp32", help="(fp32)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 ... (a GPU where there is one)")
+    return parser
+
+
+def _open(options: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
+    """The encoder, and how its images have to be made."""
+    from monai_ext.networks.weights import open_encoder
+
+    if options.model.startswith("runs:/") and "MLFLOW_TRACKING_URI" not in os.environ:
+        import mlflow
+
+        from monai_ext.tracking.location import tracking_uri_for
+
+        mlflow.set_tracking_uri(tracking_uri_for())
+    encoder, report, settings = open_encoder(options.model, prefix=options.prefix)
+    image_size = options.image_size or settings.get("image_size")
+    window = options.window or settings.get("window")
+    if image_size is None or window is None:
+        logger.warning(
+            "%s does not say how its images were made: image size %d and window %s are used. Give --image-size and"
+            " --window as in its training.",
+            options.model,
+            image_size or 224,
+            window or "full",
+        )
+    about = {
+        "layout": report.layout,
+        "architecture": report.architecture,
+        "method": settings.get("method"),
+        "images_seen": settings.get("images_seen"),
+        "image_size": int(image_size or 224),
+        "window": window or "full",
+        "channels": int(encoder.conv1.in_channels),
+    }
+    return encoder, about
+
+
+def _encode(encoder: Any, slices: Any, options: argparse.Namespace, device: torch.device) -> Iterator[Tensor]:
+    from monai_ext.embedding import encode_slices
+
+    return encode_slices(
+        encoder,
+        slices,
+        device=device,
+        batch_size=options.batch_size,
+        precision=options.precision,
+        num_workers=options.num_workers,
+    )
+
+
+def _draw(output: Path, slices: Any, kept: Any, about: dict[str, Any], options: argparse.Namespace) -> None:
+    labels = [slices.labels[row] for row in kept.rows] if slices.labels else []
+    told = _tell_neighbours(slices, kept) if labels else ""
+    if options.map == "none":
+        return
+    from monai_ext.embedding import draw_map_page, draw_map_picture, map_points
+    from monai_ext.handlers.atomic_file import write_atomically
+
+    points, how = map_points(kept.features, method=options.map, seed=options.seed)
+    rows = [
+        {"index": slices.images.indices[row], "group": slices.groups[row], "label": labels[place] if labels else None}
+        for place, row in enumerate(kept.rows)
+    ]
+    title = f"{len(rows)} slices by the features of {about['method'] or about['layout']}, {about['architecture']}"
+    caption = f"{how}; {about['image_size']} px, window {about['window']}{told}"
+    draw_map_picture(output / PICTURE, points, labels, title=title, caption=caption)
+    if options.html:
+        draw_map_page(output / PAGE, points, rows, title=title, caption=caption)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["index", "group", "label", "x", "y"])
+    writer.writerows([*row.values(), f"{x:.4f}", f"{y:.4f}"] for row, (x, y) in zip(rows, points, strict=True))
+    write_atomically(output / POINTS, lambda file: file.write(text.getvalue().encode()))
+    written = [PICTURE, POINTS, *([PAGE] if options.html else [])]
+    sys.stdout.write(f"{output}: {', '.join(written)}: {how}\n")
+
+
+def _tell_neighbours(slices: Any, kept: Any) -> str:
+    """k-NN accuracy of the slices on the map, written out and for the caption; why not, where it cannot be told.
+
+    Of a published split only the training section counts: its test section is not for trying encoders.
+    """
+    from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+    from monai_ext.metrics import knn_predictions
+
+    places = [n for n, row in enumerate(kept.rows) if not slices.sections or slices.sections[row] == "training"]
+    rows = [kept.rows[place] for place in places]
+    names = sorted({slices.labels[row] for row in rows})
+    numbers = [names.index(slices.labels[row]) for row in rows]
+    groups = [slices.groups[row] for row in rows]
+    try:
+        guesses = knn_predictions(kept.features[places], numbers, groups, k=_NEIGHBOURS).numpy()
+    except ValueError as error:
+        sys.stdout.write(f"No k-NN accuracy: {error}\n")
+        return ""
+    plain, balanced = accuracy_score(numbers, guesses), balanced_accuracy_score(numbers, guesses)
+    sys.stdout.write(
+        f"k-NN accuracy {plain:.3f}, balanced {balanced:.3f} ({_NEIGHBOURS} neighbours, own group left out,"
+        f" {len(rows)} slices{' of the training section' if slices.sections else ''})\n"
+    )
+    return f"; k-NN accuracy {plain:.2f}, balanced {balanced:.2f}"
+
+
+def _columns(options: argparse.Namespace) -> dict[str, str]:
+    given = {"label": options.label_column, "group": options.group_column}
+    return {key: name for key, name in given.items() if name}
+
+
+def _json_or_text(text: str) -> Any:
+    """``[40, 400]`` as numbers, ``lung`` as text."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

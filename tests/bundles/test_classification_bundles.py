@@ -1,0 +1,341 @@
+"""The classification bundles end to end: train, evaluate, infer without this project, and what is refused."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from bundle_files import CLASSIFICATION, config_files
+from labelled_pictures import TINY_CLASSIFIER, TINY_FINE_TUNING, gray_picture, untracked, write_labelled_pictures
+from monai.bundle import ConfigParser, run
+from PIL import Image
+
+from monai_ext.data import open_labelled_images
+from monai_ext.networks import build_encoder
+
+COVID = Path("bundles/covid19_classification")
+WITHOUT_PROJECT = """
+import importlib.abc, runpy, sys
+
+class Blocker(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "monai_ext":
+            raise ImportError("monai_ext is not installed here")
+
+sys.meta_path.insert(0, Blocker())
+sys.argv = ["monai.bundle", "run", *sys.argv[1:]]
+runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+"""
+
+
+def _run(bundle: Path, name: str, **overrides: object) -> None:
+    run(config_file=config_files(bundle, name), logging_file=False, **{**untracked(bundle, name), **overrides})
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen labelled pictures of eight patients, with a published split."""
+    return write_labelled_pictures(tmp_path_factory.mktemp("covid") / "data")
+
+
+@pytest.fixture(scope="session")
+def classifier(checkout: Path, labelled: Path) -> Path:
+    """The COVID-19 bundle of the copied repository after a training."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(checkout)
+        _run(COVID, "smoke", dataset_dir=str(labelled), **TINY_FINE_TUNING)
+    return checkout / COVID
+
+
+def _model(bundle: Path) -> dict:
+    return torch.load(bundle / "models" / "model.pt", weights_only=True)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_training_publishes_the_best_model_with_what_inference_needs(classifier):
+    metadata = _model(classifier)["metadata"]
+    assert metadata["class_names"] == ["NonCOVID", "COVID"]
+    assert metadata["window_hu"] == [-1350.0, 150.0]
+    assert metadata["bundle_version"] == json.loads((classifier / "configs" / "metadata.json").read_text())["version"]
+    assert 0 < metadata["threshold"] < 1
+    assert metadata["lineage"] == {"pretrained": "none"}
+    assert metadata["protocol"] == "full"
+    (folder,) = (classifier / "models").glob("*/")
+    assert {file.name for file in (folder / "validation").iterdir()} >= {"metrics.json", "predictions.csv", "roc.png"}
+    assert (folder / "model.pt").read_bytes() == (classifier / "models" / "model.pt").read_bytes()
+
+
+def test_evaluation_judges_the_test_section_with_the_threshold_of_validation(classifier, labelled, from_root, tmp_path):
+    _run(COVID, "evaluate", dataset_dir=str(labelled), network_def=TINY_CLASSIFIER, output_dir=str(tmp_path))
+    content = json.loads((tmp_path / "metrics.json").read_text())
+    assert content["images"] == 4
+    assert content["threshold"] == _model(classifier)["metadata"]["threshold"]
+    assert len(_rows(tmp_path / "predictions.csv")) == 4
+
+
+def test_an_ensemble_of_equal_models_is_the_model(classifier, labelled, from_root, tmp_path):
+    model = str(classifier / "models" / "model.pt")
+    for name, models in (("one", [model]), ("three", [model] * 3)):
+        settings = {"network_def": TINY_CLASSIFIER, "models": models, "output_dir": str(tmp_path / name)}
+        _run(COVID, "evaluate", dataset_dir=str(labelled), **settings)
+    one, three = (_rows(tmp_path / name / "predictions.csv") for name in ("one", "three"))
+    for row, other in zip(one, three, strict=True):
+        assert row.keys() == other.keys()
+        numbers = [(float(row[name]), float(other[name])) for name in row if name.startswith("probability")]
+        assert numbers
+        assert all(first == pytest.approx(second, abs=1e-6) for first, second in numbers)
+
+
+def test_models_that_see_images_differently_are_no_ensemble(classifier, labelled, from_root, tmp_path):
+    content = _model(classifier)
+    content["metadata"]["image_size"] = 64
+    torch.save(content, tmp_path / "other.pt")
+    models = [str(classifier / "models" / "model.pt"), str(tmp_path / "other.pt")]
+    with pytest.raises(RuntimeError) as caught:
+        _run(COVID, "evaluate", dataset_dir=str(labelled), models=models, output_dir=str(tmp_path))
+    assert "image_size is 32 in" in _last_cause(caught)
+
+
+def test_inference_without_this_project_gives_evaluations_probabilities(classifier, labelled, from_root, tmp_path):
+    evaluation = {"dataset_dir": str(labelled), "network_def": TINY_CLASSIFIER, "section": "all"}
+    _run(COVID, "evaluate", **evaluation, output_dir=str(tmp_path / "evaluated"))
+    command = [sys.executable, "-c", WITHOUT_PROJECT, "--config_file", "configs/inference.json", "--gradcam", "True"]
+    command += ["--dataset_dir", str(labelled), "--output_dir", str(tmp_path / "inferred")]
+    command += ["--network_def", str(TINY_CLASSIFIER)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=classifier, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    inferred, evaluated = (
+        _rows(tmp_path / "inferred" / "predictions.csv"),
+        _rows(tmp_path / "evaluated" / "predictions.csv"),
+    )
+    shares = [name for name in evaluated[0] if name.startswith("probability")]
+    assert len(inferred) == len(evaluated) == 16
+    for mine, theirs in zip(evaluated, inferred, strict=True):
+        assert [float(mine[name]) for name in shares] == pytest.approx(
+            [float(theirs["NonCOVID"]), float(theirs["COVID"])], abs=1e-5
+        )
+        assert theirs["model_version"] == "0.1.0"
+        assert len(theirs["model_sha256"]) == 64
+    report = json.loads((tmp_path / "inferred" / "predictions.json").read_text())
+    assert report["class_names"] == ["NonCOVID", "COVID"]
+    assert report["model"]["sha256"] == inferred[0]["model_sha256"]
+    with Image.open(tmp_path / "inferred" / "gradcam_00001.png") as overlay:
+        assert (overlay.mode, overlay.size) == ("RGB", (32, 32))
+
+
+def _inference_images(bundle: Path, folder: Path, **overrides: object) -> list[torch.Tensor]:
+    """What inference.json gives the network for every image of a folder, in the order of the files."""
+    parser = ConfigParser(ConfigParser.load_config_file(bundle / "configs" / "inference.json"))
+    settings = {"image_size": 32, "in_channels": 1, "black_hu": -1350.0, "white_hu": 150.0}
+    parser.update({"dataset_dir": str(folder), **settings, **overrides})
+    return [item["image"] for item in parser.get_parsed_content("dataset")]
+
+
+@pytest.fixture
+def all_modes(tmp_path: Path) -> Path:
+    """One class of pictures in every mode that PNG has for them, and a class of plain ones."""
+    gray = Image.fromarray(gray_picture(1, bright=True))
+    colour = Image.merge("RGB", [gray, gray.rotate(90), gray.rotate(180)])
+    alpha = Image.merge("RGBA", [gray, gray, gray, Image.fromarray(gray_picture(2, bright=False))])
+    deep = Image.fromarray(gray_picture(3, bright=True).astype(np.uint16) * 200)
+    modes = {"L": gray, "RGB": colour, "RGBA": alpha, "LA": alpha.convert("LA"), "P": gray.convert("P"), "I16": deep}
+    for label, pictures in (("COVID", modes), ("NonCOVID", {"a": gray, "b": gray.rotate(90)})):
+        (tmp_path / label).mkdir()
+        for name, picture in pictures.items():
+            picture.save(tmp_path / label / f"{name}.png")
+    return tmp_path
+
+
+def test_pictures_of_every_mode_reach_the_network_as_in_training(all_modes, checkout):
+    images = open_labelled_images(all_modes, class_names=["NonCOVID", "COVID"], section="all")
+    parser = ConfigParser(ConfigParser.load_config_file(checkout / COVID / "configs" / "train.json"))
+    parser.update({"image_size": 32})
+    preprocessing = parser.get_parsed_content("preprocessing")
+    inferred = _inference_images(checkout / COVID, all_modes)
+    assert len(inferred) == len(images) == 8
+    for number, theirs in enumerate(inferred):
+        mine = {"image": images[number]["image"]}
+        for transform in preprocessing:
+            mine = transform(mine)
+        assert mine["image"].shape == theirs.shape == (1, 32, 32)
+        assert torch.allclose(
+            mine["image"], theirs, atol=1.01 / 255 if images.ids[number].endswith("RGBA.png") else 1e-6
+        )
+
+
+def test_slices_of_a_volume_are_seen_as_a_radiologist_sees_them(tmp_path, checkout):
+    nibabel = pytest.importorskip("nibabel")
+    values = np.full((20, 24, 3), -1000.0, dtype=np.float32)  # x from right to left, y from back to front
+    values[:6, -8:, 1] = 100.0  # the patient's right, in front
+    affine = np.diag([-1.0, 1.0, 1.0, 1.0])
+    nibabel.save(nibabel.Nifti1Image(values[::-1].copy(), np.diag([1.0, 1.0, 1.0, 1.0])), tmp_path / "ras.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(values, affine), tmp_path / "las.nii")
+    images = _inference_images(checkout / COVID, tmp_path)
+    assert len(images) == 6
+    for image in (images[1], images[4]):  # the middle slice of each
+        assert image[0, :8, :6].mean() > 0.9  # anterior is up, the patient's right on the left
+        assert image[0, -8:, -6:].mean() == pytest.approx(350 / 1500, abs=1e-3)
+    assert images[0].max() == pytest.approx(350 / 1500, abs=1e-3)
+
+
+def test_dicom_is_windowed_in_hounsfield_units(tmp_path, checkout):
+    pytest.importorskip("pydicom")
+    from dicom_files import ct_slice, write
+
+    dataset = ct_slice(values=np.arange(64, dtype=np.uint16).reshape(8, 8) * 40)
+    write(dataset, tmp_path / "slice.dcm")
+    (image,) = _inference_images(checkout / COVID, tmp_path, image_size=dataset.Rows)
+    hounsfield = dataset.pixel_array * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+    expected = torch.from_numpy(((hounsfield + 1350) / 1500).clip(0, 1)).float()
+    assert torch.allclose(image[0], expected, atol=1e-5)
+
+
+class _Brightness(torch.nn.Module):
+    """The second class is likelier, the more there is to see; ``layer4`` keeps the image as it is."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer4 = torch.nn.Conv2d(1, 1, 1, bias=False)
+        torch.nn.init.ones_(self.layer4.weight)
+
+    def forward(self, images):
+        seen = self.layer4(images).mean(dim=(1, 2, 3))
+        return torch.stack([-seen, seen], dim=1)
+
+
+def test_gradcam_is_largest_where_the_network_looked(checkout):
+    parser = ConfigParser(ConfigParser.load_config_file(checkout / COVID / "configs" / "inference.json"))
+    parser["network"] = _Brightness()
+    image = torch.zeros(1, 1, 32, 32)
+    image[..., :8, :8] = 1
+    heat = parser.get_parsed_content("cam")(image)[0, 0]
+    assert heat[:8, :8].min() > 0.99
+    assert heat[16:, 16:].max() < 0.01
+
+
+def test_a_folder_without_images_ends_inference_with_a_sentence(classifier, from_root, tmp_path):
+    with pytest.raises(SystemExit, match="No image of the patterns"):
+        run(
+            config_file=[str(COVID / "configs" / "inference.json")],
+            logging_file=False,
+            dataset_dir=str(tmp_path),
+            network_def=TINY_CLASSIFIER,
+            output_dir=str(tmp_path / "out"),
+        )
+
+
+def test_a_pretrained_encoder_is_recorded_and_fine_tuned_gradually(checkout, labelled, from_root, tmp_path):
+    encoder = dict(TINY_CLASSIFIER)
+    tiny = ConfigParser({"in_channels": 1, "class_names": ["a", "b"], "network": encoder}).get_parsed_content("network")
+    weights = {name: value for name, value in tiny.state_dict().items() if not name.startswith("fc.")}
+    torch.save({"state_dict": weights, "metadata": {"monai_ext_version": "0", "method": "SparK"}}, tmp_path / "e.pt")
+    settings = {
+        **TINY_FINE_TUNING,
+        "head_only_epochs": 1,
+        "pretrained": str(tmp_path / "e.pt"),
+        "bundle_root": str(tmp_path),
+    }
+    _run(COVID, "smoke", dataset_dir=str(labelled), **settings)
+    metadata = torch.load(tmp_path / "models" / "model.pt", weights_only=True)["metadata"]
+    assert metadata["protocol"] == "gradual"
+    assert (metadata["bundle"], metadata["bundle_version"]) == ("covid19_classification", "0.1.0")
+    assert metadata["lineage"]["pretrained_method"] == "SparK"
+    assert metadata["lineage"]["pretrained_entries"] == len(weights)
+    assert len(metadata["lineage"]["pretrained_sha256"]) == 64
+
+
+@pytest.mark.parametrize("bundle", CLASSIFICATION, ids=lambda path: path.name)
+def test_every_task_starts_on_data_of_its_own_classes(bundle, tmp_path):
+    parser = ConfigParser(ConfigParser.load_config_file(bundle / "configs" / "train.json"))
+    labels = list(parser["class_names"])
+    for label in labels:
+        for number in range(10):
+            (tmp_path / label).mkdir(exist_ok=True)
+            Image.fromarray(gray_picture(number, bright=False)).save(tmp_path / label / f"{number}.png")
+    parser.update({"dataset_dir": str(tmp_path), "num_workers": 0, "backbone": "resnet18", "image_size": 32})
+    images = parser.get_parsed_content("train::images")
+    assert len(images) == 6 * len(labels)
+    batch = parser.get_parsed_content("train::dataset")[0]["image"][None]
+    views = parser.get_parsed_content("train::views")(batch)
+    assert parser.get_parsed_content("network_def").eval()(views).shape == (1, len(labels))
+
+
+def _last_cause(caught: pytest.ExceptionInfo) -> str:
+    error = caught.value
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)
+
+
+@pytest.fixture
+def command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let errors end as they do under ``python -m monai.bundle``."""
+    for module in ("running", "engine_run"):
+        monkeypatch.setattr(f"monai_ext.bundle.{module}.started_from_command_line", lambda: True)
+
+
+def _table(folder: Path, replace: tuple[str, str]) -> str:
+    text = (folder / "labels.csv").read_text()
+    (folder / "labels.csv").write_text(text.replace(*replace))
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("replace", "overrides", "sentence"),
+    [
+        (("COVID,p01", "Covid,p01"), {}, r"^Error: .*not among the classes NonCOVID, COVID: 'Covid' \(2\)"),
+        (("images/01.png", "images/x.png"), {}, r"^Error: .*names 1 files .* 'images/x.png'"),
+        (("p30", "p00"), {}, r"^Error: .*patient_id in training and test"),
+        (("COVID,p00", "COVID,p00"), {"class_names": ["NonCOVID", "COVID", "flu"]}, r"^Error: .*'flu' \(0\)"),
+        (("", ""), {"pretrained": "no/encoder.pt"}, r"^Error: There is no weights file no/encoder.pt"),
+        (("", ""), {"dataset_dir": "no/data"}, r"^Error: .*no/data does not exist"),
+        (("", ""), {"dataset_dir": None}, r"^Error: .*--dataset_dir"),
+    ],
+)
+def test_bad_data_ends_the_command_with_one_sentence(replace, overrides, sentence, tmp_path, from_root, command_line):
+    folder = write_labelled_pictures(tmp_path / "data")
+    data = {"dataset_dir": _table(folder, replace) if replace[0] else str(folder)}
+    with pytest.raises(SystemExit, match=sentence):
+        _run(COVID, "smoke", **{**TINY_FINE_TUNING, **data, **overrides, "output_dir::parent": str(tmp_path / "runs")})
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_weights_for_another_number_of_classes_are_refused(classifier, labelled, from_root, tmp_path, command_line):
+    network = {**TINY_CLASSIFIER, "num_classes": 3}
+    with pytest.raises(SystemExit, match=r"do not fit the network of this config .*fc\.weight"):
+        _run(COVID, "evaluate", dataset_dir=str(labelled), network_def=network, output_dir=str(tmp_path))
+
+
+def test_an_encoder_of_another_architecture_is_refused_before_training(labelled, from_root, tmp_path, command_line):
+    torch.save(build_encoder("resnet18").state_dict(), tmp_path / "encoder.pt")
+    overrides = {**TINY_FINE_TUNING, "pretrained": str(tmp_path / "encoder.pt"), "output_dir::parent": str(tmp_path)}
+    with pytest.raises(SystemExit, match=r"Nothing was loaded from .*resnet18"):
+        _run(COVID, "smoke", dataset_dir=str(labelled), **overrides)
+
+
+@pytest.mark.slow
+def test_two_processes_fine_tune_together_under_torchrun(repository, labelled, tmp_path):
+    names = ("train", "smoke", "multi_gpu_train")
+    files = ",".join(f"'bundles/covid19_classification/configs/{name}.json'" for name in names)
+    torch.save(build_encoder("resnet18").state_dict(), tmp_path / "encoder.pth")
+    overrides = untracked(repository / COVID, "train") | {"image_size": 32, "batch_size": 4, "epochs": 2}
+    overrides |= {"pretrained": tmp_path / "encoder.pth", "dataset_dir": labelled, "bundle_root": tmp_path}
+    flags = [text for name, value in overrides.items() for text in (f"--{name}", str(value))]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
+    command += ["-m", "monai.bundle", "run", "--config_file", f"[{files}]", *flags]
+    environment = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert _model(tmp_path)["metadata"]["protocol"] == "gradual"
+    (folder,) = (tmp_path / "models").glob("*/")
+    assert json.loads((folder / "validation" / "metrics.json").read_text())["images"] == 4

@@ -1,0 +1,130 @@
+"""BYOL, MoCo and SwAV: two processes that train together end with the state of one process on the joint batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from monai.networks.nets import ResNet
+from pytorch_optimizer import LARS
+from torch import Tensor, nn
+
+from monai_ext.engines import PretrainingTrainer, TrainingLength, distribute, unwrap
+from monai_ext.handlers import MomentumUpdater, PrototypeFreezer
+from monai_ext.inferers import MultiViewInferer
+from monai_ext.losses import InfoNCELoss, NegativeCosineSimilarity, SwappedAssignmentLoss
+from monai_ext.networks import (
+    BYOL,
+    MoCo,
+    MomentumQueue,
+    PredictionHead,
+    ProjectionHead,
+    Prototypes,
+    SwAV,
+    split_batch_norm,
+)
+from monai_ext.optimizers import parameter_groups
+
+ITERATIONS, BATCH, CHANNELS = 4, 8, 2
+"""Two channels: with one, channels last is no other order of the pixels."""
+
+
+def encoder() -> nn.Module:
+    return ResNet(
+        "basic", [1, 1, 1, 1], [4, 8, 8, 16], 2, CHANNELS, conv1_t_stride=2, bias_downsample=False, feed_forward=False
+    )
+
+
+def head(*, batch_norm: bool) -> ProjectionHead:
+    return ProjectionHead(16, hidden_features=12, out_features=6, batch_norm=batch_norm)
+
+
+def moco() -> nn.Module:
+    """Four groups of the joint batch; the queue's size is no multiple of the batch."""
+    return MoCo(
+        split_batch_norm(encoder(), groups=4), projection=head(batch_norm=False), queue=MomentumQueue(14, features=6)
+    )
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "byol": lambda: BYOL(encoder(), projection=head(batch_norm=True), prediction=PredictionHead(6, hidden_features=10)),
+    "moco": moco,
+    "swav": lambda: SwAV(
+        encoder(), projection=head(batch_norm=True), prototypes=Prototypes(10, features=6), queue_size=16
+    ),
+}
+LOSSES = {"byol": NegativeCosineSimilarity(), "moco": InfoNCELoss(), "swav": SwappedAssignmentLoss()}
+HANDLERS: dict[str, Callable[[], list[Any]]] = {
+    "byol": lambda: [MomentumUpdater(0.9, schedule="cosine")],
+    "moco": lambda: [MomentumUpdater(0.9)],
+    "swav": lambda: [PrototypeFreezer(1)],
+}
+
+
+def two_views(images: Tensor) -> list[Tensor]:
+    """Views that draw nothing, so that it does not matter which process has the image."""
+    return [images, images.flip(-1) * 0.8]
+
+
+def multi_crop(images: Tensor) -> list[Tensor]:
+    return [*two_views(images), images[..., :32, :32], images[..., 16:48, 32:]]
+
+
+def network_of(method: str) -> nn.Module:
+    torch.manual_seed(0)
+    return NETWORKS[method]().double()
+
+
+def train(method: str, rank: int, processes: int, folder: str) -> None:
+    network = distribute(network_of(method), device="cpu")
+    generator = torch.Generator().manual_seed(1)
+    batches = torch.rand(ITERATIONS, BATCH, CHANNELS, 64, 64, dtype=torch.float64, generator=generator)
+    groups = parameter_groups(network, weight_decay=1e-4)
+    trainer = PretrainingTrainer(
+        "cpu",
+        network=network,
+        optimizer=LARS(groups, lr=5.0) if method == "swav" else torch.optim.SGD(groups, lr=0.05, momentum=0.9),
+        loss_function=LOSSES[method],
+        train_data_loader=[batch.chunk(processes)[rank] for batch in batches],
+        length=TrainingLength(ITERATIONS * BATCH, batch_size=BATCH, epochs=1),
+        views=multi_crop if method == "swav" else two_views,
+        inferer=MultiViewInferer(),
+        handlers=HANDLERS[method](),
+    )
+    torch.manual_seed(5)  # the shuffled order of MoCo's keys is the first process's
+    trainer.run()
+    torch.save(unwrap(network).state_dict(), Path(folder) / f"{method}-{processes}-{rank}.pt")
+
+
+def train_all(rank: int, folder: str) -> None:
+    """One of two processes."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    for method in NETWORKS:
+        train(method, rank, 2, folder)
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where both processes have left the state of every method."""
+    folder = tmp_path_factory.mktemp("two_processes")
+    mp.spawn(train_all, args=(str(folder),), nprocs=2)
+    return folder
+
+
+@pytest.mark.parametrize("method", NETWORKS)
+def test_two_processes_train_like_one_on_the_joint_batch(method: str, folder: Path) -> None:
+    train(method, 0, 1, str(folder))
+    first, second, alone = (torch.load(folder / f"{method}-{name}.pt") for name in ("2-0", "2-1", "1-0"))
+    for name, value in alone.items():
+        torch.testing.assert_close(first[name], value, rtol=1e-8, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(second[name], value, rtol=1e-8, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}")
+    start = network_of(method).state_dict()
+    unmoved = {name for name, value in alone.items() if value.is_floating_point() and torch.equal(value, start[name])}
+    assert unmoved <= {"projection.layers.3.bias", "teacher.projection.layers.3.bias"}  # BYOL's predictor normalises it

@@ -1,0 +1,100 @@
+"""Exported classifiers give the probabilities of the original, for any batch, and carry what is known of them."""
+
+import importlib.util
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from monai_ext.cli import main
+from monai_ext.errors import BundleAuditError, WeightsError
+from monai_ext.sharing import FORMATS, export, export_bundle
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TINY = {
+    "_target_": "monai.networks.nets.ResNet",
+    "block": "basic",
+    "layers": [1, 1, 1, 1],
+    "block_inplanes": [4, 8, 16, 32],
+    "spatial_dims": 2,
+    "n_input_channels": "@in_channels",
+    "num_classes": "$len(@class_names)",
+    "conv1_t_stride": 2,
+    "bias_downsample": False,
+}
+METADATA = {"backbone": "none", "in_channels": 1, "image_size": 32, "class_names": ["no", "yes"], "threshold": 0.4}
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    """The COVID-19 bundle with a tiny network, whose weights are in ``models/model.pt``."""
+    root = tmp_path / "covid19_classification"
+    shutil.copytree(REPOSITORY / "bundles" / root.name / "configs", root / "configs")
+    config = json.loads((root / "configs" / "inference.json").read_text()) | {"network_def": TINY}
+    (root / "configs" / "inference.json").write_text(json.dumps(config))
+    parser = ConfigParser({"in_channels": 1, "class_names": METADATA["class_names"], "network": TINY})
+    (root / "models").mkdir()
+    network = parser.get_parsed_content("network")
+    for value in network.buffers():
+        value.copy_(torch.rand_like(value.float()) + 0.5)
+    torch.save({"state_dict": network.state_dict(), "metadata": METADATA}, root / "models" / "model.pt")
+    return root
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_an_export_gives_the_same_probabilities_for_another_batch_size(bundle, name):
+    if name == "onnx" and not all(importlib.util.find_spec(package) for package in ("onnxscript", "onnxruntime")):
+        pytest.skip("the packages of the extra 'export' are not installed")
+    file = export_bundle(bundle, formats=[name])[name]
+    images = torch.rand(5, 1, 32, 32)
+    network, _ = export._open(bundle, str(bundle / "models" / "model.pt"))
+    with torch.no_grad():
+        expected = network(images)
+        exported = FORMATS[name][2](file)(images)
+    assert torch.allclose(exported, expected, atol=1e-4)
+    assert torch.allclose(exported.sum(dim=1), torch.ones(5), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["torchscript", "torch_export"])
+def test_an_export_carries_the_models_metadata(bundle, name):
+    file = export_bundle(bundle, formats=[name])[name]
+    with zipfile.ZipFile(file) as archive:
+        (entry,) = (entry for entry in archive.namelist() if entry.endswith("metadata.json"))
+        assert json.loads(archive.read(entry)) == METADATA
+
+
+def test_the_command_writes_where_it_is_told(bundle, tmp_path, capsys):
+    assert main(["export", str(bundle), "--format", "torchscript", "--output", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "model.ts").is_file()
+    assert "torchscript: " in capsys.readouterr().out
+
+
+def test_a_file_that_gives_other_probabilities_is_removed(bundle, monkeypatch):
+    ending, write, read = FORMATS["torchscript"]
+    monkeypatch.setitem(FORMATS, "torchscript", (ending, write, lambda file: lambda images: read(file)(images) + 0.001))
+    with pytest.raises(BundleAuditError, match=r"differ by 0\.001"):
+        export_bundle(bundle)
+    assert not (bundle / "models" / "model.ts").exists()
+
+
+def test_an_encoder_is_no_classifier(bundle):
+    torch.save({"state_dict": {}, "metadata": {"method": "SparK"}}, bundle / "models" / "encoder.pt")
+    with pytest.raises(WeightsError, match="no classifier with class names"):
+        export_bundle(bundle, model=str(bundle / "models" / "encoder.pt"))
+
+
+def test_an_unknown_format_and_a_folder_without_configs_are_refused(bundle, tmp_path):
+    with pytest.raises(ValueError, match="torchscript, onnx, torch_export; received 'tflite'"):
+        export_bundle(bundle, formats=["tflite"])
+    with pytest.raises(ValueError, match=r"no configs/inference\.json"):
+        export_bundle(tmp_path, model=str(bundle / "models" / "model.pt"))
+
+
+def test_onnx_without_its_packages_says_what_to_install(bundle, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"monai-ext\[export\]"):
+        export_bundle(bundle, formats=["onnx"])
