@@ -20,6 +20,7 @@ from monai_ext.errors import WeightsError
 from monai_ext.handlers.atomic_file import write_atomically
 from monai_ext.handlers.training_state import plain_values
 from monai_ext.networks.ensemble import ProbabilityEnsemble
+from monai_ext.networks.weights.files import weights_on_cpu
 
 __all__ = ["agreeing_models", "load_classifiers", "mean_threshold", "publish_classifier"]
 
@@ -45,7 +46,7 @@ def publish_classifier(bundle_root: str, *, trainer: Any, output_dir: str, metad
     if process_rank() != 0:
         return
     state = trainer.state
-    weights = {name: value.detach().cpu() for name, value in unwrap(trainer.network).state_dict().items()}
+    weights = weights_on_cpu(unwrap(trainer.network))
     told = {
         **plain_values(metadata),
         **_bundle(bundle_root),

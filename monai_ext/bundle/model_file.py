@@ -18,6 +18,7 @@ from monai_ext.engines.distributed import process_rank, unwrap
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
 from monai_ext.errors import WeightsError
 from monai_ext.handlers.atomic_file import write_atomically
+from monai_ext.networks.weights.files import weights_on_cpu
 
 __all__ = ["latest_model", "load_model", "model_setting", "publish_model", "trained_on"]
 
@@ -43,7 +44,7 @@ def publish_model(bundle_root: str, *, trainer: PretrainingTrainer, encoder: str
     if process_rank() != 0:
         return
     models = Path(bundle_root) / "models"
-    weights = {name: value.detach().cpu() for name, value in unwrap(trainer.network).state_dict().items()}
+    weights = weights_on_cpu(unwrap(trainer.network))
     run_id = getattr(trainer.state, "mlflow_run_id", None)
     content = {"state_dict": weights, "metadata": {**metadata, "mlflow_run_id": run_id}}
     try:

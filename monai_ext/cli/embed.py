@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from monai_ext.cli._columns import add_column_options, chosen_columns
 from monai_ext.cli._progress import progress_bar
 
 __all__ = ["main"]
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         channels=about["channels"],
         class_folders=options.class_folders,
         section=options.section,
-        columns=_columns(options),
+        columns=chosen_columns(options),
     )
     about |= {"slices": len(slices.images), "data_fingerprint": slices.images.fingerprint}
     device = select_device(options.device)
@@ -79,8 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     labels = parser.add_argument_group("labels (from a table or store that has them, without being asked)")
     labels.add_argument("--class-folders", action="store_true", help="the folders in DATA are classes")
     labels.add_argument("--section", default="all", help="training, validation, test or all (all)")
-    labels.add_argument("--label-column", metavar="NAME", help="column of the class (label)")
-    labels.add_argument("--group-column", metavar="NAME", help="column of the patient (patient_id)")
+    add_column_options(labels)
     drawing = parser.add_argument_group("map")
     drawing.add_argument("--map", choices=["tsne", "pca", "none"], default="tsne", help="(tsne)")
     drawing.add_argument("--map-slices", type=int, default=5000, metavar="N", help="at most so many on the map (5000)")
@@ -171,9 +171,7 @@ def _tell_neighbours(slices: Any, kept: Any) -> str:
 
     Of a published split only the training section counts: its test section is not for trying encoders.
     """
-    from sklearn.metrics import accuracy_score, balanced_accuracy_score
-
-    from monai_ext.metrics import knn_predictions
+    from monai_ext.metrics.nearest_neighbours import knn_accuracies
 
     places = [n for n, row in enumerate(kept.rows) if not slices.sections or slices.sections[row] == "training"]
     rows = [kept.rows[place] for place in places]
@@ -181,21 +179,15 @@ def _tell_neighbours(slices: Any, kept: Any) -> str:
     numbers = [names.index(slices.labels[row]) for row in rows]
     groups = [slices.groups[row] for row in rows]
     try:
-        guesses = knn_predictions(kept.features[places], numbers, groups, k=_NEIGHBOURS).numpy()
+        plain, balanced = knn_accuracies(kept.features[places], numbers, groups, k=_NEIGHBOURS)
     except ValueError as error:
         sys.stdout.write(f"No k-NN accuracy: {error}\n")
         return ""
-    plain, balanced = accuracy_score(numbers, guesses), balanced_accuracy_score(numbers, guesses)
     sys.stdout.write(
         f"k-NN accuracy {plain:.3f}, balanced {balanced:.3f} ({_NEIGHBOURS} neighbours, own group left out,"
         f" {len(rows)} slices{' of the training section' if slices.sections else ''})\n"
     )
     return f"; k-NN accuracy {plain:.2f}, balanced {balanced:.2f}"
-
-
-def _columns(options: argparse.Namespace) -> dict[str, str]:
-    given = {"label": options.label_column, "group": options.group_column}
-    return {key: name for key, name in given.items() if name}
 
 
 def _json_or_text(text: str) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monai_ext.cli._columns import add_column_options, chosen_columns
 from monai_ext.cli._progress import progress_bar
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.data,
             splits=None if options.splits == "official" else options.splits,
             positive_class=options.positive_class,
-            columns=_columns(options),
+            columns=chosen_columns(options),
             window=options.window,
             n_bootstrap=options.resamples,
             seed=options.seed,
@@ -48,17 +49,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("splits", metavar="SPLITS", help="file by `splits make`, or the word official")
     parser.add_argument("--output", default="shortcuts", metavar="NAME", help="NAME.csv and NAME.json (shortcuts)")
     parser.add_argument("--positive-class", metavar="CLASS", help="of two classes, the one that is looked for")
-    parser.add_argument("--label-column", help="column of the class (label)")
-    parser.add_argument("--group-column", help="column of the patient (patient_id)")
+    add_column_options(parser)
     parser.add_argument("--window", default="full", help="which Hounsfield units to look at, for slice stores (full)")
     parser.add_argument("--resamples", type=int, default=2000, metavar="N", help="for the intervals (2000)")
     parser.add_argument("--seed", type=int, default=0, help="of the resamples (0)")
     return parser
-
-
-def _columns(options: argparse.Namespace) -> dict[str, str | None]:
-    named = {"label": options.label_column, "group": options.group_column}
-    return {key: name for key, name in named.items() if name}
 
 
 def _write(results: Sequence[Shortcut], output: Path) -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from monai.engines import Evaluator
 from torch import Tensor, nn
 
-from monai_ext.engines.devices import Precision
-from monai_ext.engines.pretraining_trainer import images_of
+from monai_ext.engines.image_evaluator import ImageEvaluator
 
 __all__ = ["ReconstructionEvaluator"]
 
 
-class ReconstructionEvaluator(Evaluator):
+class ReconstructionEvaluator(ImageEvaluator):
     """Mask and reconstruct the images of a loader, in evaluation mode and with the same masks each time.
 
     ``state.output`` is ``{"prediction", "image", "visible", "first"}``: what the inferer gives, on the device, the
@@ -44,19 +42,20 @@ class ReconstructionEvaluator(Evaluator):
         handlers: Sequence[Any] = (),
     ) -> None:
         super().__init__(
-            device=device, val_data_loader=data_loader, non_blocking=True, decollate=False, val_handlers=handlers
+            device,
+            network=network,
+            data_loader=data_loader,
+            inferer=inferer,
+            precision=precision,
+            handlers=handlers,
         )
-        self.network = network
-        self.inferer = inferer
         self.seed = seed
-        self.precision = Precision(precision, device=self.state.device)
         self._images = 0
 
-    def _iteration(self, engine: Any, batchdata: Tensor | Mapping[str, Tensor]) -> dict[str, Any]:
-        images = images_of(batchdata).to(self.state.device, non_blocking=self.non_blocking)
+    def infer(self, images: Tensor) -> dict[str, Any]:
+        """Mask and reconstruct one batch."""
         masks = torch.Generator().manual_seed(self.seed * 1_000_003 + self.state.iteration)
-        with self.mode(self.network), torch.no_grad(), self.precision.autocast():
-            prediction, image, visible = self.inferer(images, self.network, generator=masks)
+        prediction, image, visible = self.inferer(images, self.network, generator=masks)
         first = 0 if self.state.iteration == 1 else self._images
         self._images = first + len(images)
         return {"prediction": prediction.float(), "image": image, "visible": visible, "first": first}

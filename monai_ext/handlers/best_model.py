@@ -13,6 +13,7 @@ from ignite.engine import Events
 from monai_ext.engines.distributed import process_rank, unwrap
 from monai_ext.errors import TrainingStoppedError
 from monai_ext.handlers.atomic_file import write_atomically
+from monai_ext.networks.weights.files import weights_on_cpu
 
 __all__ = ["BestModel"]
 
@@ -110,7 +111,7 @@ class BestModel:
     def _save(self, engine: Any) -> None:
         if process_rank() != 0:
             return
-        weights = {name: value.detach().cpu() for name, value in unwrap(engine.network).state_dict().items()}
+        weights = weights_on_cpu(unwrap(engine.network))
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path, lambda file: torch.save(weights, file))

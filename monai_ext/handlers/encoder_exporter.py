@@ -16,6 +16,7 @@ from monai_ext.engines.pretraining_trainer import PretrainingTrainer
 from monai_ext.errors import TrainingStoppedError
 from monai_ext.handlers.atomic_file import write_atomically
 from monai_ext.handlers.training_state import plain_values
+from monai_ext.networks.weights.files import weights_on_cpu
 
 __all__ = ["EncoderExporter"]
 
@@ -57,9 +58,7 @@ class EncoderExporter:
     def _export(self, engine: PretrainingTrainer) -> None:
         network = unwrap(engine.network)
         content = {
-            "state_dict": {
-                name: value.detach().cpu().contiguous() for name, value in network.encoder.state_dict().items()
-            },
+            "state_dict": weights_on_cpu(network.encoder),
             "metadata": {
                 "method": type(network).__name__,
                 "iteration": engine.state.iteration,

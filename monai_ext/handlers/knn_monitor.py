@@ -16,7 +16,7 @@ from monai_ext.engines.pretraining_evaluator import PretrainingEvaluator
 from monai_ext.engines.random_streams import preserved_random_streams
 from monai_ext.errors import DatasetError
 from monai_ext.handlers.joint_features import evenly_spaced, joint_features, pooled
-from monai_ext.metrics.nearest_neighbours import check_neighbours, knn_predictions
+from monai_ext.metrics.nearest_neighbours import check_neighbours, knn_accuracies
 
 __all__ = ["KNNMonitor"]
 
@@ -103,16 +103,13 @@ class KNNMonitor:
             engine.state.metrics.update(self._accuracies(features, slices))
 
     def _accuracies(self, features: Tensor, slices: LabelledSlices) -> dict[str, float]:
-        from sklearn.metrics import accuracy_score, balanced_accuracy_score
-
         labels, groups = self._labels_and_groups(slices)
         values: dict[str, float] = {}
         for k in self.k:
             ending = f"{slices.name}_k{k}" if len(self.k) > 1 else slices.name
-            correct = balanced = float("nan")
+            plain = balanced = float("nan")
             if bool(torch.isfinite(features).all()):
-                guesses = knn_predictions(features, labels, groups, k=k, temperature=self.temperature).numpy()
-                correct, balanced = accuracy_score(labels, guesses), balanced_accuracy_score(labels, guesses)
-            values[f"knn_accuracy_{ending}"] = float(correct)
-            values[f"knn_balanced_accuracy_{ending}"] = float(balanced)
+                plain, balanced = knn_accuracies(features, labels, groups, k=k, temperature=self.temperature)
+            values[f"knn_accuracy_{ending}"] = plain
+            values[f"knn_balanced_accuracy_{ending}"] = balanced
         return values

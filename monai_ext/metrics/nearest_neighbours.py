@@ -11,7 +11,7 @@ from torch.nn.functional import normalize, one_hot
 
 from monai_ext.metrics.feature_std import checked_features
 
-__all__ = ["check_neighbours", "knn_predictions"]
+__all__ = ["check_neighbours", "knn_accuracies", "knn_predictions"]
 
 
 def knn_predictions(
@@ -66,6 +66,27 @@ def knn_predictions(
     weights = torch.ones_like(nearest) if temperature is None else (nearest / temperature).exp()
     votes = one_hot(torch.as_tensor(labels))[places] * weights[..., None]
     return votes.sum(dim=1).argmax(dim=1)
+
+
+def knn_accuracies(
+    features: Tensor,
+    labels: Sequence[int],
+    groups: Sequence[Hashable] | None = None,
+    *,
+    k: int = 20,
+    temperature: float | None = 0.07,
+) -> tuple[float, float]:
+    """Accuracy of :func:`knn_predictions`, and balanced accuracy, the mean of the classes' recalls.
+
+    Args and errors are those of :func:`knn_predictions`.
+
+    >>> knn_accuracies(torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]]), [0, 0, 1, 1], k=1)
+    (1.0, 1.0)
+    """
+    from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+    guesses = knn_predictions(features, labels, groups, k=k, temperature=temperature).numpy()
+    return float(accuracy_score(labels, guesses)), float(balanced_accuracy_score(labels, guesses))
 
 
 def check_neighbours(

@@ -1,4 +1,4 @@
-"""Read a weights file, or one that an MLflow run holds, without executing anything that the file contains."""
+"""Read a weights file, or one that an MLflow run holds, without executing what it contains; gather weights for one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from monai_ext.errors import WeightsError
 
-__all__ = ["read_weights"]
+__all__ = ["read_weights", "weights_on_cpu"]
 
 _SUFFIXES = (".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors")
 _MLFLOW_SCHEMES = ("runs:/", "models:/", "mlflow-artifacts:/")
@@ -132,3 +133,8 @@ def _read_safetensors(path: Path) -> Any:
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return (lines[0].rstrip(" .:") if lines else type(error).__name__) + "."
+
+
+def weights_on_cpu(network: nn.Module) -> dict[str, Tensor]:
+    """Give the state of a network as it belongs into a file: on the CPU, contiguous, without gradients."""
+    return {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}

@@ -13,12 +13,11 @@ from monai_ext.errors import WeightsError
 from monai_ext.networks.encoder import build_encoder
 from monai_ext.networks.weights.encoder import EncoderLoadReport, load_encoder
 from monai_ext.networks.weights.files import read_weights
-from monai_ext.networks.weights.layouts import find_encoder, name_architecture, named_tensors
+from monai_ext.networks.weights.layouts import find_encoder, name_architecture
 
 __all__ = ["open_encoder"]
 
 _IN_FOLDERS = ("encoder.pt", "models/encoder.pt")
-_OWN_PREFIX = "encoder."
 
 
 def open_encoder(
@@ -49,7 +48,6 @@ def open_encoder(
     """
     place = _locate(str(source))
     content = read_weights(place)
-    prefix = _own_prefix(content) if prefix is None else prefix
     found = find_encoder(content, source=place, prefix=prefix)
     architecture = name_architecture(found.tensors)
     dimensions, _, name = architecture.partition("D ")
@@ -69,13 +67,6 @@ def _locate(source: str) -> str:
         return source if "/" in source.removeprefix("runs:/").strip("/") else f"{source.rstrip('/')}/encoder"
     folder = Path(source).expanduser()
     return next((str(folder / name) for name in _IN_FOLDERS if (folder / name).is_file()), source)
-
-
-def _own_prefix(content: Mapping[str, Any]) -> str | None:
-    """Where our checkpoints and models keep the encoder, beside teachers and heads."""
-    parts = [content.get("network"), content.get("state_dict")]
-    own = any(isinstance(part, Mapping) and f"{_OWN_PREFIX}conv1.weight" in named_tensors(part) for part in parts)
-    return _OWN_PREFIX if own else None
 
 
 def _settings(content: Mapping[str, Any]) -> dict[str, Any]:
