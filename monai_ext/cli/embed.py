@@ -7,7 +7,6 @@ import csv
 import io
 import json
 import logging
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -97,12 +96,6 @@ def _open(options: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     """The encoder, and how its images have to be made."""
     from monai_ext.networks.weights import open_encoder
 
-    if options.model.startswith("runs:/") and "MLFLOW_TRACKING_URI" not in os.environ:
-        import mlflow
-
-        from monai_ext.tracking.location import tracking_uri_for
-
-        mlflow.set_tracking_uri(tracking_uri_for())
     encoder, report, settings = open_encoder(options.model, prefix=options.prefix)
     image_size = options.image_size or settings.get("image_size")
     window = options.window or settings.get("window")

@@ -62,6 +62,14 @@ def test_the_encoder_of_an_mlflow_run_is_read(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(WeightsError, match=r"could not be read from MLflow"):
         read_weights(f"runs:/{run.info.run_id}/decoder")
 
+    # Without the variable it is the database of the repository, in whatever folder of it the reader stands.
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert read_weights(f"runs:/{run.info.run_id}/encoder")["epoch"] == 3
+    assert not list((tmp_path / "notebooks").iterdir())
+
 
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.95])

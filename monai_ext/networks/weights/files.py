@@ -32,7 +32,7 @@ def read_weights(source: str | os.PathLike[str]) -> dict[str, Any]:
 
     Args:
         source: a torch or safetensors file, a folder with exactly one such file, or an MLflow uri such as
-            ``runs:/<run id>/encoder``, looked up at the tracking server that MLflow is set to.
+            ``runs:/<run id>/encoder``, looked up where MLflow is set to look, else where trainings are tracked.
 
     Raises:
         WeightsError: When there is no such file or run, or the file is truncated, is no weights file, holds
@@ -60,11 +60,15 @@ def _local_file(source: str | os.PathLike[str]) -> Iterator[Path]:
 def _download(uri: str, folder: str) -> Path:
     import mlflow
 
+    from monai_ext.tracking.location import shown, tracking_uri_for
+
+    # Where trainings are tracked, in whatever folder of the repository this one is started; unless code set another.
+    server = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else tracking_uri_for()
     try:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=server))
     except (mlflow.exceptions.MlflowException, OSError) as error:
         raise WeightsError(
-            f"The weights {uri} could not be read from MLflow at {mlflow.get_tracking_uri()}: {_first_line(error)} "
+            f"The weights {uri} could not be read from MLflow at {shown(server)}: {_first_line(error)} "
             "Check the run id and the artifact's name, and that MLFLOW_TRACKING_URI names the server that has the run."
         ) from error
 

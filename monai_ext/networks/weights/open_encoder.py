@@ -28,7 +28,7 @@ def open_encoder(
     Args:
         source: a file that :func:`~monai_ext.networks.weights.load_encoder` reads; the folder of a run or of a bundle
             that has an exported encoder; or an MLflow run, as ``runs:/<run id>`` or ``runs:/<run id>/encoder``,
-            looked up at the tracking server that MLflow is set to.
+            looked up as :func:`~monai_ext.networks.weights.read_weights` does.
         prefix: what stands before ``conv1.weight`` in the file, where it holds several ResNets.
 
     Returns:
