@@ -11,25 +11,21 @@ process and one model and take turns, so that ratios hold on a noisy machine; ti
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
 import statistics
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psutil
 import torch
+from resident_memory import MIB, large_blocks_returned_at_once
 from torch import nn
 
 from monai_ext.losses import MaskedReconstructionLoss
 from monai_ext.networks import SparK, SparKDecoder, build_encoder
 from monai_ext.networks.decoder import InplaceReLU6
 from monai_ext.optimizers import LAMB, parameter_groups
-
-MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -82,19 +78,6 @@ class Step:
         self.optimizer.zero_grad(set_to_none=False)
         if self.device.type == "cuda":
             torch.cuda.synchronize()
-
-
-@contextmanager
-def large_blocks_returned_at_once() -> Iterator[None]:
-    """Let glibc map every block above 64 KiB by itself, so that resident memory is what is in use."""
-    libc = ctypes.CDLL("libc.so.6")
-    m_mmap_threshold, m_mmap_max = -3, -4
-    libc.mallopt(m_mmap_threshold, 65536)
-    libc.mallopt(m_mmap_max, 1 << 20)
-    try:
-        yield
-    finally:
-        libc.mallopt(m_mmap_threshold, 32 * MIB)
 
 
 def peak_memory(step: Step) -> float:

@@ -12,22 +12,19 @@ with its gradients. "minkowski" is left out where MinkowskiEngine is missing.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
 import importlib.util
 import re
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from resident_memory import MIB, large_blocks_returned_at_once
 
 from monai_ext.networks import SparK, SparKDecoder, build_encoder
 
-MIB = 2**20
 BACKENDS = {"masked_dense": "masked dense", "active_blocks": "active blocks", "minkowski": "MinkowskiEngine"}
 COLOURS = {"masked_dense": "#7f7f7f", "active_blocks": "#1f77b4", "minkowski": "#d62728"}
 
@@ -79,19 +76,6 @@ class Pass:
         self.model.zero_grad(set_to_none=False)
         if self.image.is_cuda:
             torch.cuda.synchronize()
-
-
-@contextmanager
-def large_blocks_returned_at_once() -> Iterator[None]:
-    """Let glibc map every block above 64 KiB by itself, so that resident memory is what is in use."""
-    libc = ctypes.CDLL("libc.so.6")
-    m_mmap_threshold, m_mmap_max = -3, -4
-    libc.mallopt(m_mmap_threshold, 65536)
-    libc.mallopt(m_mmap_max, 1 << 20)
-    try:
-        yield
-    finally:
-        libc.mallopt(m_mmap_threshold, 32 * MIB)
 
 
 def peak_memory(step: Pass) -> float:

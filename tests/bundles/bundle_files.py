@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
+from tiny_resnet import TINY_RESNET
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -19,19 +20,6 @@ PRETRAINING = _family("pretrain")
 CLASSIFICATION = _family("classification")
 OVERLAYS = ("evaluate", "multi_gpu_train", "smoke")
 """Configs that are read after train.json; inference.json stands alone."""
-
-TINY_RESNET = {
-    "_target_": "monai.networks.nets.ResNet",
-    "block": "basic",
-    "layers": [1, 1, 1, 1],
-    "block_inplanes": [4, 8, 16, 32],
-    "spatial_dims": 2,
-    "n_input_channels": "@in_channels",
-    "conv1_t_stride": 2,
-    "bias_downsample": False,
-    "feed_forward": False,
-}
-"""An encoder of total stride 32 whose checkpoints are small."""
 
 TINY_MODEL = {"network_def::encoder": TINY_RESNET, "num_workers": 0}
 TINY_TRAINING = {**TINY_MODEL, "image_size": 64, "decoder_width": 32, "batch_size": 4, "epochs": 2}

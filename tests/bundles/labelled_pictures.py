@@ -8,20 +8,10 @@ from typing import Any
 import numpy as np
 from bundle_files import merged_config, walk
 from PIL import Image
+from tiny_resnet import TINY_CLASSIFIER
 
 SECTIONS = ("train", "train", "val", "test")
 
-TINY_CLASSIFIER = {
-    "_target_": "monai.networks.nets.ResNet",
-    "block": "basic",
-    "layers": [1, 1, 1, 1],
-    "block_inplanes": [4, 8, 16, 32],
-    "spatial_dims": 2,
-    "n_input_channels": "@in_channels",
-    "num_classes": "$len(@class_names)",
-    "conv1_t_stride": 2,
-    "bias_downsample": False,
-}
 TINY_FINE_TUNING = {
     "network_def": TINY_CLASSIFIER,
     "image_size": 32,

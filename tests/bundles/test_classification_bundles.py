@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 from bundle_files import CLASSIFICATION, config_files
-from labelled_pictures import TINY_CLASSIFIER, TINY_FINE_TUNING, gray_picture, untracked, write_labelled_pictures
+from labelled_pictures import TINY_FINE_TUNING, gray_picture, untracked, write_labelled_pictures
 from monai.bundle import ConfigParser, run
 from PIL import Image
+from tiny_resnet import TINY_CLASSIFIER
 
 from monai_ext.data import open_labelled_images
 from monai_ext.networks import build_encoder

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bundle_files import REPOSITORY, TINY_RESNET, config_files, tiny_model, tiny_training, without_tracking
+from bundle_files import REPOSITORY, config_files, tiny_model, tiny_training, without_tracking
 from monai.bundle import ConfigWorkflow, run
 from monai.networks.nets import ResNet
+from tiny_resnet import TINY_RESNET
 
 METHODS = ("byol", "moco_v2", "swav")
 

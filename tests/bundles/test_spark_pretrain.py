@@ -14,7 +14,6 @@ import torch
 from bundle_files import (
     REPOSITORY,
     TINY_MODEL,
-    TINY_RESNET,
     TINY_TRAINING,
     config_files,
     merged_config,
@@ -23,6 +22,7 @@ from bundle_files import (
 from monai.bundle import ConfigWorkflow, run, verify_net_in_out
 from monai.networks.nets import resnet18
 from PIL import Image
+from tiny_resnet import TINY_RESNET
 
 from monai_ext.errors import CheckpointError, WeightsError
 from monai_ext.networks import build_encoder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -14,6 +13,7 @@ from ignite.engine import Events
 from monai.inferers import Inferer
 from small_training import SmallPainter, same_weights, small_length, small_trainer, weights
 from torch import Tensor, nn
+from two_processes import run_two_processes
 
 from monai_ext.engines import PretrainingTrainer, distribute, process_count, process_rank, unwrap
 from monai_ext.handlers import (
@@ -81,14 +81,7 @@ def end_both(folder: Path, rank: int) -> None:
 
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="PyTorch was built without gloo")
 def test_two_processes_train_as_one_with_the_joint_batch(tmp_path):
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "monai_ext.data", "monai_ext.handlers"])
-    processes = [context.Process(target=train_one_of_two, args=(rank, tmp_path)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0, 0]
+    run_two_processes(train_one_of_two, tmp_path)
 
     alone = training(tmp_path / "alone")
     alone.run()

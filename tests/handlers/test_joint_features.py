@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import torch
 import torch.distributed
 from small_training import SmallPainter, small_evaluator, small_images, small_length, small_trainer
 from torch import Tensor
+from two_processes import run_two_processes
 
 from monai_ext.engines import PretrainingEvents, distribute
 from monai_ext.errors import DatasetError
@@ -65,14 +65,7 @@ def _one_of_two(rank: int, folder: Path) -> None:
 
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="PyTorch was built without gloo")
 def test_two_processes_have_what_one_has_and_end_together_at_an_error(tmp_path):
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "monai_ext.data", "monai_ext.handlers"])
-    processes = [context.Process(target=_one_of_two, args=(rank, tmp_path)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0, 0]
+    run_two_processes(_one_of_two, tmp_path)
     alone = _encoded(small_images(5)) + _encoded(small_images(1))
     for rank in range(2):
         for joint, single in zip(torch.load(tmp_path / f"features_{rank}.pt"), alone, strict=True):

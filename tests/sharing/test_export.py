@@ -9,23 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from tiny_resnet import TINY_CLASSIFIER
 
 from monai_ext.cli import main
 from monai_ext.errors import BundleAuditError, WeightsError
 from monai_ext.sharing import FORMATS, export, export_bundle
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TINY = {
-    "_target_": "monai.networks.nets.ResNet",
-    "block": "basic",
-    "layers": [1, 1, 1, 1],
-    "block_inplanes": [4, 8, 16, 32],
-    "spatial_dims": 2,
-    "n_input_channels": "@in_channels",
-    "num_classes": "$len(@class_names)",
-    "conv1_t_stride": 2,
-    "bias_downsample": False,
-}
 METADATA = {"backbone": "none", "in_channels": 1, "image_size": 32, "class_names": ["no", "yes"], "threshold": 0.4}
 
 
@@ -34,9 +24,9 @@ def bundle(tmp_path):
     """The COVID-19 bundle with a tiny network, whose weights are in ``models/model.pt``."""
     root = tmp_path / "covid19_classification"
     shutil.copytree(REPOSITORY / "bundles" / root.name / "configs", root / "configs")
-    config = json.loads((root / "configs" / "inference.json").read_text()) | {"network_def": TINY}
+    config = json.loads((root / "configs" / "inference.json").read_text()) | {"network_def": TINY_CLASSIFIER}
     (root / "configs" / "inference.json").write_text(json.dumps(config))
-    parser = ConfigParser({"in_channels": 1, "class_names": METADATA["class_names"], "network": TINY})
+    parser = ConfigParser({"in_channels": 1, "class_names": METADATA["class_names"], "network": TINY_CLASSIFIER})
     (root / "models").mkdir()
     network = parser.get_parsed_content("network")
     for value in network.buffers():

@@ -1,0 +1,18 @@
+"""A MONAI ResNet of thousands of weights as part of a bundle's config, in place of the bundle's own network."""
+
+_TINY = {
+    "_target_": "monai.networks.nets.ResNet",
+    "block": "basic",
+    "layers": [1, 1, 1, 1],
+    "block_inplanes": [4, 8, 16, 32],
+    "spatial_dims": 2,
+    "n_input_channels": "@in_channels",
+    "conv1_t_stride": 2,
+    "bias_downsample": False,
+}
+
+TINY_RESNET = {**_TINY, "feed_forward": False}
+"""An encoder of total stride 32."""
+
+TINY_CLASSIFIER = {**_TINY, "num_classes": "$len(@class_names)"}
+"""A classifier."""
