@@ -17,6 +17,7 @@ from monai_ext.handlers.graceful_termination import GracefulTermination
 from monai_ext.handlers.knn_monitor import KNNMonitor
 from monai_ext.handlers.momentum_updater import MomentumUpdater
 from monai_ext.handlers.non_finite_loss_guard import NonFiniteLossGuard
+from monai_ext.handlers.precise_batch_norm import PreciseBatchNorm
 from monai_ext.handlers.progress_reporter import ProgressReporter
 from monai_ext.handlers.prototype_freezer import PrototypeFreezer
 from monai_ext.handlers.reconstruction_images import ReconstructionImages
@@ -40,6 +41,7 @@ __all__ = [
     "KNNMonitor",
     "MomentumUpdater",
     "NonFiniteLossGuard",
+    "PreciseBatchNorm",
     "ProgressReporter",
     "PrototypeFreezer",
     "ReconstructionImages",

@@ -1,0 +1,94 @@
+"""Batch-norm statistics of the weights as they are, before a network is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Events
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import update_bn
+
+from monai_ext.engines.distributed import process_count, process_rank, unwrap
+from monai_ext.engines.random_streams import preserved_random_streams
+from monai_ext.networks.joint_batch import broadcast
+
+__all__ = ["PreciseBatchNorm"]
+
+
+class PreciseBatchNorm:
+    """At the end of each epoch, estimate the batch normalisations' statistics anew, from images of the training.
+
+    Running averages mix the statistics of many past weights, and of augmented images. While the weights still change
+    quickly, as in the first epochs of a fine-tuning, the network that is evaluated is then not the one that was
+    trained: classes are ranked well, and most images get the same one. Here the statistics are plain averages over
+    batches of training images as evaluation sees them, passed through the weights of this moment (Wu and Johnson 2021,
+    "Rethinking 'Batch' in BatchNorm", arXiv:2105.07576, section 3). Nothing else changes, no random number of the
+    training is drawn, and the training's own steps never use these statistics.
+
+    Batch normalisations of a frozen encoder are left alone. In a distributed run each process passes its share of
+    every batch; together with :func:`~monai_ext.networks.synchronize_batch_norm` the result is that of one process.
+    Attach it before the validation.
+
+    Args:
+        dataset: training items ``{"image": (C, H, W), ...}``, prepared as for evaluation.
+        batch_size: images at a time in each process; incomplete batches are left out.
+        inferer: ``inferer(images, network)`` runs the forward pass.
+        max_images: at most so many images, chosen anew in each epoch: the cost is bounded.
+        seed: of the choice and the order, which mixes the classes.
+
+    Raises:
+        ValueError: a number is not positive.
+    """
+
+    def __init__(
+        self, dataset: Sequence[Any], *, batch_size: int, inferer: Any, max_images: int = 1024, seed: int = 0
+    ) -> None:
+        if batch_size < 1 or max_images < 1:
+            raise ValueError(f"batch_size and max_images are at least 1; received {batch_size} and {max_images}.")
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.inferer = inferer
+        self.max_images = max_images
+        self.seed = seed
+
+    def attach(self, engine: Any) -> None:
+        """Act at the end of the trainer's epochs."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._estimate)
+
+    def _estimate(self, engine: Any) -> None:
+        network = unwrap(engine.network)
+        norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+        if not any(parameter.requires_grad for norm in norms for parameter in norm.parameters()):
+            return
+        with preserved_random_streams():
+            update_bn(self._batches(engine), _Forward(network, self.inferer))
+        for norm in norms:
+            for statistic in (norm.running_mean, norm.running_var):
+                if statistic is not None:
+                    broadcast(statistic)
+
+    def _batches(self, engine: Any) -> Iterator[Tensor]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + engine.state.epoch)
+        order = torch.randperm(len(self.dataset), generator=generator)[: self.max_images]
+        processes = process_count()
+        size = max(1, min(self.batch_size, len(order) // processes))
+        for joint in order.split(size * processes):
+            if len(joint) == size * processes:
+                own = joint.split(size)[process_rank()].tolist()
+                images = [torch.as_tensor(self.dataset[index]["image"]) for index in own]
+                yield torch.stack(images).to(engine.state.device)
+
+
+class _Forward(nn.Module):
+    """The network as the inferer runs it."""
+
+    def __init__(self, network: nn.Module, inferer: Any) -> None:
+        super().__init__()
+        self.network = network
+        self.inferer = inferer
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.inferer(images, self.network)
