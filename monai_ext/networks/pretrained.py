@@ -36,6 +36,11 @@ class StartingPoint:
     run_id: str | None = None
     lineage: dict[str, Any] = field(default_factory=lambda: {"pretrained": "none"})
 
+    @property
+    def name(self) -> str:
+        """In a word: the method of the pre-training, else the layout of its file, or ``scratch``."""
+        return str(self.lineage.get("pretrained_method") or self.lineage.get("pretrained_layout") or "scratch")
+
 
 def start_from(network: ResNet, *, pretrained: str | None = None) -> StartingPoint:
     """Load a pre-trained encoder into a classifier, or leave it as it was initialised.

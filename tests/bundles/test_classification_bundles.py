@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 import torch
@@ -325,6 +326,33 @@ def test_an_encoder_of_another_architecture_is_refused_before_training(labelled,
 
 
 @pytest.mark.slow
+def test_a_fine_tuning_is_tracked_as_a_child_of_its_pre_training(
+    classifier: Path, checkout: Path, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(checkout)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    client = mlflow.MlflowClient()
+    pretraining = client.create_run(client.create_experiment("pretraining", (tmp_path / "artifacts").as_uri()))
+    encoder = {name: value for name, value in _model(classifier)["state_dict"].items() if not name.startswith("fc.")}
+    metadata = {"monai_ext_version": "0.1.0", "method": "SparK"}
+    torch.save({"state_dict": encoder, "metadata": metadata}, tmp_path / "encoder.pt")
+    client.log_artifact(pretraining.info.run_id, str(tmp_path / "encoder.pt"), "encoder")
+
+    settings = TINY_FINE_TUNING | {"bundle_root": str(tmp_path), "dataset_dir": str(labelled)}
+    source = f"runs:/{pretraining.info.run_id}/encoder"
+    run(config_file=config_files(COVID, "smoke"), logging_file=False, pretrained=source, **settings)
+
+    experiment = client.get_experiment_by_name("covid19_classification")
+    (tracked,) = client.search_runs([experiment.experiment_id])
+    (folder,) = (tmp_path / "models").glob("*/")
+    assert tracked.info.run_name == f"SparK resnet18 {folder.name}"
+    assert tracked.info.status == "FINISHED"
+    assert tracked.data.tags["mlflow.parentRunId"] == pretraining.info.run_id
+    assert tracked.data.params["lineage/pretrained"] == source
+    assert {"auc", "best_auc", "threshold", "loss"} <= tracked.data.metrics.keys()
+    assert _model(tmp_path)["metadata"]["mlflow_run_id"] == tracked.info.run_id
+
+
 def test_two_processes_fine_tune_together_under_torchrun(repository, labelled, tmp_path):
     names = ("train", "smoke", "multi_gpu_train")
     files = ",".join(f"'bundles/covid19_classification/configs/{name}.json'" for name in names)

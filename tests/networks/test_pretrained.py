@@ -27,6 +27,7 @@ def test_without_an_encoder_the_network_stays_as_it_was():
     start = start_from(network)
     assert start.network is network
     assert (start.pretrained, start.run_id, start.lineage) == (False, None, {"pretrained": "none"})
+    assert start.name == "scratch"
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
@@ -39,7 +40,7 @@ def test_an_export_gives_the_encoder_and_its_lineage(encoder, tmp_path):
     assert torch.equal(network.layer3[0].conv1.weight, encoder.layer3[0].conv1.weight)
     assert torch.equal(network.fc.weight, head)
     assert (start.pretrained, start.run_id) == (True, "abc")
-    assert start.lineage["pretrained_method"] == "MoCo"
+    assert start.lineage["pretrained_method"] == start.name == "MoCo"
     assert start.lineage["pretrained_images_seen"] == 7
     expected = hashlib.sha256((tmp_path / "encoder.pt").read_bytes()).hexdigest()
     assert start.lineage["pretrained_sha256"] == expected
