@@ -4,7 +4,7 @@ from monai_ext.bundle.classifier_file import agreeing_models, load_classifiers, 
 from monai_ext.bundle.engine_run import run_engine
 from monai_ext.bundle.locate import locate_bundle
 from monai_ext.bundle.model_file import latest_model, load_model, model_setting, publish_model, trained_on
-from monai_ext.bundle.output_dir import prepare_output_dir, resume_point
+from monai_ext.bundle.output_dir import name_run, prepare_output_dir, resume_point
 from monai_ext.bundle.overrides import check_overrides
 from monai_ext.bundle.process_group import join_process_group, leave_process_group
 
@@ -19,6 +19,7 @@ __all__ = [
     "locate_bundle",
     "mean_threshold",
     "model_setting",
+    "name_run",
     "prepare_output_dir",
     "publish_classifier",
     "publish_model",

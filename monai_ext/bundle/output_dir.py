@@ -13,7 +13,7 @@ import torch.distributed
 from monai_ext.bundle.running import refusal
 from monai_ext.handlers import find_checkpoint
 
-__all__ = ["prepare_output_dir", "resume_point"]
+__all__ = ["name_run", "prepare_output_dir", "resume_point"]
 
 
 def prepare_output_dir(bundle_root: str, *, resume: str | None = None, parent: str | None = None) -> str:
@@ -38,6 +38,15 @@ def prepare_output_dir(bundle_root: str, *, resume: str | None = None, parent: s
     """
     runs = Path(parent) if parent is not None else Path(bundle_root) / "models"
     return str(_agreed(lambda: _fresh(runs) if resume is None else _resumed(runs, resume)))
+
+
+def name_run(output_dir: str, *, start: str, backbone: str) -> str:
+    """Call a run by what is compared, and by its folder, so that runs can be told apart in charts.
+
+    >>> name_run("/data/models/20260131T094500Z-3fa9c1", start="SparK", backbone="resnet18")
+    'SparK resnet18 20260131T094500Z-3fa9c1'
+    """
+    return f"{start} {backbone} {Path(output_dir).name}"
 
 
 def resume_point(resume: str | None, *, output_dir: str) -> str | None:
