@@ -13,7 +13,6 @@ from torch.optim.swa_utils import update_bn
 
 from monai_ext.engines.distributed import process_count, process_rank, unwrap
 from monai_ext.engines.random_streams import preserved_random_streams
-from monai_ext.networks.joint_batch import broadcast
 
 __all__ = ["PreciseBatchNorm"]
 
@@ -29,8 +28,8 @@ class PreciseBatchNorm:
     training is drawn, and the training's own steps never use these statistics.
 
     Batch normalisations of a frozen encoder are left alone. In a distributed run each process passes its share of
-    every batch; together with :func:`~monai_ext.networks.synchronize_batch_norm` the result is that of one process.
-    Attach it before the validation.
+    every batch, and the batch norms, which :func:`~monai_ext.engines.distribute` has joined over the processes, come to
+    the statistics of one process. Attach it before the validation.
 
     Args:
         dataset: training items ``{"image": (C, H, W), ...}``, prepared as for evaluation.
@@ -60,15 +59,10 @@ class PreciseBatchNorm:
 
     def _estimate(self, engine: Any) -> None:
         network = unwrap(engine.network)
-        norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
-        if not any(parameter.requires_grad for norm in norms for parameter in norm.parameters()):
-            return
-        with preserved_random_streams():
-            update_bn(self._batches(engine), _Forward(network, self.inferer))
-        for norm in norms:
-            for statistic in (norm.running_mean, norm.running_var):
-                if statistic is not None:
-                    broadcast(statistic)
+        norms = (module for module in network.modules() if isinstance(module, _BatchNorm))
+        if any(parameter.requires_grad for norm in norms for parameter in norm.parameters()):
+            with preserved_random_streams():
+                update_bn(self._batches(engine), _Forward(network, self.inferer))
 
     def _batches(self, engine: Any) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + engine.state.epoch)

@@ -15,7 +15,6 @@ from two_processes import run_two_processes
 from monai_ext.engines import distribute
 from monai_ext.handlers import PreciseBatchNorm
 from monai_ext.inferers import PrecisionInferer
-from monai_ext.networks import synchronize_batch_norm
 
 
 def _handler(**options: Any) -> PreciseBatchNorm:
@@ -113,7 +112,7 @@ def _estimated(*, batch_size: int, distributed: bool) -> tuple[Tensor, Tensor]:
     torch.manual_seed(0)
     network: nn.Module = SmallClassifier()
     if distributed:
-        network = distribute(synchronize_batch_norm(network), device=torch.device("cpu"))
+        network = distribute(network, device=torch.device("cpu"))
     _handler(batch_size=batch_size)._estimate(_Engine(network))
     return _statistics(network.module if distributed else network)
 
