@@ -32,7 +32,7 @@ _SOURCES: dict[str, Callable[[Path, Sequence[Path]], SliceSource]] = {
 
 
 def open_slices(
-    dataset_dir: str | Path | None = None,
+    dataset_dir: str | Path | SliceSource | None = None,
     *,
     section: str = "training",
     image_size: int = 224,
@@ -49,7 +49,7 @@ def open_slices(
 
     Args:
         dataset_dir: a folder (it may be nested) of PNG or JPEG pictures, of DICOM, or of NIfTI volumes, a single such
-            file, or a slice store. The embedded sample of phantom CT when omitted.
+            file, or a slice store; or what :func:`open_source` gave. The embedded sample of phantom CT when omitted.
         section: ``"training"``, ``"validation"`` (the slices held out from training) or ``"all"``.
         image_size: side of the network's input in pixels.
         window: which Hounsfield units become 0 .. 1: a preset, ``[center_hu, width_hu]``, or a list with one a channel.
@@ -67,7 +67,7 @@ def open_slices(
     """
     if section not in SECTIONS:
         raise ValueError(f"There is no section {section!r}; the sections are {', '.join(SECTIONS)}.")
-    source = open_source(dataset_dir)
+    source = open_source(dataset_dir) if dataset_dir is None or isinstance(dataset_dir, str | Path) else dataset_dir
     indices = _choose(source, section, validation_fraction=validation_fraction, seed=seed)
     slices = SliceImages(
         source,

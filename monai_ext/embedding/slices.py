@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from monai_ext.data import SliceImages, open_labelled_sets, open_slices, slice_loader
 from monai_ext.data.labelled_source import TABLE
+from monai_ext.data.open_slices import open_source
 from monai_ext.data.slice_store import SliceStore, is_slice_store
 from monai_ext.engines.devices import Precision
 from monai_ext.handlers.joint_features import evenly_spaced, pooled
@@ -68,8 +70,9 @@ def open_slices_to_embed(
         (labelled,) = open_labelled_sets([entry], image_size=image_size, window=window, channels=channels)
         names = tuple(labelled.class_names[label] for label in labelled.labels)
         return SlicesToEmbed(labelled.images, labelled.groups, names, labelled.sections)
-    shown = window if _has_hounsfield(path) else "full"
-    images = open_slices(path, section="all", image_size=image_size, window=shown, channels=channels)
+    source = open_source(path)
+    shown = window if source.dtype == np.int16 else "full"
+    images = open_slices(source, section="all", image_size=image_size, window=shown, channels=channels)
     return SlicesToEmbed(images, images.groups)
 
 
@@ -139,12 +142,3 @@ def _has_labels(path: Path) -> bool:
     if is_slice_store(path):
         return any(SliceStore(path).columns(["label"]).column("label").to_pylist())
     return path.suffix.lower() == ".csv" or (path / TABLE).is_file()
-
-
-def _has_hounsfield(path: Path) -> bool:
-    """Whether a window applies; only the kind of folder tells, so it is looked at as a whole."""
-    if is_slice_store(path):
-        return SliceStore(path).source_kind != "picture"
-    from monai_ext.data.folder_scan import scan_folder
-
-    return scan_folder(path).kind != "pictures"
