@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from slice_stores import make_store, rows_of
 
+from helpers.slice_stores import make_store, rows_of
 from monai_ext.data.contact_sheet import draw_contact_sheets
 from monai_ext.data.slice_store import SliceStore, SliceStoreWriter
 

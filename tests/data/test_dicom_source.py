@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from slice_files import write_series
 
+from helpers.slice_files import write_series
 from monai_ext.data.dicom_source import DicomSource
 from monai_ext.errors import DatasetError
 

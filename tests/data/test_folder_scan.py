@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from slice_files import write_pictures, write_series, write_volume
 
+from helpers.slice_files import write_pictures, write_series, write_volume
 from monai_ext.data.folder_scan import scan_folder
 from monai_ext.errors import DatasetError
 

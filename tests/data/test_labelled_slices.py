@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from slice_stores import SERIES, make_store, pixels_of, rows_of
 
+from helpers.slice_stores import SERIES, make_store, pixels_of, rows_of
 from monai_ext.data import open_labelled_sets, open_labelled_slices
 from monai_ext.data.labelled_store import store_labelled_pictures
 from monai_ext.data.slice_store import SliceStoreWriter

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_split_source import write_medmnist
 
+from helpers.medmnist_files import write_medmnist
 from monai_ext.data.labelled_store import store_labelled_pictures
 from monai_ext.data.slice_store import SliceStore
 from monai_ext.data.split_making import official_splits

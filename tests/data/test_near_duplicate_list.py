@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from picture_files import save_picture, texture, write_table
-from slice_stores import make_store
 
+from helpers.picture_files import save_picture, texture, write_table
+from helpers.slice_stores import make_store
 from monai_ext.data.near_duplicate_list import list_near_duplicates
 from monai_ext.data.split_making import make_splits, read_near_duplicates
 from monai_ext.data.split_source import open_split_source

@@ -7,9 +7,9 @@ from functools import partial
 
 import numpy as np
 import pytest
-from picture_files import texture
 from scipy import ndimage
 
+from helpers.picture_files import texture
 from monai_ext.data.near_duplicates import find_near_duplicates
 from monai_ext.data.phase_correlation import correlations, detail_spectrum, rescaled
 from monai_ext.data.picture_framing import framed

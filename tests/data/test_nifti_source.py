@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from slice_files import write_volume
 
+from helpers.slice_files import write_volume
 from monai_ext.data.nifti_source import NiftiSource
 from monai_ext.errors import DatasetError
 

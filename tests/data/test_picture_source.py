@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from slice_files import write_pictures
 
+from helpers.slice_files import write_pictures
 from monai_ext.data.picture_source import PictureSource
 from monai_ext.errors import DatasetError
 

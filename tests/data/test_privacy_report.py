@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from slice_stores import make_store, pixels_of, rows_of
 
+from helpers.slice_stores import make_store, pixels_of, rows_of
 from monai_ext.data.privacy_report import make_privacy_report, render_privacy_report
 from monai_ext.data.slice_store import SliceStore, SliceStoreWriter
 from monai_ext.data.slice_store_format import INDEX_COLUMNS

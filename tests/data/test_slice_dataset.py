@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from slice_stores import make_store
 from torch.utils.data import DataLoader
 
+from helpers.slice_stores import make_store
 from monai_ext.data.slice_dataset import SliceDataset, StoreSource
 from monai_ext.data.slice_store import SliceStore, SliceStoreWriter
 from monai_ext.errors import DatasetError

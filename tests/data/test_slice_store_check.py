@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from slice_stores import make_store, pixels_of
 
+from helpers.slice_stores import make_store, pixels_of
 from monai_ext.data.slice_store import SliceStore, SliceStoreWriter
 from monai_ext.data.slice_store_check import check_series, set_aside
 from monai_ext.data.slice_store_format import series_file

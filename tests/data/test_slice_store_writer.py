@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from slice_stores import SERIES, make_store, pixels_of, rows_of
 
+from helpers.slice_stores import SERIES, make_store, pixels_of, rows_of
 from monai_ext.data import slice_store_format, slice_store_index, slice_store_writer
 from monai_ext.data.slice_store import SliceStore, SliceStoreWriter
 from monai_ext.data.slice_store_format import write_durably

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_split_source import write_medmnist
 
+from helpers.medmnist_files import write_medmnist
 from monai_ext.data.split_making import make_splits, official_splits, read_near_duplicates
 from monai_ext.data.split_source import SplitSource, open_split_source
 from monai_ext.errors import SplitError

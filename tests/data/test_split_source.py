@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from slice_stores import make_store, pixels_of, rows_of
 
+from helpers.medmnist_files import write_medmnist
+from helpers.slice_stores import make_store, pixels_of, rows_of
 from monai_ext.data.slice_store import SliceStoreWriter
 from monai_ext.data.split_source import open_split_source
 from monai_ext.errors import SplitError
@@ -20,16 +20,6 @@ def write_table(folder: Path, rows: list[str] = ROWS, *, header: str = "file,lab
         (folder / row.split(",")[0]).write_bytes(row.encode())
     (folder / "labels.csv").write_text("\n".join([header, *rows]) + "\n")
     return folder / "labels.csv"
-
-
-def write_medmnist(path: Path, *, labels: int = 1) -> Path:
-    counts = {"train": 6, "val": 2, "test": 4}
-    arrays = {f"{name}_images": np.zeros((count, 28, 28), np.uint8) for name, count in counts.items()}
-    arrays |= {
-        f"{name}_labels": (np.arange(count * labels) % 2).reshape(count, labels) for name, count in counts.items()
-    }
-    np.savez(path, **arrays)
-    return path
 
 
 def test_a_labels_table_gives_items_labels_patients_sites_and_the_published_split(tmp_path: Path) -> None:

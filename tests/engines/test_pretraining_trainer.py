@@ -9,9 +9,9 @@ import torch
 from ignite.engine import Events
 from monai.engines.utils import IterationEvents
 from monai.inferers import Inferer
-from small_training import SmallPainter, same_weights, small_length, small_trainer, small_training, weights
 from torch import nn
 
+from helpers.small_training import SmallPainter, same_weights, small_length, small_trainer, small_training, weights
 from monai_ext.engines import PretrainingTrainer, TrainingLength
 from monai_ext.handlers import MomentumUpdater
 from monai_ext.inferers import MultiViewInferer

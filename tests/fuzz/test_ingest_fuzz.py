@@ -12,7 +12,7 @@ from monai_ext.data.dicom.ingestion import ledger
 pytest.importorskip("openjpeg")
 pytest.importorskip("jpeg_ls")
 
-from ingest_fuzz import fuzz
+from fuzz.ingest_fuzz import fuzz
 
 FILES = 68
 

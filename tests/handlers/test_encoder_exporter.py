@@ -7,8 +7,8 @@ import os
 import pytest
 import torch
 from monai.networks.nets import resnet18
-from small_training import SmallPainter, same_weights, small_length, small_trainer, small_training
 
+from helpers.small_training import SmallPainter, same_weights, small_length, small_trainer, small_training
 from monai_ext.engines import PretrainingEvents
 from monai_ext.errors import TrainingStoppedError
 from monai_ext.handlers import EncoderExporter, TrainingCheckpoint

@@ -3,9 +3,9 @@
 import pytest
 import torch
 from ignite.engine import Events
-from small_classifier import SmallClassifier, classifier_trainer
 from torch import nn
 
+from helpers.small_classifier import SmallClassifier, classifier_trainer
 from monai_ext.handlers import EncoderFreezer
 from monai_ext.optimizers import FineTuningSchedule
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed
-from small_training import SmallPainter, small_evaluator, small_images, small_length, small_trainer
 from torch import Tensor
-from two_processes import run_two_processes
 
+from helpers.small_training import SmallPainter, small_evaluator, small_images, small_length, small_trainer
+from helpers.two_processes import run_two_processes
 from monai_ext.engines import PretrainingEvents, distribute
 from monai_ext.errors import DatasetError
 from monai_ext.handlers import FeatureMonitor, ValidationRunner

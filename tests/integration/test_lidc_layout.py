@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dicom_files import ct_slice, ramp, uid, write
 from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation
 
+from helpers.dicom_files import ct_slice, ramp, uid, write
 from monai_ext.data import open_slices, slice_loader
 from monai_ext.data.dicom.ingest import IngestReport, ingest
 from monai_ext.data.sampling import StreamSampler

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from spark_models import make_image, make_mask, make_model, needs_minkowski_engine, run
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from helpers.spark_models import make_image, make_mask, make_model, needs_minkowski_engine, run
 from monai_ext.networks import MaskedDense, MinkowskiFeatures, expand_mask
 
 pytestmark = needs_minkowski_engine

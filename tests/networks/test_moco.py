@@ -6,8 +6,8 @@ from copy import deepcopy
 
 import pytest
 import torch
-from contrastive_models import LENGTH, plain_encoder, small_encoder, small_head, small_method, small_views
 
+from helpers.contrastive_models import LENGTH, plain_encoder, small_encoder, small_head, small_method, small_views
 from monai_ext.losses import InfoNCELoss
 from monai_ext.networks import MoCo, MomentumQueue, split_batch_norm
 from monai_ext.networks.heads import unit_length

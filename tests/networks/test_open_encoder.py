@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from contrastive_models import small_method
 from monai.networks.nets import ResNet
 
+from helpers.contrastive_models import small_method
 from monai_ext.errors import WeightsError
 from monai_ext.networks import build_encoder
 from monai_ext.networks.weights import open_encoder

@@ -7,7 +7,9 @@ import copy
 import pytest
 import torch
 from monai.networks import nets
-from spark_models import (
+from torch import Tensor
+
+from helpers.spark_models import (
     ALL_BACKENDS,
     CASES_2D_AND_3D,
     FAST_BACKENDS,
@@ -17,8 +19,6 @@ from spark_models import (
     make_model,
     run,
 )
-from torch import Tensor
-
 from monai_ext.networks import SparK, SparKDecoder, build_encoder, encoder_stride, encoder_widths
 
 

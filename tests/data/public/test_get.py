@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from loopback import Resource, serve
 from PIL import Image
 
+from helpers.loopback import Resource, serve
 from monai_ext.data.public.catalog import CATALOG, PublicDataset, find_dataset
 from monai_ext.data.public.get import get_files
 from monai_ext.data.split_source import open_split_source

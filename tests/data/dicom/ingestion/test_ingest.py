@@ -11,10 +11,10 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
-from dicom_files import ct_slice, enhanced_ct, ramp, uid, write, write_series
 from PIL import Image
 from pydicom import Dataset
 
+from helpers.dicom_files import ct_slice, enhanced_ct, ramp, uid, write, write_series
 from monai_ext.data.dicom import find_series, read_hounsfield
 from monai_ext.data.dicom.ingest import IngestFilter, IngestOptions, IngestReport, ingest, ledger_folder, list_skipped
 from monai_ext.data.slice_store import SliceStore

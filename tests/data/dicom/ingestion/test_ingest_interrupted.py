@@ -16,9 +16,9 @@ import nibabel
 import numpy as np
 import psutil
 import pytest
-from dicom_files import ct_slice, write, write_series
 from PIL import Image
 
+from helpers.dicom_files import ct_slice, write, write_series
 from monai_ext.data import slice_store_format, slice_store_index, slice_store_writer
 from monai_ext.data.dicom.ingest import IngestOptions, ingest
 from monai_ext.data.dicom.ingestion.ledger import Ledger

@@ -9,10 +9,10 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from dicom_files import ramp, write
 from PIL import Image, PngImagePlugin
-from planted_identities import Planter, assert_nothing_leaked, planted_slice, unchecked_values
 
+from helpers.dicom_files import ramp, write
+from helpers.planted_identities import Planter, assert_nothing_leaked, planted_slice, unchecked_values
 from monai_ext.cli import main
 from monai_ext.data.dicom.ingest import ledger_folder
 from monai_ext.data.slice_store import SliceStore

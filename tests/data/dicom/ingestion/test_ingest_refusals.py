@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dicom_files import ct_slice, write, write_series
 from pydicom import Dataset
 
+from helpers.dicom_files import ct_slice, write, write_series
 from monai_ext.data.dicom.ingest import IngestOptions, IngestReport, ingest, list_skipped
 from monai_ext.data.dicom.ingestion.dicom_stacks import DicomStacks
 from monai_ext.data.dicom.intensity import SliceReader

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bundle_files import merged_config, walk
 from PIL import Image
-from tiny_resnet import TINY_CLASSIFIER
+
+from helpers.bundle_files import merged_config, walk
+from helpers.tiny_resnet import TINY_CLASSIFIER
 
 SECTIONS = ("train", "train", "val", "test")
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from dicom_files import ct_slice, enhanced_ct, ramp, write
 from pydicom import Dataset, config, dcmread
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
@@ -21,6 +20,8 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
+
+from helpers.dicom_files import ct_slice, enhanced_ct, ramp, write
 
 SHAPE = (64, 48)
 ABSURD = [0, 1, 3, 7, 12, 13, 17, 32, 33, 64, 255, 4096, 8193, 32767, 65535]

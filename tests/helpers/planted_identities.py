@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dicom_files import ct_slice
 from pydicom import Dataset, Sequence, config
 from pydicom.datadict import DicomDictionary
+
+from helpers.dicom_files import ct_slice
 
 TEXT_VRS = ("AE", "AS", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT")
 KEPT = (

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
-from tiny_resnet import TINY_RESNET
+
+from helpers.tiny_resnet import TINY_RESNET
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
