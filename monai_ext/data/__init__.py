@@ -8,10 +8,10 @@ from monai_ext.data.sample import embedded_sample, sample_epochs_limit
 from monai_ext.data.sampling import SliceLoader, StreamSampler, slice_loader
 from monai_ext.data.slice_dataset import SliceDataset
 from monai_ext.data.slice_images import SliceImages
-from monai_ext.data.slice_store import SliceStore, SliceStoreWriter
 from monai_ext.data.split_making import make_splits, official_splits
 from monai_ext.data.split_source import open_split_source
 from monai_ext.data.splits import Splits, read_splits
+from monai_ext.data.store.reader import SliceStore, SliceStoreWriter
 
 __all__ = [
     "IngestFilter",

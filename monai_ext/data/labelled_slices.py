@@ -18,8 +18,8 @@ from monai_ext.data.picture_source import PictureSource
 from monai_ext.data.slice_dataset import StoreSource
 from monai_ext.data.slice_images import SliceImages
 from monai_ext.data.slice_source import pseudonym
-from monai_ext.data.slice_store import SliceStore, is_slice_store
 from monai_ext.data.split_source import SplitSource
+from monai_ext.data.store.reader import SliceStore, is_slice_store
 from monai_ext.errors import DatasetError
 from monai_ext.transforms.window import WindowChoice
 

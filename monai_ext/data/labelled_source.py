@@ -10,10 +10,10 @@ from pathlib import Path
 
 from monai_ext.data.folder_scan import scan_folder
 from monai_ext.data.slice_source import fingerprint_files
-from monai_ext.data.slice_store import is_slice_store
 from monai_ext.data.split_making import join_near_duplicates, official_splits, read_near_duplicates
 from monai_ext.data.split_source import SplitSource, open_split_source
 from monai_ext.data.splits import read_splits
+from monai_ext.data.store.reader import is_slice_store
 from monai_ext.errors import DatasetError, SplitError
 
 __all__ = ["choose_section", "name_classes", "open_labelled_source", "related_groups"]

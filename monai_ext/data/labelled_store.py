@@ -10,8 +10,8 @@ import numpy as np
 
 from monai_ext.data.picture_source import PictureSource
 from monai_ext.data.slice_source import pseudonym
-from monai_ext.data.slice_store import SliceStoreWriter
 from monai_ext.data.split_source import SplitSource
+from monai_ext.data.store.reader import SliceStoreWriter
 from monai_ext.errors import DatasetError
 
 __all__ = ["store_labelled_pictures"]

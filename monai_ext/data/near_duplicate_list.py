@@ -19,11 +19,11 @@ from monai_ext.data.near_duplicates import NearDuplicate, find_near_duplicates
 from monai_ext.data.picture_source import PictureSource
 from monai_ext.data.slice_dataset import StoreSource
 from monai_ext.data.slice_source import SliceSource
-from monai_ext.data.slice_store import is_slice_store
-from monai_ext.data.slice_store_format import write_durably
 from monai_ext.data.split_making import read_near_duplicates
 from monai_ext.data.split_source import SECTIONS, SplitSource, open_split_source
 from monai_ext.data.splits import read_splits
+from monai_ext.data.store.format import write_durably
+from monai_ext.data.store.reader import is_slice_store
 from monai_ext.errors import DatasetError
 
 __all__ = ["NearDuplicateList", "list_near_duplicates"]

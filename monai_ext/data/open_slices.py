@@ -99,7 +99,7 @@ def open_source(dataset_dir: str | Path | None) -> SliceSource:
         DatasetError: see :func:`open_slices`.
     """
     from monai_ext.data.slice_dataset import StoreSource
-    from monai_ext.data.slice_store import is_slice_store
+    from monai_ext.data.store.reader import is_slice_store
 
     folder = Path(dataset_dir).expanduser() if dataset_dir is not None else embedded_sample()
     if is_slice_store(folder):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from monai_ext.data.slice_images import SliceImages
-from monai_ext.data.slice_store import SliceStore
+from monai_ext.data.store.reader import SliceStore
 from monai_ext.errors import DatasetError
 from monai_ext.transforms.window import WindowChoice
 

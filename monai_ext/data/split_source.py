@@ -102,7 +102,7 @@ def open_split_source(
     Raises:
         SplitError: the source cannot be read, lacks a column, a value or a picture, or names an item twice.
     """
-    from monai_ext.data.slice_store import is_slice_store
+    from monai_ext.data.store.reader import is_slice_store
 
     path = Path(path).expanduser()
     if is_slice_store(path):
@@ -144,8 +144,8 @@ def _from_table(
 
 
 def _from_store(path: Path, label_column: str, group_column: str, site_column: str | None) -> SplitSource:
-    from monai_ext.data.slice_store import SliceStore
-    from monai_ext.data.slice_store_format import INDEX_COLUMNS
+    from monai_ext.data.store.format import INDEX_COLUMNS
+    from monai_ext.data.store.reader import SliceStore
 
     chosen = [name for name in (label_column, group_column, site_column) if name]
     unknown = [name for name in chosen if name not in INDEX_COLUMNS]

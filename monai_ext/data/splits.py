@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monai_ext.data.slice_store_format import write_durably
 from monai_ext.data.split_source import SECTIONS, SplitSource
+from monai_ext.data.store.format import write_durably
 from monai_ext.errors import SplitError
 
 __all__ = ["Fold", "Splits", "read_splits"]

@@ -9,7 +9,7 @@ import pytest
 
 from helpers.dicom_files import write_series
 from monai_ext.cli import commands, main
-from monai_ext.data.slice_store import SliceStore
+from monai_ext.data.store.reader import SliceStore
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ import pytest
 
 from helpers.medmnist_files import write_medmnist
 from helpers.slice_stores import make_store, pixels_of, rows_of
-from monai_ext.data.slice_store import SliceStoreWriter
 from monai_ext.data.split_source import open_split_source
+from monai_ext.data.store.reader import SliceStoreWriter
 from monai_ext.errors import SplitError
 
 ROWS = ["a.png,COVID,p1,train,north", "b.png,NonCOVID,p2,val,south", "c.png,COVID,p1,train,north"]

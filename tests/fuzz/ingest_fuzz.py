@@ -16,7 +16,7 @@ from pathlib import Path
 
 from helpers.dicom_mutations import mutated, originals
 from monai_ext.data.dicom.ingest import IngestOptions, IngestReport, ingest, list_skipped
-from monai_ext.data.slice_store import SliceStore
+from monai_ext.data.store.reader import SliceStore
 
 
 @dataclass

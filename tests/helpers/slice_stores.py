@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_ext.data.slice_store import SliceStoreWriter
+from monai_ext.data.store.reader import SliceStoreWriter
 
 SERIES = ("series-a1", "series-b2", "series-c3")
 

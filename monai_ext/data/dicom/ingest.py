@@ -17,8 +17,8 @@ from monai_ext.data.dicom.ingestion.source_files import list_source
 from monai_ext.data.dicom.ingestion.source_reader import SourceReader
 from monai_ext.data.dicom.ingestion.worker_pool import WorkerPool
 from monai_ext.data.dicom.refusals import SkipReason
-from monai_ext.data.slice_store import SliceStore, SliceStoreWriter, is_slice_store
-from monai_ext.data.slice_store_format import read_manifest
+from monai_ext.data.store.format import read_manifest
+from monai_ext.data.store.reader import SliceStore, SliceStoreWriter, is_slice_store
 from monai_ext.errors import DatasetError, SliceStoreError
 
 __all__ = ["IngestFilter", "IngestOptions", "IngestReport", "ingest", "ledger_folder", "list_skipped"]

@@ -26,7 +26,7 @@ from monai_ext.data.dicom.series import (
     find_oddities,
     group_objects,
 )
-from monai_ext.data.slice_store_codec import pack_series
+from monai_ext.data.store.codec import pack_series
 
 __all__ = ["DicomStacks"]
 

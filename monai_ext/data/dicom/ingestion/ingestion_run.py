@@ -15,7 +15,7 @@ from monai_ext.data.dicom.ingestion.source_files import SourceFile, list_source
 from monai_ext.data.dicom.ingestion.stack_making import file_unit
 from monai_ext.data.dicom.ingestion.worker_pool import WorkerPool
 from monai_ext.data.dicom.refusals import SkipReason
-from monai_ext.data.slice_store import SliceStoreWriter
+from monai_ext.data.store.reader import SliceStoreWriter
 
 __all__ = ["IngestionRun", "file_hash", "known_reason"]
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from monai_ext.data.dicom.ingestion.outcomes import STORED, Outcome
 from monai_ext.data.dicom.refusals import SkipReason
-from monai_ext.data.slice_store_codec import PackedSeries
+from monai_ext.data.store.codec import PackedSeries
 
 __all__ = ["FileRef", "Finished", "Message", "Reading", "SeriesFound", "Stack", "Task", "TaskFunction"]
 

@@ -13,7 +13,7 @@ from monai_ext.data.dicom.ingestion.pseudonyms import Pseudonyms
 from monai_ext.data.dicom.ingestion.stack_making import Plane, file_unit, hash_content, to_pixels
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
 from monai_ext.data.dicom.selection import LARGEST_SIDE
-from monai_ext.data.slice_store_codec import pack_series
+from monai_ext.data.store.codec import pack_series
 from monai_ext.errors import DatasetError
 
 __all__ = ["read_nifti"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from monai_ext.data.dicom.ingestion.outcomes import STORED, Outcome
 from monai_ext.data.dicom.refusals import SkipReason
-from monai_ext.data.slice_store_format import write_durably
+from monai_ext.data.store.format import write_durably
 from monai_ext.errors import SliceStoreError
 
 __all__ = ["IngestReport"]

@@ -23,7 +23,7 @@ from monai_ext.data import slice_store_format, slice_store_index, slice_store_wr
 from monai_ext.data.dicom.ingest import IngestOptions, ingest
 from monai_ext.data.dicom.ingestion.ledger import Ledger
 from monai_ext.data.dicom.intensity import SliceReader
-from monai_ext.data.slice_store import SliceStore
+from monai_ext.data.store.reader import SliceStore
 from monai_ext.errors import SliceStoreError
 
 SLICES = 14

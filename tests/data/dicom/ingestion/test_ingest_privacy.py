@@ -15,7 +15,7 @@ from helpers.dicom_files import ramp, write
 from helpers.planted_identities import Planter, assert_nothing_leaked, planted_slice, unchecked_values
 from monai_ext.cli import main
 from monai_ext.data.dicom.ingest import ledger_folder
-from monai_ext.data.slice_store import SliceStore
+from monai_ext.data.store.reader import SliceStore
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from monai_ext.data.dicom.ingestion.messages import FileRef, Finished, Message, Reading, Stack, Task
 from monai_ext.data.dicom.ingestion.outcomes import STORED, Outcome
 from monai_ext.data.dicom.ingestion.worker_pool import WorkerPool
-from monai_ext.data.slice_store_codec import PackedSeries, pack_series
+from monai_ext.data.store.codec import PackedSeries, pack_series
 
 COUNT = 12
 

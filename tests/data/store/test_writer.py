@@ -15,8 +15,8 @@ import pytest
 
 from helpers.slice_stores import SERIES, make_store, pixels_of, rows_of
 from monai_ext.data import slice_store_format, slice_store_index, slice_store_writer
-from monai_ext.data.slice_store import SliceStore, SliceStoreWriter
-from monai_ext.data.slice_store_format import write_durably
+from monai_ext.data.store.format import write_durably
+from monai_ext.data.store.reader import SliceStore, SliceStoreWriter
 from monai_ext.errors import SliceStoreError
 
 PIXELS = np.ones((2, 4, 4), np.int16)

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from helpers.slice_stores import make_store, rows_of
-from monai_ext.data.contact_sheet import draw_contact_sheets
-from monai_ext.data.slice_store import SliceStore, SliceStoreWriter
+from monai_ext.data.store.contact_sheet import draw_contact_sheets
+from monai_ext.data.store.reader import SliceStore, SliceStoreWriter
 
 
 def test_every_series_has_a_tile_on_one_of_the_sheets(tmp_path: Path) -> None:

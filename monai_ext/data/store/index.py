@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monai_ext.data.slice_store_format import (
+from monai_ext.data.store.format import (
     INDEX,
     INDEX_COLUMNS,
     PENDING,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_ext.data.slice_store_format import check_table
+from monai_ext.data.store.format import check_table
 from monai_ext.errors import SliceStoreError
 
 __all__ = ["PackedSeries", "decompress_slice", "hash_series", "pack_series"]

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from helpers.slice_stores import SERIES, make_store, pixels_of, rows_of
-from monai_ext.data.slice_store import SliceStore, SliceStoreWriter, is_slice_store
-from monai_ext.data.slice_store_format import series_file
+from monai_ext.data.store.format import series_file
+from monai_ext.data.store.reader import SliceStore, SliceStoreWriter, is_slice_store
 from monai_ext.errors import SliceStoreError
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from helpers.slice_stores import make_store, pixels_of
-from monai_ext.data.slice_store import SliceStore, SliceStoreWriter
-from monai_ext.data.slice_store_check import check_series, set_aside
-from monai_ext.data.slice_store_format import series_file
-from monai_ext.data.slice_store_index import read_table
+from monai_ext.data.store.check import check_series, set_aside
+from monai_ext.data.store.format import series_file
+from monai_ext.data.store.index import read_table
+from monai_ext.data.store.reader import SliceStore, SliceStoreWriter
 from monai_ext.errors import SliceStoreError
 
 

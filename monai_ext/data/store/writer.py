@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from monai_ext.data.slice_store_codec import PackedSeries, pack_series
-from monai_ext.data.slice_store_format import (
+from monai_ext.data.store.codec import PackedSeries, pack_series
+from monai_ext.data.store.format import (
     INDEX,
     LOCK,
     MANIFEST,
@@ -28,7 +28,7 @@ from monai_ext.data.slice_store_format import (
     series_file,
     write_durably,
 )
-from monai_ext.data.slice_store_index import merge_pending, pack_pending, pending_file, read_table
+from monai_ext.data.store.index import merge_pending, pack_pending, pending_file, read_table
 from monai_ext.errors import SliceStoreError
 
 __all__ = ["SliceStoreWriter"]
@@ -123,7 +123,7 @@ class SliceStoreWriter:
         self.add_packed(series_key, pack_series(slices, table), provenance)
 
     def add_packed(self, series_key: str, packed: PackedSeries, provenance: Mapping[str, Any]) -> None:
-        """Store a series that :func:`~monai_ext.data.slice_store_codec.pack_series` made, maybe in another process.
+        """Store a series that :func:`~monai_ext.data.store.codec.pack_series` made, maybe in another process.
 
         Raises:
             SliceStoreError: see :meth:`add_series`.

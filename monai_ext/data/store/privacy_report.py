@@ -6,8 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from monai_ext.data.slice_store import SliceStore
-from monai_ext.data.slice_store_format import (
+from monai_ext.data.store.format import (
     INDEX,
     INDEX_COLUMNS,
     LOCK,
@@ -17,6 +16,7 @@ from monai_ext.data.slice_store_format import (
     SET_ASIDE,
     IndexColumn,
 )
+from monai_ext.data.store.reader import SliceStore
 
 __all__ = ["make_privacy_report", "render_privacy_report"]
 

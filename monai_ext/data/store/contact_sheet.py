@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from monai_ext.data.slice_store import SliceStore
+from monai_ext.data.store.reader import SliceStore
 from monai_ext.transforms.window import Window, WindowChoice, find_window
 
 __all__ = ["draw_contact_sheets"]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from helpers.slice_stores import make_store, pixels_of, rows_of
-from monai_ext.data.privacy_report import make_privacy_report, render_privacy_report
-from monai_ext.data.slice_store import SliceStore, SliceStoreWriter
-from monai_ext.data.slice_store_format import INDEX_COLUMNS
+from monai_ext.data.store.format import INDEX_COLUMNS
+from monai_ext.data.store.privacy_report import make_privacy_report, render_privacy_report
+from monai_ext.data.store.reader import SliceStore, SliceStoreWriter
 
 
 @pytest.fixture
