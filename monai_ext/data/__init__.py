@@ -6,8 +6,8 @@ from monai_ext.data.labelled_slices import LabelledSlices, open_labelled_sets, o
 from monai_ext.data.open_slices import load_size_for, open_slices
 from monai_ext.data.sample import embedded_sample, sample_epochs_limit
 from monai_ext.data.sampling import SliceLoader, StreamSampler, slice_loader
-from monai_ext.data.slice_dataset import SliceDataset
 from monai_ext.data.slice_images import SliceImages
+from monai_ext.data.sources.store import SliceDataset
 from monai_ext.data.split_making import make_splits, official_splits
 from monai_ext.data.split_source import open_split_source
 from monai_ext.data.splits import Splits, read_splits

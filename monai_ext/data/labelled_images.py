@@ -14,11 +14,11 @@ import torch
 from torch.utils.data import Dataset
 
 from monai_ext.data.labelled_source import name_classes, open_labelled_source, related_groups
-from monai_ext.data.medmnist_source import MedMNISTSource
-from monai_ext.data.picture_source import PictureSource
 from monai_ext.data.section_choice import choose_images, near_duplicates_of_earlier
-from monai_ext.data.slice_dataset import StoreSource
-from monai_ext.data.slice_source import SliceSource, pseudonym
+from monai_ext.data.sources.medmnist import MedMNISTSource
+from monai_ext.data.sources.pictures import PictureSource
+from monai_ext.data.sources.source import SliceSource, pseudonym
+from monai_ext.data.sources.store import StoreSource
 from monai_ext.data.split_source import SplitSource, open_split_source
 from monai_ext.errors import DatasetError
 from monai_ext.transforms.window import WindowChoice, find_window

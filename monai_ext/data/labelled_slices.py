@@ -14,10 +14,10 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from monai_ext.data.labelled_source import choose_section, name_classes, open_labelled_source, related_groups
-from monai_ext.data.picture_source import PictureSource
-from monai_ext.data.slice_dataset import StoreSource
 from monai_ext.data.slice_images import SliceImages
-from monai_ext.data.slice_source import pseudonym
+from monai_ext.data.sources.pictures import PictureSource
+from monai_ext.data.sources.source import pseudonym
+from monai_ext.data.sources.store import StoreSource
 from monai_ext.data.split_source import SplitSource
 from monai_ext.data.store.reader import SliceStore, is_slice_store
 from monai_ext.errors import DatasetError

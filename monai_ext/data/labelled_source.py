@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from monai_ext.data.folder_scan import scan_folder
-from monai_ext.data.slice_source import fingerprint_files
+from monai_ext.data.sources.folder_scan import scan_folder
+from monai_ext.data.sources.source import fingerprint_files
 from monai_ext.data.split_making import join_near_duplicates, official_splits, read_near_duplicates
 from monai_ext.data.split_source import SplitSource, open_split_source
 from monai_ext.data.splits import read_splits

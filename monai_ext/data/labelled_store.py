@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from monai_ext.data.picture_source import PictureSource
-from monai_ext.data.slice_source import pseudonym
+from monai_ext.data.sources.pictures import PictureSource
+from monai_ext.data.sources.source import pseudonym
 from monai_ext.data.split_source import SplitSource
 from monai_ext.data.store.reader import SliceStoreWriter
 from monai_ext.errors import DatasetError

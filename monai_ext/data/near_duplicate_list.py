@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from monai_ext.data.folder_scan import scan_folder
 from monai_ext.data.labelled_source import TABLE, open_labelled_source
-from monai_ext.data.medmnist_source import MedMNISTSource
 from monai_ext.data.near_duplicates import NearDuplicate, find_near_duplicates
-from monai_ext.data.picture_source import PictureSource
-from monai_ext.data.slice_dataset import StoreSource
-from monai_ext.data.slice_source import SliceSource
+from monai_ext.data.sources.folder_scan import scan_folder
+from monai_ext.data.sources.medmnist import MedMNISTSource
+from monai_ext.data.sources.pictures import PictureSource
+from monai_ext.data.sources.source import SliceSource
+from monai_ext.data.sources.store import StoreSource
 from monai_ext.data.split_making import read_near_duplicates
 from monai_ext.data.split_source import SECTIONS, SplitSource, open_split_source
 from monai_ext.data.splits import read_splits

@@ -260,7 +260,7 @@ def _section(name: str, path: Path) -> str:
 
 
 def _fingerprint(path: Path, ids: Sequence[str]) -> str:
-    from monai_ext.data.slice_source import fingerprint_files
+    from monai_ext.data.sources.source import fingerprint_files
 
     files = [path.parent / item for item in ids]
     missing = [file.relative_to(path.parent).as_posix() for file in files if not file.is_file()]

@@ -29,7 +29,7 @@ def read_nifti(source: Path, one: FileRef, *, options: IngestOptions, pseudonyms
     """
     import nibabel
 
-    from monai_ext.data.nifti_source import NiftiSource
+    from monai_ext.data.sources.nifti import NiftiSource
 
     path = source / one.name
     try:

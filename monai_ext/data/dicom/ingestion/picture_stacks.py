@@ -100,7 +100,7 @@ def _shape(path: Path) -> tuple[int, int]:
 
 
 def _gray(source: Path, path: Path) -> np.ndarray:
-    from monai_ext.data.picture_source import PictureSource
+    from monai_ext.data.sources.pictures import PictureSource
     from monai_ext.errors import DatasetError
 
     try:

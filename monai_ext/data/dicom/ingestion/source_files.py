@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monai_ext.data.dicom.refusals import SkipReason
-from monai_ext.data.folder_scan import NIFTI_SUFFIXES, PICTURE_SUFFIXES
+from monai_ext.data.sources.folder_scan import NIFTI_SUFFIXES, PICTURE_SUFFIXES
 from monai_ext.data.store.reader import is_slice_store
 
 __all__ = ["SourceFile", "list_source"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monai_ext.data.slice_source import fingerprint_files, pseudonym
+from monai_ext.data.sources.source import fingerprint_files, pseudonym
 from monai_ext.errors import DatasetError
 
 if TYPE_CHECKING:

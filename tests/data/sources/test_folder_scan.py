@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from helpers.slice_files import write_pictures, write_series, write_volume
-from monai_ext.data.folder_scan import scan_folder
+from monai_ext.data.sources.folder_scan import scan_folder
 from monai_ext.errors import DatasetError
 
 

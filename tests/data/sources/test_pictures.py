@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from helpers.slice_files import write_pictures
-from monai_ext.data.picture_source import PictureSource
+from monai_ext.data.sources.pictures import PictureSource
 from monai_ext.errors import DatasetError
 
 

@@ -10,7 +10,7 @@ import pydicom
 import pytest
 
 from helpers.slice_files import write_series
-from monai_ext.data.dicom_source import DicomSource
+from monai_ext.data.sources.dicom import DicomSource
 from monai_ext.errors import DatasetError
 
 
@@ -89,7 +89,7 @@ def test_only_the_files_asked_for_are_used(tmp_path: Path) -> None:
 def test_a_large_folder_is_announced_with_a_quicker_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("monai_ext.data.dicom_source._MANY_FILES", 3)
+    monkeypatch.setattr("monai_ext.data.sources.dicom._MANY_FILES", 3)
     with caplog.at_level("INFO"):
         _source(write_series(tmp_path))
     assert "Looking through 3 DICOM files" in caplog.text

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_ext.data.slice_source import fingerprint_files, pseudonym
+from monai_ext.data.sources.source import fingerprint_files, pseudonym
 from monai_ext.errors import DatasetError
 
 __all__ = ["NiftiSource"]

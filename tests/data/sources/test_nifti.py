@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from helpers.slice_files import write_volume
-from monai_ext.data.nifti_source import NiftiSource
+from monai_ext.data.sources.nifti import NiftiSource
 from monai_ext.errors import DatasetError
 
 

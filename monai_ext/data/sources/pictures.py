@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from monai_ext.data.slice_source import fingerprint_files, pseudonym
+from monai_ext.data.sources.source import fingerprint_files, pseudonym
 from monai_ext.errors import DatasetError
 
 __all__ = ["PictureSource"]

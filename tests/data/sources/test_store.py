@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from helpers.slice_stores import make_store
-from monai_ext.data.slice_dataset import SliceDataset, StoreSource
+from monai_ext.data.sources.store import SliceDataset, StoreSource
 from monai_ext.data.store.reader import SliceStore, SliceStoreWriter
 from monai_ext.errors import DatasetError
 
