@@ -8,9 +8,9 @@ from monai_ext.data.sample import embedded_sample, sample_epochs_limit
 from monai_ext.data.sampling import SliceLoader, StreamSampler, slice_loader
 from monai_ext.data.slice_images import SliceImages
 from monai_ext.data.sources.store import SliceDataset
-from monai_ext.data.split_making import make_splits, official_splits
-from monai_ext.data.split_source import open_split_source
-from monai_ext.data.splits import Splits, read_splits
+from monai_ext.data.splits.items import open_split_source
+from monai_ext.data.splits.making import make_splits, official_splits
+from monai_ext.data.splits.splits import Splits, read_splits
 from monai_ext.data.store.reader import SliceStore, SliceStoreWriter
 
 __all__ = [

@@ -19,7 +19,7 @@ from monai_ext.data.sources.medmnist import MedMNISTSource
 from monai_ext.data.sources.pictures import PictureSource
 from monai_ext.data.sources.source import SliceSource, pseudonym
 from monai_ext.data.sources.store import StoreSource
-from monai_ext.data.split_source import SplitSource, open_split_source
+from monai_ext.data.splits.items import SplitSource, open_split_source
 from monai_ext.errors import DatasetError
 from monai_ext.transforms.window import WindowChoice, find_window
 

@@ -18,7 +18,7 @@ from monai_ext.data.slice_images import SliceImages
 from monai_ext.data.sources.pictures import PictureSource
 from monai_ext.data.sources.source import pseudonym
 from monai_ext.data.sources.store import StoreSource
-from monai_ext.data.split_source import SplitSource
+from monai_ext.data.splits.items import SplitSource
 from monai_ext.data.store.reader import SliceStore, is_slice_store
 from monai_ext.errors import DatasetError
 from monai_ext.transforms.window import WindowChoice

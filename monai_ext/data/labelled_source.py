@@ -10,9 +10,9 @@ from pathlib import Path
 
 from monai_ext.data.sources.folder_scan import scan_folder
 from monai_ext.data.sources.source import fingerprint_files
-from monai_ext.data.split_making import join_near_duplicates, official_splits, read_near_duplicates
-from monai_ext.data.split_source import SplitSource, open_split_source
-from monai_ext.data.splits import read_splits
+from monai_ext.data.splits.items import SplitSource, open_split_source
+from monai_ext.data.splits.making import join_near_duplicates, official_splits, read_near_duplicates
+from monai_ext.data.splits.splits import read_splits
 from monai_ext.data.store.reader import is_slice_store
 from monai_ext.errors import DatasetError, SplitError
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from monai_ext.data.sources.pictures import PictureSource
 from monai_ext.data.sources.source import pseudonym
-from monai_ext.data.split_source import SplitSource
+from monai_ext.data.splits.items import SplitSource
 from monai_ext.data.store.reader import SliceStoreWriter
 from monai_ext.errors import DatasetError
 
@@ -27,7 +27,7 @@ def store_labelled_pictures(source: SplitSource, path: str | Path, store: str | 
     ``python -m monai_ext splits make STORE --official``.
 
     Args:
-        source: the items, see :func:`~monai_ext.data.split_source.open_split_source`.
+        source: the items, see :func:`~monai_ext.data.splits.items.open_split_source`.
         path: where ``source`` was opened.
         store: folder of the store.
 

@@ -14,8 +14,8 @@ from monai_ext.data.labelled_images import open_labelled_images
 from monai_ext.data.labelled_source import name_classes, open_labelled_source, related_groups
 from monai_ext.data.section_choice import choose_images, near_duplicates_of_earlier
 from monai_ext.data.sources.source import SliceSource
-from monai_ext.data.split_source import SplitSource, open_split_source
-from monai_ext.data.splits import read_splits
+from monai_ext.data.splits.items import SplitSource, open_split_source
+from monai_ext.data.splits.splits import read_splits
 from monai_ext.errors import DatasetError
 from monai_ext.metrics.classification import ClassificationEvaluation, evaluate_classification, evaluate_predictions
 from monai_ext.transforms.window import WindowChoice

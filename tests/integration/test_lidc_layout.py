@@ -18,9 +18,9 @@ from monai_ext.data import open_slices, slice_loader
 from monai_ext.data.dicom.ingest import IngestReport, ingest
 from monai_ext.data.sampling import StreamSampler
 from monai_ext.data.sources.store import SliceDataset
-from monai_ext.data.split_making import make_splits
-from monai_ext.data.split_source import open_split_source
-from monai_ext.data.splits import read_splits
+from monai_ext.data.splits.items import open_split_source
+from monai_ext.data.splits.making import make_splits
+from monai_ext.data.splits.splits import read_splits
 from monai_ext.data.store.reader import SliceStore
 
 PATIENTS, SLICES = 10, 3

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monai_ext.data.split_source import SECTIONS, SplitSource
+from monai_ext.data.splits.items import SECTIONS, SplitSource
 from monai_ext.data.store.format import write_durably
 from monai_ext.errors import SplitError
 

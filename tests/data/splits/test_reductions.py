@@ -7,8 +7,8 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_ext.data.split_reductions import reduce_training
-from monai_ext.data.split_source import SplitSource
+from monai_ext.data.splits.items import SplitSource
+from monai_ext.data.splits.reductions import reduce_training
 
 
 def make_source(items: int, *, patients: int, sites: int = 0) -> SplitSource:

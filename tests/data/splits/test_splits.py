@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from monai_ext.data.split_source import SplitSource
-from monai_ext.data.splits import Fold, Splits, load_splits, read_splits
+from monai_ext.data.splits.items import SplitSource
+from monai_ext.data.splits.splits import Fold, Splits, load_splits, read_splits
 from monai_ext.errors import SplitError
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from monai_ext.data.split_source import SplitSource
+from monai_ext.data.splits.items import SplitSource
 from monai_ext.errors import SplitError
 
 __all__ = ["reduce_training"]

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from monai_ext.data.split_reductions import reduce_training
-from monai_ext.data.split_source import SECTIONS, SplitSource
-from monai_ext.data.splits import Fold, Splits
+from monai_ext.data.splits.items import SECTIONS, SplitSource
+from monai_ext.data.splits.reductions import reduce_training
+from monai_ext.data.splits.splits import Fold, Splits
 from monai_ext.errors import SplitError
 
 __all__ = ["join_near_duplicates", "make_splits", "official_splits", "read_near_duplicates"]

@@ -8,7 +8,7 @@ import pytest
 
 from helpers.medmnist_files import write_medmnist
 from helpers.slice_stores import make_store, pixels_of, rows_of
-from monai_ext.data.split_source import open_split_source
+from monai_ext.data.splits.items import open_split_source
 from monai_ext.data.store.reader import SliceStoreWriter
 from monai_ext.errors import SplitError
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.medmnist_files import write_medmnist
-from monai_ext.data.split_making import make_splits, official_splits, read_near_duplicates
-from monai_ext.data.split_source import SplitSource, open_split_source
+from monai_ext.data.splits.items import SplitSource, open_split_source
+from monai_ext.data.splits.making import make_splits, official_splits, read_near_duplicates
 from monai_ext.errors import SplitError
 
 
