@@ -1,8 +1,8 @@
 """From folders of DICOM, NIfTI or pictures to slices that a network can be trained on."""
 
 from monai_ext.data.dicom.ingest import IngestFilter, IngestOptions, IngestReport, ingest
-from monai_ext.data.labelled_images import LabelledImages, open_labelled_images
-from monai_ext.data.labelled_slices import LabelledSlices, open_labelled_sets, open_labelled_slices
+from monai_ext.data.labelled.images import LabelledImages, open_labelled_images
+from monai_ext.data.labelled.slices import LabelledSlices, open_labelled_sets, open_labelled_slices
 from monai_ext.data.open_slices import load_size_for, open_slices
 from monai_ext.data.sample import embedded_sample, sample_epochs_limit
 from monai_ext.data.sampling import SliceLoader, StreamSampler, slice_loader

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_ext.data.labelled_source import TABLE, open_labelled_source
+from monai_ext.data.labelled.labels import TABLE, open_labelled_source
 from monai_ext.data.near_duplicates import NearDuplicate, find_near_duplicates
 from monai_ext.data.sources.folder_scan import scan_folder
 from monai_ext.data.sources.medmnist import MedMNISTSource

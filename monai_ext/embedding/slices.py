@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_ext.data import SliceImages, open_labelled_sets, open_slices, slice_loader
-from monai_ext.data.labelled_source import TABLE
+from monai_ext.data.labelled.labels import TABLE
 from monai_ext.data.open_slices import open_source
 from monai_ext.data.store.reader import SliceStore, is_slice_store
 from monai_ext.engines.devices import Precision

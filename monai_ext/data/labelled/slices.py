@@ -13,7 +13,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from monai_ext.data.labelled_source import choose_section, name_classes, open_labelled_source, related_groups
+from monai_ext.data.labelled.labels import choose_section, name_classes, open_labelled_source, related_groups
 from monai_ext.data.slice_images import SliceImages
 from monai_ext.data.sources.pictures import PictureSource
 from monai_ext.data.sources.source import pseudonym

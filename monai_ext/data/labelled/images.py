@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from monai_ext.data.labelled_source import name_classes, open_labelled_source, related_groups
-from monai_ext.data.section_choice import choose_images, near_duplicates_of_earlier
+from monai_ext.data.labelled.labels import name_classes, open_labelled_source, related_groups
+from monai_ext.data.labelled.sections import choose_images, near_duplicates_of_earlier
 from monai_ext.data.sources.medmnist import MedMNISTSource
 from monai_ext.data.sources.pictures import PictureSource
 from monai_ext.data.sources.source import SliceSource, pseudonym

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from monai_ext.data.labelled_source import NEAR_DUPLICATES, choose_section, related_groups
+from monai_ext.data.labelled.labels import NEAR_DUPLICATES, choose_section, related_groups
 from monai_ext.data.splits.items import SECTIONS, SplitSource
 from monai_ext.data.splits.making import make_splits, read_near_duplicates
 from monai_ext.errors import DatasetError, SplitError

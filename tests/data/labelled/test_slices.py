@@ -12,7 +12,7 @@ from PIL import Image
 
 from helpers.slice_stores import SERIES, make_store, pixels_of, rows_of
 from monai_ext.data import open_labelled_sets, open_labelled_slices
-from monai_ext.data.labelled_store import store_labelled_pictures
+from monai_ext.data.labelled.to_store import store_labelled_pictures
 from monai_ext.data.splits.items import open_split_source
 from monai_ext.data.splits.making import make_splits
 from monai_ext.data.store.reader import SliceStoreWriter

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from helpers.medmnist_files import write_medmnist
-from monai_ext.data.labelled_store import store_labelled_pictures
+from monai_ext.data.labelled.to_store import store_labelled_pictures
 from monai_ext.data.splits.items import open_split_source
 from monai_ext.data.splits.making import official_splits
 from monai_ext.data.store.reader import SliceStore
