@@ -1,6 +1,6 @@
 """From folders of DICOM, NIfTI or pictures to slices that a network can be trained on."""
 
-from monai_ext.data.dicom.ingest import IngestFilter, IngestOptions, IngestReport, ingest
+from monai_ext.data.ingestion.ingest import IngestFilter, IngestOptions, IngestReport, ingest
 from monai_ext.data.labelled.images import LabelledImages, open_labelled_images
 from monai_ext.data.labelled.slices import LabelledSlices, open_labelled_sets, open_labelled_slices
 from monai_ext.data.open_slices import load_size_for, open_slices

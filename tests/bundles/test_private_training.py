@@ -11,7 +11,7 @@ from monai.bundle import run
 from helpers.bundle_files import PRETRAINING, config_files, tiny_training
 from helpers.dicom_files import ramp, write
 from helpers.planted_identities import Planter, assert_nothing_leaked, planted_slice, unchecked_values
-from monai_ext.data.dicom.ingest import ingest
+from monai_ext.data.ingestion.ingest import ingest
 
 PATIENTS = 4
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.dicom_mutations import mutated, originals
-from monai_ext.data.dicom.ingest import IngestOptions, IngestReport, ingest, list_skipped
+from monai_ext.data.ingestion.ingest import IngestOptions, IngestReport, ingest, list_skipped
 from monai_ext.data.store.reader import SliceStore
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_ext.data.dicom.ingestion import ledger
+from monai_ext.data.ingestion import ledger
 
 pytest.importorskip("openjpeg")
 pytest.importorskip("jpeg_ls")

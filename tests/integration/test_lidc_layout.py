@@ -15,7 +15,7 @@ from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorage
 
 from helpers.dicom_files import ct_slice, ramp, uid, write
 from monai_ext.data import open_slices, slice_loader
-from monai_ext.data.dicom.ingest import IngestReport, ingest
+from monai_ext.data.ingestion.ingest import IngestReport, ingest
 from monai_ext.data.sampling import StreamSampler
 from monai_ext.data.sources.store import SliceDataset
 from monai_ext.data.splits.items import open_split_source

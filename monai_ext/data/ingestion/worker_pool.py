@@ -17,9 +17,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from monai_ext.data.dicom.ingestion.messages import Finished, Message, Reading, Stack, Task, TaskFunction
-from monai_ext.data.dicom.ingestion.outcomes import Outcome
 from monai_ext.data.dicom.refusals import SkipReason
+from monai_ext.data.ingestion.messages import Finished, Message, Reading, Stack, Task, TaskFunction
+from monai_ext.data.ingestion.outcomes import Outcome
 
 __all__ = ["WorkerPool"]
 

@@ -94,7 +94,7 @@ class IngestFilter:
 
 @dataclass(frozen=True)
 class IngestOptions:
-    """How an ingestion is done; see :func:`~monai_ext.data.dicom.ingest.ingest` for the meaning."""
+    """How an ingestion is done; see :func:`~monai_ext.data.ingestion.ingest.ingest` for the meaning."""
 
     wanted: IngestFilter = field(default_factory=IngestFilter)
     in_plane: int | None = None

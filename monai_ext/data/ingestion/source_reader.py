@@ -7,14 +7,14 @@ from pathlib import Path
 
 from monai_ext.data.dicom.elements import identifier
 from monai_ext.data.dicom.header import quiet_pydicom, read_header
-from monai_ext.data.dicom.ingestion.dicom_stacks import DicomStacks
-from monai_ext.data.dicom.ingestion.messages import Finished, Message, Reading, SeriesFound, Task
-from monai_ext.data.dicom.ingestion.nifti_stack import read_nifti
-from monai_ext.data.dicom.ingestion.options import IngestOptions
-from monai_ext.data.dicom.ingestion.outcomes import outcome_of
-from monai_ext.data.dicom.ingestion.picture_stacks import PictureStacks
-from monai_ext.data.dicom.ingestion.pseudonyms import Pseudonyms
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
+from monai_ext.data.ingestion.dicom_stacks import DicomStacks
+from monai_ext.data.ingestion.messages import Finished, Message, Reading, SeriesFound, Task
+from monai_ext.data.ingestion.nifti_stack import read_nifti
+from monai_ext.data.ingestion.options import IngestOptions
+from monai_ext.data.ingestion.outcomes import outcome_of
+from monai_ext.data.ingestion.picture_stacks import PictureStacks
+from monai_ext.data.ingestion.pseudonyms import Pseudonyms
 
 __all__ = ["SourceReader"]
 

@@ -13,9 +13,9 @@ import pytest
 from pydicom import Dataset
 
 from helpers.dicom_files import ct_slice, write, write_series
-from monai_ext.data.dicom.ingest import IngestOptions, IngestReport, ingest, list_skipped
-from monai_ext.data.dicom.ingestion.dicom_stacks import DicomStacks
 from monai_ext.data.dicom.intensity import SliceReader
+from monai_ext.data.ingestion.dicom_stacks import DicomStacks
+from monai_ext.data.ingestion.ingest import IngestOptions, IngestReport, ingest, list_skipped
 from monai_ext.data.store.reader import SliceStoreWriter
 from monai_ext.errors import DatasetError, SliceStoreError
 

@@ -16,7 +16,14 @@ from pydicom import Dataset
 
 from helpers.dicom_files import ct_slice, enhanced_ct, ramp, uid, write, write_series
 from monai_ext.data.dicom import find_series, read_hounsfield
-from monai_ext.data.dicom.ingest import IngestFilter, IngestOptions, IngestReport, ingest, ledger_folder, list_skipped
+from monai_ext.data.ingestion.ingest import (
+    IngestFilter,
+    IngestOptions,
+    IngestReport,
+    ingest,
+    ledger_folder,
+    list_skipped,
+)
 from monai_ext.data.store.reader import SliceStore
 from monai_ext.errors import SliceStoreError
 

@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from monai_ext.data.dicom.ingestion.outcomes import STORED, Outcome
 from monai_ext.data.dicom.refusals import SkipReason
+from monai_ext.data.ingestion.outcomes import STORED, Outcome
 from monai_ext.data.store.format import write_durably
 from monai_ext.errors import SliceStoreError
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from monai_ext.data.dicom.ingestion.ledger import Ledger
-from monai_ext.data.dicom.ingestion.outcomes import STORED, Outcome, outcome_of
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
+from monai_ext.data.ingestion.ledger import Ledger
+from monai_ext.data.ingestion.outcomes import STORED, Outcome, outcome_of
 from monai_ext.errors import SliceStoreError
 
 

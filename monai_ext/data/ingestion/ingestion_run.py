@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from monai_ext.data.dicom.ingestion.ledger import Ledger
-from monai_ext.data.dicom.ingestion.messages import FileRef, Finished, Message, SeriesFound, Stack, Task
-from monai_ext.data.dicom.ingestion.outcomes import STORED, Outcome
-from monai_ext.data.dicom.ingestion.progress import Progress
-from monai_ext.data.dicom.ingestion.pseudonyms import Pseudonyms
-from monai_ext.data.dicom.ingestion.report import IngestReport
-from monai_ext.data.dicom.ingestion.source_files import SourceFile, list_source
-from monai_ext.data.dicom.ingestion.stack_making import file_unit
-from monai_ext.data.dicom.ingestion.worker_pool import WorkerPool
 from monai_ext.data.dicom.refusals import SkipReason
+from monai_ext.data.ingestion.ledger import Ledger
+from monai_ext.data.ingestion.messages import FileRef, Finished, Message, SeriesFound, Stack, Task
+from monai_ext.data.ingestion.outcomes import STORED, Outcome
+from monai_ext.data.ingestion.progress import Progress
+from monai_ext.data.ingestion.pseudonyms import Pseudonyms
+from monai_ext.data.ingestion.report import IngestReport
+from monai_ext.data.ingestion.source_files import SourceFile, list_source
+from monai_ext.data.ingestion.stack_making import file_unit
+from monai_ext.data.ingestion.worker_pool import WorkerPool
 from monai_ext.data.store.reader import SliceStoreWriter
 
 __all__ = ["IngestionRun", "file_hash", "known_reason"]

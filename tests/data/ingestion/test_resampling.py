@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monai_ext.data.dicom.ingestion.resampling import in_plane_shape, resample_in_plane
+from monai_ext.data.ingestion.resampling import in_plane_shape, resample_in_plane
 
 
 @pytest.mark.parametrize(

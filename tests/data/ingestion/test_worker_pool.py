@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monai_ext.data.dicom.ingestion.messages import FileRef, Finished, Message, Reading, Stack, Task
-from monai_ext.data.dicom.ingestion.outcomes import STORED, Outcome
-from monai_ext.data.dicom.ingestion.worker_pool import WorkerPool
+from monai_ext.data.ingestion.messages import FileRef, Finished, Message, Reading, Stack, Task
+from monai_ext.data.ingestion.outcomes import STORED, Outcome
+from monai_ext.data.ingestion.worker_pool import WorkerPool
 from monai_ext.data.store.codec import PackedSeries, pack_series
 
 COUNT = 12

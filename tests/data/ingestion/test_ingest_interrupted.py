@@ -20,9 +20,9 @@ from PIL import Image
 
 from helpers.dicom_files import ct_slice, write, write_series
 from monai_ext.data import slice_store_format, slice_store_index, slice_store_writer
-from monai_ext.data.dicom.ingest import IngestOptions, ingest
-from monai_ext.data.dicom.ingestion.ledger import Ledger
 from monai_ext.data.dicom.intensity import SliceReader
+from monai_ext.data.ingestion.ingest import IngestOptions, ingest
+from monai_ext.data.ingestion.ledger import Ledger
 from monai_ext.data.store.reader import SliceStore
 from monai_ext.errors import SliceStoreError
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from monai_ext.data.dicom.ingestion.source_files import list_source
 from monai_ext.data.dicom.refusals import SkipReason
+from monai_ext.data.ingestion.source_files import list_source
 
 
 def listed(folder: Path, **options: tuple[Path, ...]) -> dict[str, str | SkipReason]:

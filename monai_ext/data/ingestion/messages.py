@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from monai_ext.data.dicom.ingestion.outcomes import STORED, Outcome
 from monai_ext.data.dicom.refusals import SkipReason
+from monai_ext.data.ingestion.outcomes import STORED, Outcome
 from monai_ext.data.store.codec import PackedSeries
 
 __all__ = ["FileRef", "Finished", "Message", "Reading", "SeriesFound", "Stack", "Task", "TaskFunction"]

@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 from helpers.dicom_files import ramp, write
 from helpers.planted_identities import Planter, assert_nothing_leaked, planted_slice, unchecked_values
 from monai_ext.cli import main
-from monai_ext.data.dicom.ingest import ledger_folder
+from monai_ext.data.ingestion.ingest import ledger_folder
 from monai_ext.data.store.reader import SliceStore
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monai_ext.data.dicom.ingestion.pseudonyms import Pseudonyms, default_key_file, load_pseudonyms
+from monai_ext.data.ingestion.pseudonyms import Pseudonyms, default_key_file, load_pseudonyms
 from monai_ext.errors import DatasetError
 
 KEY = bytes(range(32))

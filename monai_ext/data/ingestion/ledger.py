@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from monai_ext.data.dicom.ingestion.outcomes import Outcome
 from monai_ext.data.dicom.refusals import SkipReason
+from monai_ext.data.ingestion.outcomes import Outcome
 from monai_ext.errors import SliceStoreError
 
 __all__ = ["Ledger"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from monai_ext.data.dicom.ingestion.options import IngestFilter, IngestOptions
+from monai_ext.data.ingestion.options import IngestFilter, IngestOptions
 from monai_ext.errors import DatasetError
 
 

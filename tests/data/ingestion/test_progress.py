@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from monai_ext.data.dicom.ingestion import progress
-from monai_ext.data.dicom.ingestion.progress import Progress
+from monai_ext.data.ingestion import progress
+from monai_ext.data.ingestion.progress import Progress
 
 
 def test_without_a_terminal_there_are_lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

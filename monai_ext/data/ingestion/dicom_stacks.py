@@ -10,12 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from monai_ext.data.dicom.ingestion.codes import body_part_code, kernel_code
-from monai_ext.data.dicom.ingestion.messages import Finished, Message, Reading, Stack, Task
-from monai_ext.data.dicom.ingestion.options import IngestOptions
-from monai_ext.data.dicom.ingestion.outcomes import STORED, Outcome, outcome_of
-from monai_ext.data.dicom.ingestion.pseudonyms import Pseudonyms
-from monai_ext.data.dicom.ingestion.stack_making import Plane
 from monai_ext.data.dicom.intensity import HOUNSFIELD_TYPES, SliceReader
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
 from monai_ext.data.dicom.series import (
@@ -26,6 +20,12 @@ from monai_ext.data.dicom.series import (
     find_oddities,
     group_objects,
 )
+from monai_ext.data.ingestion.codes import body_part_code, kernel_code
+from monai_ext.data.ingestion.messages import Finished, Message, Reading, Stack, Task
+from monai_ext.data.ingestion.options import IngestOptions
+from monai_ext.data.ingestion.outcomes import STORED, Outcome, outcome_of
+from monai_ext.data.ingestion.pseudonyms import Pseudonyms
+from monai_ext.data.ingestion.stack_making import Plane
 from monai_ext.data.store.codec import pack_series
 
 __all__ = ["DicomStacks"]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from monai_ext.data.dicom.ingestion.outcomes import STORED, Outcome
-from monai_ext.data.dicom.ingestion.report import IngestReport
 from monai_ext.data.dicom.refusals import SkipReason
+from monai_ext.data.ingestion.outcomes import STORED, Outcome
+from monai_ext.data.ingestion.report import IngestReport
 from monai_ext.errors import SliceStoreError
 
 
