@@ -4,7 +4,7 @@ from monai_ext.data.ingestion.ingest import IngestFilter, IngestOptions, IngestR
 from monai_ext.data.labelled.images import LabelledImages, open_labelled_images
 from monai_ext.data.labelled.slices import LabelledSlices, open_labelled_sets, open_labelled_slices
 from monai_ext.data.open_slices import load_size_for, open_slices
-from monai_ext.data.sample import embedded_sample, sample_epochs_limit
+from monai_ext.data.phantoms.sample import embedded_sample, sample_epochs_limit
 from monai_ext.data.sampling import SliceLoader, StreamSampler, slice_loader
 from monai_ext.data.slice_images import SliceImages
 from monai_ext.data.sources.store import SliceDataset

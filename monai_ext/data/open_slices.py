@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ext.data.holdout import hold_out
-from monai_ext.data.sample import embedded_sample
+from monai_ext.data.phantoms.sample import embedded_sample
 from monai_ext.data.slice_images import SliceImages
 from monai_ext.data.sources.dicom import DicomSource
 from monai_ext.data.sources.folder_scan import scan_folder

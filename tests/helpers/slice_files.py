@@ -27,8 +27,8 @@ def write_volume(file: Path, values: np.ndarray, *, affine: np.ndarray | None = 
 
 def write_series(folder: Path, *, slices: int = 3, size: int = 16, number: int = 1, value: int = 0) -> Path:
     """A DICOM series of a phantom patient whose pixels are all ``value`` HU."""
-    from monai_ext.data.phantom_dicom import write_dicom_series
     from monai_ext.data.phantoms import PhantomSeries
+    from monai_ext.data.phantoms.dicom import write_dicom_series
 
     volume = np.full((slices, size, size), value, dtype=np.int16)
     positions = tuple(5.0 * index for index in range(slices))

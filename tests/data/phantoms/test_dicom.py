@@ -9,8 +9,8 @@ import pydicom
 import pytest
 
 from monai_ext.data.dicom import find_series, read_hounsfield
-from monai_ext.data.phantom_dicom import write_dicom_series
 from monai_ext.data.phantoms import PhantomSeries, phantom_series
+from monai_ext.data.phantoms.dicom import write_dicom_series
 
 
 @pytest.fixture(scope="module")

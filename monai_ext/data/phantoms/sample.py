@@ -68,8 +68,8 @@ def embedded_sample(cache: str | Path | None = None) -> Path:
 
 
 def _make(sample: Path) -> None:
-    from monai_ext.data.phantom_dicom import write_dicom_series
     from monai_ext.data.phantoms import phantom_series
+    from monai_ext.data.phantoms.dicom import write_dicom_series
 
     sample.parent.mkdir(parents=True, exist_ok=True)
     workplace = Path(tempfile.mkdtemp(prefix=f".{SAMPLE_NAME}-", dir=sample.parent))

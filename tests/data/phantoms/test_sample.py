@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import monai_ext.data.sample as sample_module
+import monai_ext.data.phantoms.sample as sample_module
 from monai_ext.data import embedded_sample, sample_epochs_limit
 from monai_ext.errors import DatasetError
 
@@ -71,7 +71,7 @@ def test_an_interruption_leaves_nothing_behind(tmp_path: Path, monkeypatch: pyte
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("monai_ext.data.phantom_dicom.write_dicom_series", interrupt)
+    monkeypatch.setattr("monai_ext.data.phantoms.dicom.write_dicom_series", interrupt)
     with pytest.raises(KeyboardInterrupt):
         embedded_sample(tmp_path)
     assert not list(tmp_path.iterdir())
