@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from monai_ext.checks.near_duplicates import NearDuplicate, find_near_duplicates
 from monai_ext.data.labelled.labels import TABLE, open_labelled_source
-from monai_ext.data.near_duplicates import NearDuplicate, find_near_duplicates
 from monai_ext.data.sources.folder_scan import scan_folder
 from monai_ext.data.sources.medmnist import MedMNISTSource
 from monai_ext.data.sources.pictures import PictureSource
@@ -117,7 +117,7 @@ def list_near_duplicates(
         splits: file by ``splits make``; else sections are those of the published split, if there is one.
         fold: of ``splits``.
         across_groups: leave out pairs of one patient, such as the neighbouring slices of a series.
-        least_peak, least_similarity: see :func:`~monai_ext.data.near_duplicates.find_near_duplicates`.
+        least_peak, least_similarity: see :func:`~monai_ext.checks.near_duplicates.find_near_duplicates`.
         progress: is called with how much was done and how much there is to do.
 
     Raises:

@@ -10,9 +10,9 @@ import pytest
 from scipy import ndimage
 
 from helpers.picture_files import texture
-from monai_ext.data.near_duplicates import find_near_duplicates
-from monai_ext.data.phase_correlation import correlations, detail_spectrum, rescaled
-from monai_ext.data.picture_framing import framed
+from monai_ext.checks.near_duplicates import find_near_duplicates
+from monai_ext.checks.phase_correlation import correlations, detail_spectrum, rescaled
+from monai_ext.checks.picture_framing import framed
 
 
 def sources(*pictures: np.ndarray) -> list[Callable[[], np.ndarray]]:

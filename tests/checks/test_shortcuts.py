@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from helpers.leaking_pictures import make_data
+from monai_ext.checks.shortcuts import Shortcut, measure_shortcuts
 from monai_ext.data.splits.items import open_split_source
 from monai_ext.data.splits.making import make_splits
 from monai_ext.metrics import Estimate
-from monai_ext.metrics.shortcuts import Shortcut, measure_shortcuts
 
 OPTIONS = {"n_bootstrap": 20}
 

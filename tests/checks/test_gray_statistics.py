@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_ext.data.gray_statistics import GRAY_STATISTICS, IMAGE_SIZE, gray_statistics, image_size
+from monai_ext.checks.gray_statistics import GRAY_STATISTICS, IMAGE_SIZE, gray_statistics, image_size
 
 
 def test_statistics_are_those_worked_out_by_hand() -> None:

@@ -9,8 +9,8 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from monai_ext.data.phase_correlation import correlations, detail_spectrum, rescaled
-from monai_ext.data.picture_framing import FRAMINGS, framed
+from monai_ext.checks.phase_correlation import correlations, detail_spectrum, rescaled
+from monai_ext.checks.picture_framing import FRAMINGS, framed
 
 __all__ = ["NearDuplicate", "find_near_duplicates"]
 

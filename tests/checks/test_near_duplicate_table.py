@@ -9,7 +9,7 @@ import pytest
 
 from helpers.picture_files import save_picture, texture, write_table
 from helpers.slice_stores import make_store
-from monai_ext.data.near_duplicate_list import list_near_duplicates
+from monai_ext.checks.near_duplicate_table import list_near_duplicates
 from monai_ext.data.splits.items import open_split_source
 from monai_ext.data.splits.making import make_splits, read_near_duplicates
 from monai_ext.errors import DatasetError, SplitError
