@@ -12,9 +12,9 @@ import torch
 import torch.distributed
 from ignite.engine import Events
 
-from monai_ext.engines.distributed import process_count
 from monai_ext.engines.events import PretrainingEvents
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
+from monai_ext.parallel.processes import process_count
 
 __all__ = ["GracefulTermination"]
 

@@ -9,8 +9,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from monai_ext.data.cache_folder import CACHE_VARIABLE, cache_folder
 from monai_ext.errors import DatasetError
+from monai_ext.locations import CACHE_VARIABLE, cache_folder
 
 __all__ = ["embedded_sample", "sample_epochs_limit"]
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.distributed
 
-from monai_ext.engines.distributed import process_count, process_rank
+from monai_ext.parallel.processes import process_count, process_rank
 
 __all__ = ["RandomStreams", "part_random_streams", "preserved_random_streams"]
 
