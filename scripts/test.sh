@@ -9,6 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/mypy
-.venv/bin/python -m pytest "$@"
+# Tests and doctests, one file at a time in each of two processes; TEST_PROCESSES=0 runs them in one.
+.venv/bin/python -m pytest --numprocesses "${TEST_PROCESSES:-2}" --dist loadfile "$@"
 echo
 echo "All checks passed. Next: bash scripts/quickstart.sh, or README.md for training on your own slices."
