@@ -1,4 +1,4 @@
-"""``python -m monai_ext ingest``: turn a folder of DICOM, NIfTI or pictures into a slice store."""
+"""``python -m monai_ext ingest``: turn a folder of DICOM, volumes or pictures into a slice store."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m monai_ext ingest",
-        description="Turn a folder of DICOM, NIfTI or pictures into a slice store without patients' identities.",
+        description="Turn a folder of DICOM, volumes or pictures into a slice store without patients' identities.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         "--patient-by",
         default="auto",
         metavar="HOW",
-        help="auto (PatientID; for NIfTI and pictures, every file is a patient), study, folder (the first one below"
+        help="auto (PatientID; for volumes and pictures, every file is a patient), study, folder (the first one below"
         " SOURCE), file, or name:REGEX whose group names the patient in the file's path",
     )
     add("--site", metavar="CODE", help="code of the hospital or scanner, kept with every slice")

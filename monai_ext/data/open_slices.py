@@ -12,6 +12,7 @@ from monai_ext.data.phantoms.sample import embedded_sample
 from monai_ext.data.slice_images import SliceImages
 from monai_ext.data.sources.dicom import DicomSource
 from monai_ext.data.sources.folder_scan import scan_folder
+from monai_ext.data.sources.itk_volumes import ItkVolumeSource
 from monai_ext.data.sources.nifti import NiftiSource
 from monai_ext.data.sources.pictures import PictureSource
 from monai_ext.data.sources.source import SliceSource
@@ -28,6 +29,7 @@ _SOURCES: dict[str, Callable[[Path, Sequence[Path]], SliceSource]] = {
     "pictures": PictureSource,
     "DICOM": DicomSource,
     "NIfTI": NiftiSource,
+    "MetaImage or NRRD": ItkVolumeSource,
 }
 
 
@@ -48,8 +50,9 @@ def open_slices(
     ratio); those of the other sections have exactly ``image_size``, ready for the network.
 
     Args:
-        dataset_dir: a folder (it may be nested) of PNG or JPEG pictures, of DICOM, or of NIfTI volumes, a single such
-            file, or a slice store; or what :func:`open_source` gave. The embedded sample of phantom CT when omitted.
+        dataset_dir: a folder (it may be nested) of PNG or JPEG pictures, of DICOM, or of NIfTI, MetaImage or NRRD
+            volumes, a single such file, or a slice store; or what :func:`open_source` gave. The embedded sample of
+            phantom CT when omitted.
         section: ``"training"``, ``"validation"`` (the slices held out from training) or ``"all"``.
         image_size: side of the network's input in pixels.
         window: which Hounsfield units become 0 .. 1: a preset, ``[center_hu, width_hu]``, or a list with one a channel.

@@ -133,7 +133,7 @@ class SliceImages(Dataset[torch.Tensor]):
             if window != "full":
                 raise ValueError(
                     f"The window {window!r} cannot be applied to pictures: they have gray levels, not Hounsfield units."
-                    " Leave window at 'full', or give the DICOM or NIfTI that they were made from."
+                    " Leave window at 'full', or give the DICOM or the volumes that they were made from."
                 )
             return None
         chosen = HounsfieldWindow(window)

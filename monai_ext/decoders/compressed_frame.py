@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,9 +20,12 @@ _RLE = "1.2.840.10008.1.2.5"
 _IN_PYTHON = (_RLE,)
 """Decoded by pydicom itself: nothing in it can crash."""
 
-_PREFERRED = ("pydicom", "pyjpegls", "pylibjpeg", "pillow", "gdcm")
-"""Where several plugins of pydicom read a compression: maintained libraries of one format first, gdcm's old copies of
-them, which abort on damaged streams, last."""
+_PLUGINS = ("pydicom", "pyjpegls", "pylibjpeg", "pillow")
+"""Plugins of pydicom in the order in which they are tried: libraries of one format each."""
+
+_ABORTING_PLUGIN = "gdcm"
+"""Its exceptions end the process, as nothing catches them. ITK holds the same code and does catch them, so this one is
+for compressions that nothing else here reads."""
 
 _PACKAGES = {
     "python-gdcm": (50, 51, 57, 70),
@@ -65,20 +71,13 @@ def decode_here(frame: CompressedFrame) -> np.ndarray:
         MemoryError: it needs more memory than this process may have.
     """
     failures: list[str] = []
-    for plugin, decoder in _decoders(frame.transfer_syntax):
+    for decode in _attempts(frame.transfer_syntax):
         try:
-            return _checked(_pydicom_values(decoder, plugin, frame), frame)
+            return _checked(decode(frame), frame)
         except MemoryError:
             raise
         except Exception as error:  # decoders raise errors of many types
-            failures.append(_reason(error))
-    if can_itk_decode(frame.transfer_syntax) and has_itk():
-        try:
-            return _checked(itk_values(**asdict(frame)), frame)
-        except MemoryError:
-            raise
-        except Exception as error:
-            failures.append(_reason(error))
+            failures.append(error.detail if isinstance(error, DecodingFailed) else type(error).__name__)
     if not failures:
         raise DecodingFailed("missing_codec", what_to_install(frame.transfer_syntax))
     raise DecodingFailed("undecodable", f"{_name(frame.transfer_syntax)}: {failures[-1]}")
@@ -117,15 +116,19 @@ def what_to_install(transfer_syntax: str) -> str:
     return f"{_name(transfer_syntax)}: no decoder is known, so export the images again without compression"
 
 
-def _decoders(transfer_syntax: str) -> list[tuple[str, Any]]:
-    """Installed plugins of pydicom for a compression, with its decoder, in the order in which they are tried."""
+def _attempts(transfer_syntax: str) -> Iterator[Callable[[CompressedFrame], np.ndarray]]:
+    """What can decode a compression here, in the order in which it is tried."""
     from pydicom.pixels import get_decoder
 
-    try:
+    installed: Any = ()
+    with suppress(NotImplementedError):
         decoder = get_decoder(transfer_syntax)
-    except NotImplementedError:
-        return []
-    return [(plugin, decoder) for plugin in _PREFERRED if plugin in decoder.available_plugins]
+        installed = decoder.available_plugins
+        yield from (partial(_pydicom_values, decoder, plugin) for plugin in _PLUGINS if plugin in installed)
+    if can_itk_decode(transfer_syntax) and has_itk():
+        yield lambda frame: itk_values(**asdict(frame))
+    elif _ABORTING_PLUGIN in installed:
+        yield partial(_pydicom_values, decoder, _ABORTING_PLUGIN)
 
 
 def _pydicom_values(decoder: Any, plugin: str, frame: CompressedFrame) -> np.ndarray:
@@ -155,10 +158,6 @@ def _checked(values: np.ndarray, frame: CompressedFrame) -> np.ndarray:
     if values.shape != (frame.rows, frame.columns) or values.dtype.kind not in "iu":
         raise DecodingFailed("undecodable", f"decoded shape is {values.shape}")
     return values
-
-
-def _reason(error: Exception) -> str:
-    return error.detail if isinstance(error, DecodingFailed) else type(error).__name__
 
 
 def _name(transfer_syntax: str) -> str:

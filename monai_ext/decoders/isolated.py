@@ -48,6 +48,7 @@ class IsolatedProcess:
 
     def __init__(self, *, timeout_s: float = 120.0, memory_bytes: int = 2**33) -> None:
         self._timeout_s, self._memory_bytes = timeout_s, memory_bytes
+        self._child: subprocess.Popen[bytes] | None = None
         self._belong_here()
 
     def call(self, function: str, arguments: dict[str, Any], payload: Any = b"") -> tuple[dict[str, Any], bytearray]:
@@ -87,7 +88,7 @@ class IsolatedProcess:
 
     def _belong_here(self) -> None:
         self._owner, self._lock = os.getpid(), threading.Lock()
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child = None
 
     def _ask_twice(self, request: dict[str, Any], payload: Any) -> tuple[dict[str, Any], bytearray]:
         for attempt in range(_ATTEMPTS):
@@ -103,9 +104,8 @@ class IsolatedProcess:
         raise DecodingFailed("crash")
 
     def _ask(self, request: dict[str, Any], payload: Any) -> tuple[dict[str, Any], bytearray]:
-        if self._child is None:
-            self._child = self._start()
-        child = self._child
+        child = self._child or self._start()
+        self._child = child
         patience = Patience(child.pid, limit_s=self._timeout_s)
         try:
             send(_Pipe(child.stdin, select.POLLOUT, patience).write, request, payload)

@@ -72,10 +72,11 @@ def _dicom_file(transfer_syntax: str, stream: bytes, image: dict[str, int]) -> b
     """A file with the frame and nothing else that ITK would act on: no rescale, no inversion, no identity."""
     from pydicom import Dataset, FileMetaDataset
     from pydicom.encaps import encapsulate
+    from pydicom.uid import UID
 
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = transfer_syntax
+    dataset.file_meta.TransferSyntaxUID = UID(transfer_syntax)
     dataset.SOPClassUID = _SECONDARY_CAPTURE
     dataset.SOPInstanceUID = "1.2.3"
     dataset.Modality = "OT"

@@ -36,20 +36,23 @@ class Patience:
         self.heard()
 
     def heard(self) -> None:
-        """It said something: start anew."""
-        self._computed_before_s = self._computed_s = _processor_seconds(self._pid)
+        """It said something: start anew. Costs nothing, since processor time is looked up by :meth:`judge` only."""
         self._since_s = time.monotonic()
+        self._first_s: float | None = None
+        self._latest_s = 0.0
 
     def judge(self) -> Verdict:
-        """What its silence means by now; cheap enough to be asked every second."""
+        """What its silence means by now; to be asked about every second."""
+        now_s = _processor_seconds(self._pid)
+        if self._first_s is None:
+            self._first_s = self._latest_s = now_s
+        if now_s - self._first_s >= self._limit_s:
+            return Verdict.EXHAUSTED
         if time.monotonic() - self._since_s < self._limit_s:
             return Verdict.WAIT
-        now = _processor_seconds(self._pid)
-        if now - self._computed_before_s >= self._limit_s:
-            return Verdict.EXHAUSTED
-        if now - self._computed_s < _AT_WORK * self._limit_s:
+        if now_s - self._latest_s < _AT_WORK * self._limit_s:
             return Verdict.STALLED
-        self._computed_s, self._since_s = now, time.monotonic()
+        self._latest_s, self._since_s = now_s, time.monotonic()
         return Verdict.WAIT
 
 
