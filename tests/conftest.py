@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,9 @@ def shared_data() -> Path:
 @pytest.fixture(autouse=True)
 def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the tests away from the user's cache folder; the embedded sample is made once per test session."""
-    monkeypatch.setenv("MONAI_EXT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # shared by the processes of a session
+    monkeypatch.setenv("MONAI_EXT_CACHE", str(base / "cache"))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from monai_ext.checks.gray_statistics import GRAY_STATISTICS, IMAGE_SIZE, gray_statistics, image_size
-from monai_ext.data.labelled.images import open_labelled_images
+from monai_ext.data.labelled.labelled_sections import open_labelled_images
 from monai_ext.data.labelled.labels import name_classes, open_labelled_source, related_groups
 from monai_ext.data.labelled.sections import choose_images, near_duplicates_of_earlier
 from monai_ext.data.sources.source import SliceSource

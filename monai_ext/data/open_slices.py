@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from monai_ext.data.sources.source import SliceSource
 from monai_ext.errors import DatasetError
 from monai_ext.transforms.window import WindowChoice
 
-__all__ = ["load_size_for", "open_slices", "open_source"]
+__all__ = ["SliceSections", "load_size_for", "open_sections", "open_slices", "open_source"]
 
 logger = logging.getLogger(__name__)
 
@@ -68,23 +69,81 @@ def open_slices(
     if section not in SECTIONS:
         raise ValueError(f"There is no section {section!r}; the sections are {', '.join(SECTIONS)}.")
     source = open_source(dataset_dir) if dataset_dir is None or isinstance(dataset_dir, str | Path) else dataset_dir
-    indices = _choose(source, section, validation_fraction=validation_fraction, seed=seed)
-    slices = SliceImages(
+    return _section_of(
         source,
-        indices=indices,
-        load_size=load_size_for(image_size) if section == "training" else image_size,
+        section,
+        is_sample=dataset_dir is None,
+        image_size=image_size,
         window=window,
         channels=channels,
+        seed=seed,
+        validation_fraction=validation_fraction,
         cache_gib=cache_gib,
-        labels={
-            "source": str(source.root) if dataset_dir is not None else "embedded sample",
-            "section": section,
-            "seed": seed,
-            "validation_fraction": validation_fraction,
-        },
     )
-    _report(slices, image_size=image_size, is_sample=dataset_dir is None)
-    return slices
+
+
+class SliceSections:
+    """The slices to train on and those held out, of one folder that is opened once; made by :func:`open_sections`.
+
+    A section is made when it is first asked for.
+
+    Args:
+        source: all slices.
+        is_sample: whether they are those of the embedded sample.
+        options: of :func:`open_slices` for both sections.
+    """
+
+    def __init__(self, source: SliceSource, *, is_sample: bool, **options: Any) -> None:
+        self.source = source
+        self._is_sample = is_sample
+        self._options = options
+
+    @cached_property
+    def training(self) -> SliceImages:
+        """The slices to train on, larger than the views that are cropped from them."""
+        return self._choose("training")
+
+    @cached_property
+    def validation(self) -> SliceImages:
+        """The slices that are held out, of the network's size; they share no patient with :attr:`training`."""
+        return self._choose("validation")
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the source's data."""
+        return self.source.fingerprint
+
+    def _choose(self, section: str) -> SliceImages:
+        return _section_of(self.source, section, is_sample=self._is_sample, **self._options)
+
+
+def open_sections(
+    dataset_dir: str | Path | None = None,
+    *,
+    image_size: int = 224,
+    window: WindowChoice | Sequence[WindowChoice] = "full",
+    channels: int = 1,
+    validation_fraction: float = 0.1,
+    seed: int = 0,
+    cache_gib: float = 1.0,
+) -> SliceSections:
+    """Open the slices of a folder once, for training and for validation: arguments as of :func:`open_slices`.
+
+    Example:
+        >>> slices = open_sections(image_size=32)
+        >>> len(slices.training) + len(slices.validation), set(slices.training.groups) & set(slices.validation.groups)
+        (148, set())
+    """
+    return SliceSections(
+        open_source(dataset_dir),
+        is_sample=dataset_dir is None,
+        image_size=image_size,
+        window=window,
+        channels=channels,
+        validation_fraction=validation_fraction,
+        seed=seed,
+        cache_gib=cache_gib,
+    )
 
 
 def load_size_for(image_size: int) -> int:
@@ -106,6 +165,36 @@ def open_source(dataset_dir: str | Path | None) -> SliceSource:
         return StoreSource(folder)
     scan = scan_folder(folder)
     return _SOURCES[scan.kind](scan.root, scan.files)
+
+
+def _section_of(
+    source: SliceSource,
+    section: str,
+    *,
+    is_sample: bool,
+    image_size: int,
+    window: WindowChoice | Sequence[WindowChoice],
+    channels: int,
+    seed: int,
+    validation_fraction: float,
+    cache_gib: float,
+) -> SliceImages:
+    slices = SliceImages(
+        source,
+        indices=_choose(source, section, validation_fraction=validation_fraction, seed=seed),
+        load_size=load_size_for(image_size) if section == "training" else image_size,
+        window=window,
+        channels=channels,
+        cache_gib=cache_gib,
+        labels={
+            "source": "embedded sample" if is_sample else str(source.root),
+            "section": section,
+            "seed": seed,
+            "validation_fraction": validation_fraction,
+        },
+    )
+    _report(slices, image_size=image_size, is_sample=is_sample)
+    return slices
 
 
 def _choose(source: SliceSource, section: str, *, validation_fraction: float, seed: int) -> Sequence[int]:

@@ -48,7 +48,7 @@ def embedded_sample(cache: str | Path | None = None) -> Path:
     that neither an interruption nor a second process leaves half of it.
 
     Args:
-        cache: where to keep it; :func:`~monai_ext.data.cache_folder.cache_folder` when omitted.
+        cache: where to keep it; :func:`~monai_ext.locations.cache_folder` when omitted.
 
     Raises:
         DatasetError: the cache folder cannot be written.
