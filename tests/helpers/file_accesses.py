@@ -15,7 +15,7 @@ from typing import Any
 
 @dataclass
 class FileAccesses:
-    """Names below a folder, with how often each was opened (files) or listed (folders; ``"."`` is the folder itself)."""
+    """Names below a folder, with how often each file was opened and each folder listed; ``"."`` is itself."""
 
     opened: Counter[str] = field(default_factory=Counter)
     listed: Counter[str] = field(default_factory=Counter)

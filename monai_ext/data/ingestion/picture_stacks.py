@@ -67,8 +67,10 @@ class PictureStacks:
 
     def _make_room(self, waiting: Mapping[tuple[int, int], _Waiting], stack: _Waiting) -> Iterator[Message]:
         """Finish the largest stacks while another picture would take more memory than is allowed."""
-        while stack.plane_bytes + sum(other.bytes for other in waiting.values()) > self._options.largest_part_bytes:
-            largest = max(waiting.values(), key=lambda other: other.bytes)
+        while (
+            stack.plane_bytes + sum(other.total_bytes for other in waiting.values()) > self._options.largest_part_bytes
+        ):
+            largest = max(waiting.values(), key=lambda other: other.total_bytes)
             if not largest.planes:
                 return
             yield from self._finish(largest)
@@ -110,7 +112,7 @@ class _Waiting:
         return self.plane.shape[0] * self.plane.shape[1]
 
     @property
-    def bytes(self) -> int:
+    def total_bytes(self) -> int:
         return len(self.planes) * self.plane_bytes
 
     def add(self, instance: bytes, ref: FileRef, levels: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from monai_ext.data.sources.source import SliceSource, describe_sizes, fingerprint_files, pseudonym
+from monai_ext.data.sources.source import SliceSource, describe_sizes, fingerprint_files, group_name
 from monai_ext.errors import DatasetError
 from monai_ext.files import open_regular
 
@@ -46,14 +46,14 @@ class PictureSource(SliceSource):
     def __init__(self, root: Path, files: Sequence[Path]) -> None:
         folders = {file.parent for file in files}
         self.grouped_by = "folder" if len(folders) >= _FOLDERS_OF_VOLUMES else "picture"
-        groups = [
-            pseudonym((file.parent if self.grouped_by == "folder" else file).relative_to(root).as_posix())
+        held_together = [
+            group_name((file.parent if self.grouped_by == "folder" else file).relative_to(root).as_posix())
             for file in files
         ]
-        super().__init__(root, groups=groups, fingerprint=fingerprint_files(root, files))
+        super().__init__(root, held_together=held_together, fingerprint=fingerprint_files(root, files))
         self._files = tuple(files)
         self._sizes, deep = self._probe()
-        self.dtype: np.dtype[Any] = np.dtype(np.uint16 if deep else np.uint8)
+        self.dtype = np.dtype(np.uint16 if deep else np.uint8)
 
     def read(self, index: int) -> np.ndarray:
         """Decode one picture: float32 (rows, columns) in gray levels of ``dtype``."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["SliceSource", "describe_sizes", "fingerprint_files", "pseudonym"]
+__all__ = ["SliceSource", "describe_sizes", "fingerprint_files", "group_name"]
 
 _TAIL_BYTES = 4096
 _TAILS = 256
@@ -25,7 +25,7 @@ class SliceSource(ABC):
         kind: ``"pictures"``, ``"DICOM"``, ``"NIfTI"``, ``"MedMNIST"`` or ``"slice store"``.
         root: the folder; names in messages are relative to it.
         dtype: what a slice is kept as: int16 for HU, uint8 or uint16 for gray levels (white is the largest value).
-        groups: of every slice, a pseudonym of what it stays together with when some are held out.
+        held_together: of every slice, what it stays together with when some are held out.
         grouped_by: what a group is, in one word: patient, study, series, volume, folder or picture.
         fingerprint: identifies the data, see :func:`fingerprint_files`.
     """
@@ -34,14 +34,19 @@ class SliceSource(ABC):
     grouped_by: str
     dtype: np.dtype[Any]
 
-    def __init__(self, root: Path, *, groups: Sequence[str], fingerprint: str) -> None:
+    def __init__(self, root: Path, *, held_together: Iterable[str], fingerprint: str) -> None:
         self.root = root
-        self.groups = tuple(groups)
+        self.held_together = tuple(held_together)
         self.fingerprint = fingerprint
 
     def __len__(self) -> int:
         """Number of slices."""
-        return len(self.groups)
+        return len(self.held_together)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Of every slice, a pseudonym of what it stays together with."""
+        return self.held_together
 
     @abstractmethod
     def read(self, index: int) -> np.ndarray:
@@ -91,6 +96,6 @@ def fingerprint_files(root: Path, files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def pseudonym(*identity: object) -> str:
+def group_name(*identity: object) -> str:
     """A name for a group that does not show what it was made from: 16 hexadecimal digits of a SHA-256."""
     return hashlib.sha256("\0".join(map(str, identity)).encode(errors="surrogateescape")).hexdigest()[:16]

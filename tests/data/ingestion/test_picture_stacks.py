@@ -22,11 +22,11 @@ def write_gray(folder: Path, *shapes: tuple[int, int], dtype: type = np.uint8) -
         Image.fromarray(np.full(shape, number, dtype)).save(folder / f"{number:03d}.png")
 
 
-def read_stacks(folder: Path, options: IngestOptions = IngestOptions()) -> tuple[list[Stack], dict[str, str]]:
+def read_stacks(folder: Path, options: IngestOptions | None = None) -> tuple[list[Stack], dict[str, str]]:
     """All stacks, and the outcomes of files that are in none by name."""
     files = [FileRef(file.name.encode(), file.name) for file in sorted(folder.iterdir())]
     stacks = PictureStacks(
-        Task("picture", files), source=folder, options=options, pseudonyms=Pseudonyms(b"k" * 32)
+        Task("picture", files), source=folder, options=options or IngestOptions(), pseudonyms=Pseudonyms(b"k" * 32)
     )
     messages: Sequence[Message] = list(stacks.read())
     finished = {message.file.decode(): str(message.outcome) for message in messages if isinstance(message, Finished)}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.file_accesses import file_accesses
 from monai_ext.data import open_labelled_images, open_labelled_sections
-from monai_ext.data.labelled import labelled_sections
 from monai_ext.errors import DatasetError, SplitError
 
 CLASSES = ["no", "yes"]
@@ -27,14 +27,13 @@ def table(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_sections_are_those_of_two_openings_from_one(table, monkeypatch):
-    openings = []
-    original = labelled_sections._open
-    monkeypatch.setattr(labelled_sections, "_open", lambda *args: openings.append(args) or original(*args))
-    images = open_labelled_sections(table, class_names=CLASSES)
-    assert images.training is images.training
-    sections = {"training": images.training, "validation": images.validation, "test": images.choose("test")}
-    assert len(openings) == 1
+def test_sections_are_those_of_two_openings_from_one(table):
+    with file_accesses(table) as accesses:
+        images = open_labelled_sections(table, class_names=CLASSES)
+        assert images.training is images.training
+        sections = {"training": images.training, "validation": images.validation, "test": images.choose("test")}
+    assert accesses.opened["labels.csv"] == 1
+    assert not accesses.listed
     for name, section in sections.items():
         assert section.ids == open_labelled_images(table, class_names=CLASSES, section=name).ids
     groups = [set(section.groups) for section in sections.values()]
