@@ -2,8 +2,8 @@
 
 The JPEG streams were written by dcmtk 3.6.7 (``dcmcjpeg`` with ``+ee``, ``+es``, ``+ep`` (``+q 100``), ``+el`` and
 ``+e1``), the HTJ2K streams by OpenJPH 0.9.0 (``ojph_compress -num_decomps 2``, with ``-reversible true``, with
-``-prog_order RPCL``, and with ``-qstep 0.0001``). Damaged streams were found by changing single bytes of a lossless JPEG
-of another picture.
+``-prog_order RPCL``, and with ``-qstep 0.0001``). Damaged streams were found by changing single bytes of a lossless
+JPEG of another picture.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
-from monai_ext.data.sources.source import fingerprint_files, pseudonym
+from monai_ext.data.sources.source import SliceSource, describe_sizes, fingerprint_files, group_name
 from monai_ext.errors import DatasetError
 
 __all__ = ["VolumeFile", "VolumeGrid", "VolumeSource"]
@@ -196,7 +196,7 @@ class VolumeFile(ABC):
         return plane
 
 
-class VolumeSource:
+class VolumeSource(SliceSource):
     """Axial slices of volumes in any storage order, as a radiologist sees them (anterior up, right on the left).
 
     A slice of an uncompressed file is read alone. A compressed one has to be decompressed as a whole: the last one is
@@ -211,10 +211,9 @@ class VolumeSource:
         DatasetError: a file is no volume of three dimensions, or only label maps are there.
     """
 
-    kind: str
     volume_file: type[VolumeFile]
     grouped_by = "volume"
-    dtype: np.dtype[Any] = np.dtype(np.int16)
+    dtype = np.dtype(np.int16)
 
     def __init__(self, root: Path, files: Sequence[Path]) -> None:
         self.root = root
@@ -223,16 +222,13 @@ class VolumeSource:
         self._left_out = len(opened) - len(self._volumes)
         self._report_label_maps([volume.path for volume in opened if not volume.can_be_negative])
         self._ends = list(accumulate(volume.grid.slices for volume in self._volumes))
-        self.groups = tuple(
-            pseudonym(volume.path.relative_to(root).as_posix())
-            for volume in self._volumes
-            for _ in range(volume.grid.slices)
+        names = [(group_name(one.path.relative_to(root).as_posix()), one.grid.slices) for one in self._volumes]
+        super().__init__(
+            root,
+            held_together=[name for name, slices in names for _ in range(slices)],
+            fingerprint=fingerprint_files(root, [file for volume in self._volumes for file in volume.files]),
         )
-        self.fingerprint = fingerprint_files(root, [file for volume in self._volumes for file in volume.files])
         self._decoded: tuple[int, np.ndarray] | None = None
-
-    def __len__(self) -> int:
-        return self._ends[-1]
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_decoded": None}
@@ -256,13 +252,10 @@ class VolumeSource:
 
     def describe(self) -> dict[str, Any]:
         """Volumes, and the sizes of their axial slices."""
-        sizes = sorted({volume.grid.rows_columns for volume in self._volumes}, key=min)
         return {
             "volumes": len(self._volumes),
             "label_maps_left_out": self._left_out,
-            "sizes": len(sizes),
-            "smallest_rows_columns": list(sizes[0]),
-            "largest_rows_columns": list(sizes[-1]),
+            **describe_sizes(volume.grid.rows_columns for volume in self._volumes),
         }
 
     def _locate(self, index: int) -> tuple[int, int]:
