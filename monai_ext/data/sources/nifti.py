@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ from monai_ext.data.dicom.refusals import Refusal, SkipReason
 from monai_ext.data.sources.volume import VolumeFile, VolumeGrid, VolumeSource
 
 __all__ = ["NiftiSource", "NiftiVolume"]
+
+_SNIFFED_BYTES = 1024
+"""nibabel looks at so many to find out the format."""
 
 
 class NiftiVolume(VolumeFile):
@@ -27,10 +32,16 @@ class NiftiVolume(VolumeFile):
         kind = image.get_data_dtype()
         if kind.kind not in "iuf":
             raise Refusal(SkipReason.NOT_GRAYSCALE, "its voxels are colours or complex numbers")
+        grid = VolumeGrid.of(image.shape, image.affine)
+        is_compressed = path.suffix.lower() == ".gz"
+        needed = image.dataobj.offset + math.prod(grid.shape) * kind.itemsize
+        there = path.stat().st_size
+        if there < needed and not is_compressed:
+            raise Refusal(SkipReason.CUT_PIXELS, f"{needed} bytes are declared, {there} are there")
         return cls(
             path,
-            VolumeGrid.of(image.shape, image.affine),
-            is_whole=path.suffix.lower() == ".gz",
+            grid,
+            is_whole=is_compressed,
             can_be_negative=kind.kind != "u" or image.dataobj.inter < 0,
         )
 
@@ -78,4 +89,16 @@ def _load(path: Path) -> Any:
     except MemoryError:
         raise
     except Exception as error:  # nibabel raises errors of many types on damaged headers
+        _refuse_cut(path)
         raise Refusal(SkipReason.DAMAGED, type(error).__name__) from None
+
+
+def _refuse_cut(path: Path) -> None:
+    """Say so where a compressed file is so short that not even its header comes out."""
+    if path.suffix.lower() != ".gz":
+        return
+    with gzip.open(path) as stream, suppress(OSError, zlib.error):
+        try:
+            stream.read(_SNIFFED_BYTES)
+        except EOFError:
+            raise Refusal(SkipReason.CUT_PIXELS, "its compressed values end early") from None

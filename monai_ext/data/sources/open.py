@@ -24,7 +24,8 @@ SLICE_STORE, MEDMNIST, LABELS_TABLE, IMAGES = "slice store", "MedMNIST", "labels
 TABLE_NAME = "labels.csv"
 ACCEPTED = (
     "a folder (it may be nested) of PNG or JPEG pictures, of DICOM files, or of NIfTI, MetaImage or NRRD"
-    " volumes, or a slice store; with labels: a labels table (.csv) beside its pictures, a folder with labels.csv, a folder with one folder of pictures"
+    " volumes, or a slice store; with labels: a labels table (.csv) beside its pictures, a folder with labels.csv, a"
+    " folder with one folder of pictures"
     " for each class, a slice store with labels, or a MedMNIST file (.npz)"
 )
 
