@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
-__all__ = ["command_parser"]
+__all__ = ["add_subcommand", "command_parser"]
 
 
 def command_parser(name: str, docstring: str | None) -> argparse.ArgumentParser:
@@ -21,3 +22,17 @@ def command_parser(name: str, docstring: str | None) -> argparse.ArgumentParser:
         description=(sentence[:1].upper() + sentence[1:] + "\n" + rest).strip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def add_subcommand(commands: Any, name: str, sentence: str) -> argparse.ArgumentParser:
+    """A subcommand that is listed with a sentence and says the same in its own help.
+
+    Args:
+        commands: what ``add_subparsers`` of a command's parser gave.
+        name: of the subcommand.
+        sentence: what it does, without a full stop.
+    """
+    subcommand: argparse.ArgumentParser = commands.add_parser(
+        name, help=sentence, description=f"{sentence[:1].upper()}{sentence[1:]}."
+    )
+    return subcommand

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from monai_ext.cli._parser import command_parser
+from monai_ext.cli._parser import add_subcommand, command_parser
 from monai_ext.cli._progress import progress_bar
 from monai_ext.data.store.reader import SliceStore
 
@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, run: object, text: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text)
+        command = add_subcommand(commands, name, text)
         command.add_argument("store", metavar="STORE", help="folder of the slice store")
         command.set_defaults(run=run)
         return command
