@@ -48,8 +48,8 @@ class FineTuningSchedule:
     of Lightning 1.7). What its code does is something else, since its optimiser has all parameters in one group from
     the start: for ten epochs convolutions are frozen, while scale and shift of batch norms learn at the full rate,
     1e-4; for one epoch everything learns at 1e-4; from then on encoder *and head* stay at a fifth of it, 2e-5, to the
-    end. The schedule that was meant is taken here: a head that goes on learning while a pre-trained encoder is let go slowly
-    is what the protocol is for; the other one follows from how the groups are made, and slows the head for good.
+    end. The schedule that was meant is taken here: a head that goes on learning while a pre-trained encoder is let go
+    slowly is what the protocol is for; the other one follows from how the groups are made, and slows the head for good.
 
     ``"full"``: 1 from the beginning. ``"linear_probe"``: 0 to the end.
 
