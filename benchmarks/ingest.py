@@ -22,7 +22,7 @@ from PIL import Image
 from pydicom import dcmread
 
 from monai_ext.data.dicom import find_series
-from monai_ext.data.dicom.ingest import ingest
+from monai_ext.data.ingestion.ingest import ingest
 
 
 def copy_series(source: Path, folder: Path, *, copies: int) -> list[Path]:

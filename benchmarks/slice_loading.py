@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from monai_ext.data.slice_store import SliceStore, SliceStoreWriter
+from monai_ext.data.store.reader import SliceStore, SliceStoreWriter
 
 ROUNDS = 20
 

@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from monai_ext.data.slice_store import SliceStore
-from monai_ext.data.slice_store_format import PENDING, Manifest
-from monai_ext.data.slice_store_index import merge_pending, pack_pending, pending_file
+from monai_ext.data.store.format import PENDING, Manifest
+from monai_ext.data.store.index import merge_pending, pack_pending, pending_file
+from monai_ext.data.store.reader import SliceStore
 
 SLICES_A_SERIES = 250
 

@@ -125,8 +125,8 @@ def _get_collection(dataset: PublicDataset, options: argparse.Namespace) -> None
 
 
 def _store(options: argparse.Namespace) -> int:
-    from monai_ext.data.labelled_store import store_labelled_pictures
-    from monai_ext.data.split_source import open_split_source
+    from monai_ext.data.labelled.to_store import store_labelled_pictures
+    from monai_ext.data.splits.items import open_split_source
 
     source = open_split_source(options.source, group_column=None if options.ungrouped else "patient_id")
     with progress_bar(len(source.ids), doing="Storing", unit=" pictures") as bar:

@@ -14,7 +14,7 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    from monai_ext.data.near_duplicate_list import list_near_duplicates
+    from monai_ext.checks.near_duplicate_table import list_near_duplicates
 
     with progress_bar(None, doing="Comparing", unit=" steps") as bar:
 

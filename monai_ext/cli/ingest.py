@@ -20,7 +20,7 @@ A filter is a JSON file such as
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    from monai_ext.data.dicom.ingest import IngestFilter, IngestOptions, ingest, list_skipped
+    from monai_ext.data.ingestion.ingest import IngestFilter, IngestOptions, ingest, list_skipped
 
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("monai_ext").setLevel(logging.INFO)

@@ -15,7 +15,7 @@ from monai_ext.cli._columns import add_column_options, chosen_columns
 from monai_ext.cli._progress import progress_bar
 
 if TYPE_CHECKING:
-    from monai_ext.metrics.shortcuts import Shortcut
+    from monai_ext.checks.shortcuts import Shortcut
 
 __all__ = ["main"]
 
@@ -25,7 +25,7 @@ _SHOWN = ("auc", "average_precision", "accuracy", "balanced_accuracy", "macro_f1
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    from monai_ext.metrics.shortcuts import measure_shortcuts
+    from monai_ext.checks.shortcuts import measure_shortcuts
 
     with progress_bar(None, doing="Reading", unit=" images") as bar:
         results = measure_shortcuts(
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _write(results: Sequence[Shortcut], output: Path) -> None:
-    from monai_ext.handlers.atomic_file import write_atomically
+    from monai_ext.files import write_atomically
 
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")

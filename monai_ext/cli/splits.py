@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_ext.data.split_source import SplitSource, open_split_source
-from monai_ext.data.splits import Splits, load_splits, read_splits
+from monai_ext.data.splits.items import SplitSource, open_split_source
+from monai_ext.data.splits.splits import Splits, load_splits, read_splits
 
 __all__ = ["main"]
 
@@ -68,7 +68,7 @@ def _open(options: argparse.Namespace) -> SplitSource:
 
 
 def _make(options: argparse.Namespace) -> int:
-    from monai_ext.data.split_making import make_splits, official_splits, read_near_duplicates
+    from monai_ext.data.splits.making import make_splits, official_splits, read_near_duplicates
 
     source = _open(options)
     pairs = read_near_duplicates(options.near_duplicates, source) if options.near_duplicates else []

@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from monai_ext.cli._progress import progress_bar
-from monai_ext.data.slice_store import SliceStore
+from monai_ext.data.store.reader import SliceStore
 
 __all__ = ["main"]
 
@@ -79,7 +79,7 @@ def _info(store: SliceStore, options: argparse.Namespace) -> int:
 
 
 def _verify(store: SliceStore, options: argparse.Namespace) -> int:
-    from monai_ext.data.slice_store_check import check_series, set_aside
+    from monai_ext.data.store.check import check_series, set_aside
 
     damaged = []
     with progress_bar(int(store.shapes[:, 0].sum()), doing="Verifying", unit=" slices") as bar:
@@ -97,7 +97,7 @@ def _verify(store: SliceStore, options: argparse.Namespace) -> int:
 
 
 def _thumbnails(store: SliceStore, options: argparse.Namespace) -> int:
-    from monai_ext.data.contact_sheet import draw_contact_sheets
+    from monai_ext.data.store.contact_sheet import draw_contact_sheets
 
     folder = Path(options.output or f"{store.path.name}_thumbnails")
     sheets = draw_contact_sheets(store, folder, series_a_sheet=options.series_a_sheet, window=options.window)
@@ -111,7 +111,7 @@ def _thumbnails(store: SliceStore, options: argparse.Namespace) -> int:
 
 
 def _privacy_report(store: SliceStore, options: argparse.Namespace) -> int:
-    from monai_ext.data.privacy_report import make_privacy_report, render_privacy_report
+    from monai_ext.data.store.privacy_report import make_privacy_report, render_privacy_report
 
     report = make_privacy_report(store)
     sys.stdout.write((json.dumps(report, indent=2) if options.json else render_privacy_report(report)) + "\n")

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_ext.data.dicom_source import DicomSource
-from monai_ext.data.folder_scan import scan_folder
 from monai_ext.data.holdout import hold_out
-from monai_ext.data.nifti_source import NiftiSource
-from monai_ext.data.picture_source import PictureSource
-from monai_ext.data.sample import embedded_sample
+from monai_ext.data.phantoms.sample import embedded_sample
 from monai_ext.data.slice_images import SliceImages
-from monai_ext.data.slice_source import SliceSource
+from monai_ext.data.sources.dicom import DicomSource
+from monai_ext.data.sources.folder_scan import scan_folder
+from monai_ext.data.sources.nifti import NiftiSource
+from monai_ext.data.sources.pictures import PictureSource
+from monai_ext.data.sources.source import SliceSource
 from monai_ext.errors import DatasetError
 from monai_ext.transforms.window import WindowChoice
 
@@ -98,8 +98,8 @@ def open_source(dataset_dir: str | Path | None) -> SliceSource:
     Raises:
         DatasetError: see :func:`open_slices`.
     """
-    from monai_ext.data.slice_dataset import StoreSource
-    from monai_ext.data.slice_store import is_slice_store
+    from monai_ext.data.sources.store import StoreSource
+    from monai_ext.data.store.reader import is_slice_store
 
     folder = Path(dataset_dir).expanduser() if dataset_dir is not None else embedded_sample()
     if is_slice_store(folder):

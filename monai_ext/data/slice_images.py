@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from torch.utils.data import Dataset
 
 from monai_ext.data.slice_cache import SliceCache
-from monai_ext.data.slice_source import SliceSource
+from monai_ext.data.sources.source import SliceSource
 from monai_ext.transforms.window import HounsfieldWindow, WindowChoice
 
 __all__ = ["SliceImages"]
@@ -84,7 +84,7 @@ class SliceImages(Dataset[torch.Tensor]):
 
     @property
     def fingerprint(self) -> str:
-        """Identifies the source's data, see :func:`~monai_ext.data.slice_source.fingerprint_files`."""
+        """Identifies the source's data, see :func:`~monai_ext.data.sources.source.fingerprint_files`."""
         return self.source.fingerprint
 
     def describe(self) -> dict[str, Any]:

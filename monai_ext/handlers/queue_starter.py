@@ -6,9 +6,9 @@ import logging
 
 from ignite.engine import Events
 
-from monai_ext.engines.distributed import unwrap
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
-from monai_ext.engines.training_length import TrainingLength
+from monai_ext.optimizers.training_length import TrainingLength
+from monai_ext.parallel.processes import unwrap
 
 __all__ = ["QueueStarter"]
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundle_files import REPOSITORY, TINY_TRAINING, config_files, without_tracking
 from monai.bundle import run
 from PIL import Image
+
+from helpers.bundle_files import REPOSITORY, TINY_TRAINING, config_files, without_tracking
 
 
 @pytest.fixture(scope="session")

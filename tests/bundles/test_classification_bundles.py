@@ -11,12 +11,12 @@ import mlflow
 import numpy as np
 import pytest
 import torch
-from bundle_files import CLASSIFICATION, config_files
-from labelled_pictures import TINY_FINE_TUNING, gray_picture, untracked, write_labelled_pictures
 from monai.bundle import ConfigParser, run
 from PIL import Image
-from tiny_resnet import TINY_CLASSIFIER
 
+from helpers.bundle_files import CLASSIFICATION, config_files
+from helpers.labelled_pictures import TINY_FINE_TUNING, gray_picture, untracked, write_labelled_pictures
+from helpers.tiny_resnet import TINY_CLASSIFIER
 from monai_ext.data import open_labelled_images
 from monai_ext.networks import build_encoder
 
@@ -192,7 +192,7 @@ def test_slices_of_a_volume_are_seen_as_a_radiologist_sees_them(tmp_path, checko
 
 def test_dicom_is_windowed_in_hounsfield_units(tmp_path, checkout):
     pytest.importorskip("pydicom")
-    from dicom_files import ct_slice, write
+    from helpers.dicom_files import ct_slice, write
 
     dataset = ct_slice(values=np.arange(64, dtype=np.uint16).reshape(8, 8) * 40)
     write(dataset, tmp_path / "slice.dcm")

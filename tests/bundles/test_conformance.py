@@ -7,10 +7,10 @@ from pathlib import Path
 from pydoc import locate
 
 import pytest
-from bundle_files import CLASSIFICATION, OVERLAYS, PRETRAINING, REPOSITORY, merged_config, walk
 from monai.bundle import ConfigComponent, ConfigParser
 from monai.bundle.properties import InferProperties, MetaProperties, TrainProperties
 
+from helpers.bundle_files import CLASSIFICATION, OVERLAYS, PRETRAINING, REPOSITORY, merged_config, walk
 from monai_ext.bundle.overrides import unknown_ids
 
 CONFIGS = ("train", "inference", *OVERLAYS)

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bundle_files import REPOSITORY, config_files, tiny_model, tiny_training, without_tracking
 from monai.bundle import ConfigWorkflow, run
 from monai.networks.nets import ResNet
-from tiny_resnet import TINY_RESNET
+
+from helpers.bundle_files import REPOSITORY, config_files, tiny_model, tiny_training, without_tracking
+from helpers.tiny_resnet import TINY_RESNET
 
 METHODS = ("byol", "moco_v2", "swav")
 

@@ -6,12 +6,12 @@ import logging
 from pathlib import Path
 
 import pytest
-from bundle_files import PRETRAINING, config_files, tiny_training
-from dicom_files import ramp, write
 from monai.bundle import run
-from planted_identities import Planter, assert_nothing_leaked, planted_slice, unchecked_values
 
-from monai_ext.data.dicom.ingest import ingest
+from helpers.bundle_files import PRETRAINING, config_files, tiny_training
+from helpers.dicom_files import ramp, write
+from helpers.planted_identities import Planter, assert_nothing_leaked, planted_slice, unchecked_values
+from monai_ext.data.ingestion.ingest import ingest
 
 PATIENTS = 4
 

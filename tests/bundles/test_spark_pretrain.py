@@ -11,7 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bundle_files import (
+from monai.bundle import ConfigWorkflow, run, verify_net_in_out
+from monai.networks.nets import resnet18
+from PIL import Image
+
+from helpers.bundle_files import (
     REPOSITORY,
     TINY_MODEL,
     TINY_TRAINING,
@@ -19,11 +23,7 @@ from bundle_files import (
     merged_config,
     without_tracking,
 )
-from monai.bundle import ConfigWorkflow, run, verify_net_in_out
-from monai.networks.nets import resnet18
-from PIL import Image
-from tiny_resnet import TINY_RESNET
-
+from helpers.tiny_resnet import TINY_RESNET
 from monai_ext.errors import CheckpointError, WeightsError
 from monai_ext.networks import build_encoder
 

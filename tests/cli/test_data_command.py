@@ -13,7 +13,7 @@ from PIL import Image
 from monai_ext.cli import data
 from monai_ext.cli.data import main
 from monai_ext.data.public.catalog import PublicDataset
-from monai_ext.data.slice_store import SliceStore
+from monai_ext.data.store.reader import SliceStore
 from monai_ext.errors import DatasetError
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import csv
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))
-from picture_files import save_picture, texture, write_table
-
+from helpers.picture_files import save_picture, texture, write_table
 from monai_ext.cli.duplicates import main
 from monai_ext.cli.splits import main as splits
 

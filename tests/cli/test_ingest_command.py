@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from dicom_files import write_series
 
+from helpers.dicom_files import write_series
 from monai_ext.cli import commands, main
-from monai_ext.data.slice_store import SliceStore
+from monai_ext.data.store.reader import SliceStore
 
 
 @pytest.fixture(autouse=True)

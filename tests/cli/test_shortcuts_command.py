@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "metrics"))
-from test_shortcuts import make_data
-
+from helpers.leaking_pictures import make_data
 from monai_ext.cli.shortcuts import main
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from monai_ext.cli.store import main
-from monai_ext.data.slice_store import SliceStore, SliceStoreWriter
+from monai_ext.data.store.reader import SliceStore, SliceStoreWriter
 from monai_ext.errors import SliceStoreError
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from slice_files import write_pictures, write_series, write_volume
-from slice_stores import make_store
 
+from helpers.slice_files import write_pictures, write_series, write_volume
+from helpers.slice_stores import make_store
 from monai_ext.data import load_size_for, open_slices
 from monai_ext.errors import DatasetError
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from slice_files import write_pictures
 
+from helpers.slice_files import write_pictures
 from monai_ext.data import StreamSampler, open_slices, slice_loader
 from monai_ext.errors import DatasetError
 

@@ -11,10 +11,10 @@ import torch
 import torch.distributed
 from ignite.engine import Events
 from monai.inferers import Inferer
-from small_training import SmallPainter, same_weights, small_length, small_trainer, weights
 from torch import Tensor, nn
-from two_processes import run_two_processes
 
+from helpers.small_training import SmallPainter, same_weights, small_length, small_trainer, weights
+from helpers.two_processes import run_two_processes
 from monai_ext.engines import PretrainingTrainer, distribute, process_count, process_rank, unwrap
 from monai_ext.handlers import (
     EncoderExporter,

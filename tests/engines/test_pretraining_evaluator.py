@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small_training import SmallPainter, small_evaluator, small_images
 from torch import nn
 
+from helpers.small_training import SmallPainter, small_evaluator, small_images
 from monai_ext.engines import PretrainingEvaluator
 from monai_ext.inferers import MultiViewInferer
 from monai_ext.losses import MaskedReconstructionLoss, NegativeCosineSimilarity

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
-from methods import METHODS, trainer_for
 
+from helpers.methods import METHODS, trainer_for
 from monai_ext.errors import CheckpointError
 from monai_ext.handlers import TrainingCheckpoint
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 from ignite.engine import Events
-from methods import BATCH, METHODS, SIZE, encoder, images, trainer_for
-from small_training import same_weights, weights
 
+from helpers.methods import BATCH, METHODS, SIZE, encoder, images, trainer_for
+from helpers.small_training import same_weights, weights
 from monai_ext.engines import unwrap
 from monai_ext.handlers import NonFiniteLossGuard, TrainingCheckpoint
 from monai_ext.networks.weights import load_encoder

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import argparse
 import resource
-import sys
 import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from monai_ext.data.dicom.ingest import IngestOptions, IngestReport, ingest, list_skipped
-from monai_ext.data.slice_store import SliceStore
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from dicom_mutations import mutated, originals
+from helpers.dicom_mutations import mutated, originals
+from monai_ext.data.ingestion.ingest import IngestOptions, IngestReport, ingest, list_skipped
+from monai_ext.data.store.reader import SliceStore
 
 
 @dataclass

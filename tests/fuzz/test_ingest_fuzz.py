@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from monai_ext.data.dicom.ingestion import ledger
+from monai_ext.data.ingestion import ledger
 
 pytest.importorskip("openjpeg")
 pytest.importorskip("jpeg_ls")
 
-from ingest_fuzz import fuzz
+from fuzz.ingest_fuzz import fuzz
 
 FILES = 68
 

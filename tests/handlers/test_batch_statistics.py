@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small_training import same_weights
 from torch import nn
 
+from helpers.small_training import same_weights
 from monai_ext.handlers.batch_statistics import estimated_batch_statistics
 
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 from ignite.engine import Events
-from small_classifier import classifier_evaluator, classifier_trainer
 
+from helpers.small_classifier import classifier_evaluator, classifier_trainer
 from monai_ext.errors import TrainingStoppedError
 from monai_ext.handlers import BestModel
 

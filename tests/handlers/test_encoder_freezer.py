@@ -5,9 +5,9 @@ import itertools
 import pytest
 import torch
 from ignite.engine import Events
-from small_classifier import SmallClassifier, classifier_trainer
 from torch import nn
 
+from helpers.small_classifier import SmallClassifier, classifier_trainer
 from monai_ext.handlers import EncoderFreezer
 from monai_ext.optimizers import FineTuningSchedule
 

@@ -6,10 +6,18 @@ import math
 
 import pytest
 import torch
-from small_training import SIZE, SmallPainter, same_weights, small_evaluator, small_images, small_training, weights
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from helpers.small_training import (
+    SIZE,
+    SmallPainter,
+    same_weights,
+    small_evaluator,
+    small_images,
+    small_training,
+    weights,
+)
 from monai_ext.handlers import FeatureMonitor, ValidationRunner
 from monai_ext.metrics import alignment, effective_rank, feature_std, uniformity
 

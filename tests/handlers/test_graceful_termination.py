@@ -9,8 +9,8 @@ import threading
 import pytest
 import torch
 from ignite.engine import Events
-from small_training import same_weights, small_trainer, small_training, weights
 
+from helpers.small_training import same_weights, small_trainer, small_training, weights
 from monai_ext.handlers import GracefulTermination, TrainingCheckpoint, find_checkpoint
 
 

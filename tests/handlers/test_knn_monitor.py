@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_training import SIZE, SmallPainter, same_weights, small_evaluator, small_training, weights
 from torch import nn
 
+from helpers.small_training import SIZE, SmallPainter, same_weights, small_evaluator, small_training, weights
 from monai_ext.data import LabelledSlices, open_labelled_slices
 from monai_ext.errors import DatasetError
 from monai_ext.handlers import KNNMonitor, ValidationRunner

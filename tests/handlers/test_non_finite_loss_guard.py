@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from ignite.engine import Events
-from small_training import small_images, small_trainer
 
+from helpers.small_training import small_images, small_trainer
 from monai_ext.errors import TrainingStoppedError
 from monai_ext.handlers import NonFiniteLossGuard, TrainingCheckpoint
 

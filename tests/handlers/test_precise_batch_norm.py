@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed
-from small_classifier import SmallClassifier, classifier_trainer, labelled_images
 from torch import Tensor, nn
-from two_processes import run_two_processes
 
+from helpers.small_classifier import SmallClassifier, classifier_trainer, labelled_images
+from helpers.two_processes import run_two_processes
 from monai_ext.engines import distribute
 from monai_ext.handlers import PreciseBatchNorm
 from monai_ext.inferers import PrecisionInferer

@@ -7,8 +7,8 @@ import re
 
 import pytest
 from ignite.engine import Events
-from small_training import small_trainer
 
+from helpers.small_training import small_trainer
 from monai_ext.handlers import ProgressReporter
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_training import same_weights, small_length, small_trainer, weights
 
+from helpers.small_training import same_weights, small_length, small_trainer, weights
 from monai_ext.engines import PretrainingEvents
 from monai_ext.errors import TrainingStoppedError
 from monai_ext.handlers import ReconstructionImages

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import torch
 from ignite.engine import Events
-from small_training import SmallPainter, same_weights, small_evaluator, small_length, small_trainer, weights
 
+from helpers.small_training import SmallPainter, same_weights, small_evaluator, small_length, small_trainer, weights
 from monai_ext.engines import PretrainingTrainer
 from monai_ext.handlers import NonFiniteLossGuard, TrainingCheckpoint, ValidationRunner, find_checkpoint
 from monai_ext.networks import SparK, SparKDecoder, build_encoder

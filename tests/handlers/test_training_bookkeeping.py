@@ -3,8 +3,8 @@
 import pytest
 import torch
 from ignite.engine import Events
-from small_classifier import classifier_evaluator, classifier_trainer
 
+from helpers.small_classifier import classifier_evaluator, classifier_trainer
 from monai_ext.errors import TrainingStoppedError
 from monai_ext.handlers import BestModel, EncoderFreezer, NonFiniteLossGuard, TrainingCheckpoint
 from monai_ext.optimizers import FineTuningSchedule

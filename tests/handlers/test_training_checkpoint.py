@@ -13,8 +13,15 @@ from pathlib import Path
 import pytest
 import torch
 from ignite.engine import Events
-from small_training import SmallPainter, small_evaluator, small_images, small_length, small_trainer, small_training
 
+from helpers.small_training import (
+    SmallPainter,
+    small_evaluator,
+    small_images,
+    small_length,
+    small_trainer,
+    small_training,
+)
 from monai_ext.engines import PretrainingEvents
 from monai_ext.errors import CheckpointError, TrainingStoppedError
 from monai_ext.handlers import TrainingCheckpoint, ValidationRunner, find_checkpoint

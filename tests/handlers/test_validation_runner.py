@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from ignite.engine import Events
-from small_training import SmallPainter, same_weights, small_evaluator, small_trainer, small_training, weights
 
+from helpers.small_training import SmallPainter, same_weights, small_evaluator, small_trainer, small_training, weights
 from monai_ext.engines import PretrainingEvents
 from monai_ext.handlers import TrainingCheckpoint, ValidationRunner
 

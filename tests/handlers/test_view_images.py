@@ -9,8 +9,8 @@ import pytest
 import torch
 from ignite.engine import Events
 from PIL import Image
-from small_training import random_shift, same_weights, small_images, small_trainer, weights
 
+from helpers.small_training import random_shift, same_weights, small_images, small_trainer, weights
 from monai_ext.engines import PretrainingEvents
 from monai_ext.errors import TrainingStoppedError
 from monai_ext.handlers import ViewImages

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from small_training import SmallPainter, small_images
 
+from helpers.small_training import SmallPainter, small_images
 from monai_ext.inferers import MaskedImageInferer
 
 

@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dicom_files import ct_slice, ramp, uid, write
 from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation
 
+from helpers.dicom_files import ct_slice, ramp, uid, write
 from monai_ext.data import open_slices, slice_loader
-from monai_ext.data.dicom.ingest import IngestReport, ingest
+from monai_ext.data.ingestion.ingest import IngestReport, ingest
 from monai_ext.data.sampling import StreamSampler
-from monai_ext.data.slice_dataset import SliceDataset
-from monai_ext.data.slice_store import SliceStore
-from monai_ext.data.split_making import make_splits
-from monai_ext.data.split_source import open_split_source
-from monai_ext.data.splits import read_splits
+from monai_ext.data.sources.store import SliceDataset
+from monai_ext.data.splits.items import open_split_source
+from monai_ext.data.splits.making import make_splits
+from monai_ext.data.splits.splits import read_splits
+from monai_ext.data.store.reader import SliceStore
 
 PATIENTS, SLICES = 10, 3
 TWO_SCANS = (2, 7)

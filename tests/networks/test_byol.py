@@ -6,9 +6,9 @@ from copy import deepcopy
 
 import pytest
 import torch
-from contrastive_models import small_method, small_views
 from torch.nn.functional import normalize
 
+from helpers.contrastive_models import small_method, small_views
 from monai_ext.losses import NegativeCosineSimilarity
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from contrastive_models import FEATURES, LENGTH, LOSSES, plain_encoder, small_encoder, small_method, small_views
 from monai.networks.nets import DenseNet, ResNet
 from torch import Tensor, nn
+
+from helpers.contrastive_models import FEATURES, LENGTH, LOSSES, plain_encoder, small_encoder, small_method, small_views
 
 every_method = pytest.mark.parametrize("name", LOSSES)
 

@@ -6,8 +6,8 @@ from copy import deepcopy
 
 import pytest
 import torch
-from contrastive_models import LENGTH, plain_encoder, small_encoder, small_head, small_method, small_views
 
+from helpers.contrastive_models import LENGTH, plain_encoder, small_encoder, small_head, small_method, small_views
 from monai_ext.data import StreamSampler, slice_loader
 from monai_ext.engines import PretrainingTrainer, TrainingLength
 from monai_ext.inferers import MultiViewInferer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from contrastive_models import LENGTH, small_encoder, small_head, small_method, small_views
 
+from helpers.contrastive_models import LENGTH, small_encoder, small_head, small_method, small_views
 from monai_ext.losses import SwappedAssignmentLoss
 from monai_ext.networks import Prototypes, SwAV, sinkhorn_assignments
 from monai_ext.networks.heads import unit_length

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from monai.bundle import ConfigParser
-from tiny_resnet import TINY_CLASSIFIER
 
+from helpers.tiny_resnet import TINY_CLASSIFIER
 from monai_ext.cli import main
 from monai_ext.errors import BundleAuditError, WeightsError
 from monai_ext.sharing import FORMATS, export, export_bundle

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from monai_ext.data.public.archives import unpack
-from monai_ext.data.split_making import official_splits
-from monai_ext.data.split_source import open_split_source
+from monai_ext.data.splits.items import open_split_source
+from monai_ext.data.splits.making import official_splits
 from monai_ext.errors import DatasetError
 
 __all__ = ["prepare_covid_ct", "prepare_head_ct", "prepare_medmnist"]

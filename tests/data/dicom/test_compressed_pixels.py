@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dicom_files import ct_slice, enhanced_ct, ramp, write
 from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import MPEG2MPML, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
+from helpers.dicom_files import ct_slice, enhanced_ct, ramp, write
 from monai_ext.data.dicom import find_series, read_hounsfield
 from monai_ext.data.dicom.codestream import codestream_shape
 from monai_ext.errors import DicomSeriesError

@@ -8,10 +8,10 @@ import zlib
 from pathlib import Path
 
 import pytest
-from dicom_files import ct_slice, write
 from pydicom import config
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from helpers.dicom_files import ct_slice, write
 from monai_ext.data.dicom import find_series, header, read_hounsfield
 from monai_ext.data.dicom.header import quiet_pydicom, read_header
 from monai_ext.data.dicom.refusals import Refusal, SkipReason

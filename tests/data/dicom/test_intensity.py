@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dicom_files import ct_slice, enhanced_ct, ramp, write, write_series
 from pydicom import Dataset, Sequence
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+from helpers.dicom_files import ct_slice, enhanced_ct, ramp, write, write_series
 from monai_ext.data.dicom import DicomSlice, SliceReader, find_series, read_hounsfield
 from monai_ext.errors import DicomSeriesError
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dicom_files import ct_slice, enhanced_ct, ramp, uid, write, write_series
 from pydicom.uid import EncapsulatedPDFStorage, SecondaryCaptureImageStorage, XRayRadiationDoseSRStorage
 
+from helpers.dicom_files import ct_slice, enhanced_ct, ramp, uid, write, write_series
 from monai_ext.data.dicom import find_series
 from monai_ext.data.dicom.refusals import SkipReason
 from monai_ext.errors import DicomSeriesError

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from loopback import Resource, serve
 
+from helpers.loopback import Resource, serve
 from monai_ext.data.public.downloading import download
 from monai_ext.errors import DatasetError
 

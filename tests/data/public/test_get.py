@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from loopback import Resource, serve
 from PIL import Image
 
+from helpers.loopback import Resource, serve
 from monai_ext.data.public.catalog import CATALOG, PublicDataset, find_dataset
 from monai_ext.data.public.get import get_files
-from monai_ext.data.split_source import open_split_source
-from monai_ext.data.splits import read_splits
+from monai_ext.data.splits.items import open_split_source
+from monai_ext.data.splits.splits import read_splits
 from monai_ext.errors import DatasetError
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from loopback import Resource, serve
 
+from helpers.loopback import Resource, serve
 from monai_ext.data.public.catalog import find_dataset
 from monai_ext.data.public.get import get_collection
 from monai_ext.data.public.nbia import fetch_series, list_series

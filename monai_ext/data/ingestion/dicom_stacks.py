@@ -1,0 +1,199 @@
+"""Stacks from the DICOM files of one series: grouped, ordered, decoded, with the rows of the index."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_ext.data.dicom.intensity import HOUNSFIELD_TYPES, SliceReader
+from monai_ext.data.dicom.refusals import Refusal, SkipReason
+from monai_ext.data.dicom.series import (
+    DicomObject,
+    DicomSeries,
+    DicomSlice,
+    describe_object,
+    find_oddities,
+    group_objects,
+)
+from monai_ext.data.ingestion.codes import body_part_code, kernel_code
+from monai_ext.data.ingestion.messages import Finished, Message, Reading, Stack, Task
+from monai_ext.data.ingestion.options import IngestOptions
+from monai_ext.data.ingestion.outcomes import STORED, Outcome, outcome_of
+from monai_ext.data.ingestion.pseudonyms import Pseudonyms
+from monai_ext.data.ingestion.stack_making import Plane
+from monai_ext.data.store.codec import pack_series
+
+__all__ = ["DicomStacks"]
+
+_REMEMBERED_HEADERS = 2048
+"""They take some 30 kB each; those of longer series are read twice."""
+
+
+class DicomStacks:
+    """Makes stacks from files that share a SeriesInstanceUID. A file that cannot be decoded is left out of its stack.
+
+    Args:
+        task: the files.
+        source: folder that names are relative to.
+        source_kind: ``"ct"`` or ``"mr"``.
+        options: what to do.
+        pseudonyms: makes ids.
+    """
+
+    def __init__(
+        self, task: Task, *, source: Path, source_kind: str, options: IngestOptions, pseudonyms: Pseudonyms
+    ) -> None:
+        self._unit, self._stored, self._options, self._pseudonyms = task.unit, task.stored, options, pseudonyms
+        self._files = {source / one.name: one for one in task.files}
+        self._is_ct = source_kind == "ct"
+        accepted = (*HOUNSFIELD_TYPES, *options.wanted.rescale_types)
+        self._reader = SliceReader(rescale_types=accepted, remembered=_REMEMBERED_HEADERS)
+        self._left: Counter[Path] = Counter()
+        self._failed: set[Path] = set()
+
+    def read(self) -> Iterator[Message]:
+        """Yield stacks, and what became of files that are in none."""
+        objects = []
+        for path, one in self._files.items():
+            yield Reading(one.file)
+            try:
+                objects.append(self._look_at(path, one.name))
+            except Exception as error:  # whatever a hostile file provokes ends this file only
+                yield Finished(one.file, outcome_of(error))
+        found, copies = group_objects(objects)
+        yield from self._finish(copies, Outcome(SkipReason.DUPLICATE.value))
+        self._left.update(path for series in found for path in _paths(series.slices))
+        for series in found:
+            yield from self._new_stacks(series)
+
+    def _look_at(self, path: Path, name: str) -> DicomObject:
+        modalities = ("CT",) if self._is_ct else ("MR",)
+        found = describe_object(self._reader.header(path), name=name, modalities=modalities)
+        wanted, thickness = self._options.wanted, found.slices[0].slice_thickness_mm
+        if wanted.body_part and found.body_part not in wanted.body_part:
+            raise Refusal(SkipReason.FILTERED, "BodyPartExamined (0018,0015)")
+        if wanted.kernel and found.kernel not in wanted.kernel:
+            raise Refusal(SkipReason.FILTERED, "ConvolutionKernel (0018,1210)")
+        if wanted.slice_thickness_mm is not None:
+            thinnest, thickest = wanted.slice_thickness_mm
+            if thickness is None or not thinnest <= thickness <= thickest:
+                raise Refusal(SkipReason.FILTERED, "SliceThickness (0018,0050)")
+        return found
+
+    def _new_stacks(self, series: DicomSeries) -> Iterator[Message]:
+        """Stacks of a series without the objects that are stored already."""
+        origins = {path: self._stored.get(one) for path, one in self._instances(series.slices).items()}
+        for path, origin in origins.items():
+            if origin is not None:
+                is_same = origin == self._files[path].file
+                yield from self._end_of([path], Outcome(STORED if is_same else SkipReason.DUPLICATE.value))
+        fresh = tuple(one for one in series.slices if origins[one.path] is None and one.path not in self._failed)
+        if fresh:
+            yield from self._parts(replace(series, slices=fresh))
+
+    def _parts(self, series: DicomSeries) -> Iterator[Message]:
+        """Cut a series that is too large for the memory into stacks, between files."""
+        paths = _paths(series.slices)
+        if len(series.slices) < self._options.wanted.least_slices:
+            yield from self._end_of(paths, Outcome(SkipReason.FILTERED.value, "least_slices"))
+            return
+        plane = Plane(series.rows, series.columns, self._options.in_plane, np.int16)
+        most = self._options.largest_part_bytes // (2 * plane.shape[0] * plane.shape[1])
+        if len(series.slices) > most and (most == 0 or len(paths) < len(series.slices)):
+            yield from self._end_of(paths, Outcome(SkipReason.TOO_LARGE.value, "raise --largest-series-mib"))
+            return
+        for start in range(0, len(series.slices), most):
+            part = series.slices[start : start + most]
+            yield from self._stack(series, part, replace(plane))
+
+    def _stack(self, series: DicomSeries, slices: Sequence[DicomSlice], plane: Plane) -> Iterator[Message]:
+        pixels = np.empty((len(slices), *plane.shape), plane.dtype)
+        by_file = sorted(range(len(slices)), key=lambda number: (slices[number].path, slices[number].frame))
+        for number, one in ((number, slices[number]) for number in by_file):
+            if one.path not in self._failed:
+                yield Reading(self._files[one.path].file)
+                try:
+                    plane.convert(self._reader.decode(one, to_hounsfield=self._is_ct), into=pixels[number])
+                except Exception as error:  # whatever a hostile file provokes ends this file only
+                    self._failed.add(one.path)
+                    yield Finished(self._files[one.path].file, outcome_of(error))
+        kept = [number for number, one in enumerate(slices) if one.path not in self._failed]
+        if kept:
+            chosen = [slices[number] for number in kept]
+            yield self._pack(series, chosen, plane, pixels if len(kept) == len(slices) else pixels[kept])
+
+    def _pack(self, series: DicomSeries, slices: list[DicomSlice], plane: Plane, pixels: np.ndarray) -> Stack:
+        paths = _paths(slices)
+        self._left.subtract(paths)
+        findings = find_oddities(slices)
+        return Stack(
+            units=[self._unit] * len(paths),
+            series=self._series_digest(series),
+            provenance=plane.provenance() | {"format": "dicom", "findings": [one.kind for one in findings]},
+            instances={one: self._files[path].file for path, one in self._instances(slices).items()},
+            completes=[self._files[path].file for path in sorted(paths) if self._left[path] == 0],
+            content=pack_series(pixels, self._table(series, slices, plane)),
+        )
+
+    def _table(self, series: DicomSeries, slices: Sequence[DicomSlice], plane: Plane) -> list[dict[str, Any]]:
+        shared = {
+            "patient_id": self._patient(series, slices[0].name),
+            "study_id": self._pseudonyms.of("study", series.study_uid or series.series_uid),
+            "gantry_tilt_deg": series.gantry_tilt_deg,
+            "kernel": kernel_code(series.kernel, self._pseudonyms),
+            "modality": series.modality,
+            "body_part": body_part_code(series.body_part),
+            "source_format": "dicom",
+            "site": self._options.site,
+        }
+        positions = np.array([one.position_mm for one in slices])
+        distances = np.diff(positions, append=2 * positions[-1] - positions[-2] if len(slices) > 1 else np.nan)
+        return [
+            shared
+            | plane.spacing(one.row_spacing_mm, one.column_spacing_mm)
+            | {"position_mm": one.position_mm, "slice_thickness_mm": one.slice_thickness_mm}
+            | {"slice_spacing_mm": float(distance) if np.isfinite(distance) else None}
+            for one, distance in zip(slices, distances, strict=True)
+        ]
+
+    def _patient(self, series: DicomSeries, name: str) -> str:
+        """Who it is: by the file's path where that was asked for, else by the most reliable identity that is there."""
+        from_name = self._options.patient_from_name(name)
+        if from_name is not None:
+            return self._pseudonyms.of("patient", from_name)
+        if series.patient_id and self._options.patient_by == "auto":
+            return self._pseudonyms.of("patient", series.patient_id)
+        return self._pseudonyms.of("patient of study", series.study_uid or series.series_uid)
+
+    def _series_digest(self, series: DicomSeries) -> bytes:
+        orientation = (f"{cosine + 0.0:.2f}" for cosine in series.orientation)
+        return self._pseudonyms.digest("series", series.series_uid, series.rows, series.columns, *orientation)
+
+    def _instances(self, slices: Sequence[DicomSlice]) -> dict[Path, bytes]:
+        """Hash of each file's object; of a multi-frame object with several orientations, one for each."""
+        first: dict[Path, DicomSlice] = {}
+        for one in slices:
+            if one.path not in first or one.frame < first[one.path].frame:
+                first[one.path] = one
+        return {
+            path: self._pseudonyms.digest("instance", self._unit, one.instance_uid, one.frame)
+            for path, one in first.items()
+        }
+
+    def _end_of(self, paths: Sequence[Path], outcome: Outcome) -> Iterator[Message]:
+        """Finish files that have no slices in series that are still to come."""
+        self._left.subtract(paths)
+        yield from self._finish([path for path in paths if self._left[path] == 0], outcome)
+
+    def _finish(self, paths: Sequence[Path], outcome: Outcome) -> Iterator[Message]:
+        for path in paths:
+            yield Finished(self._files[path].file, outcome)
+
+
+def _paths(slices: Sequence[DicomSlice]) -> list[Path]:
+    return sorted({one.path for one in slices})

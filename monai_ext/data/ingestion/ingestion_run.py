@@ -1,0 +1,151 @@
+"""One run of an ingestion: what is new is found, read by workers, and stored series by series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from monai_ext.data.dicom.refusals import SkipReason
+from monai_ext.data.ingestion.ledger import Ledger
+from monai_ext.data.ingestion.messages import FileRef, Finished, Message, SeriesFound, Stack, Task
+from monai_ext.data.ingestion.outcomes import STORED, Outcome
+from monai_ext.data.ingestion.progress import Progress
+from monai_ext.data.ingestion.pseudonyms import Pseudonyms
+from monai_ext.data.ingestion.report import IngestReport
+from monai_ext.data.ingestion.source_files import SourceFile, list_source
+from monai_ext.data.ingestion.stack_making import file_unit
+from monai_ext.data.ingestion.worker_pool import WorkerPool
+from monai_ext.data.store.reader import SliceStoreWriter
+
+__all__ = ["IngestionRun", "file_hash", "known_reason"]
+
+_FILES_A_SCAN, _PICTURES_A_TASK = 128, 1024
+_OUTCOMES_AT_ONCE = 256
+_FITTING = {"ct": ("dicom", "nifti"), "mr": ("dicom",), "picture": ("picture",)}
+
+
+class IngestionRun:
+    """Brings a store up to date with a source. Only this process writes, so a crash leaves whole series.
+
+    Args:
+        source: folder or file to read.
+        writer: the store.
+        ledger: what became of files so far.
+        pool: who reads.
+        pseudonyms: makes ids.
+    """
+
+    def __init__(
+        self, source: Path, *, writer: SliceStoreWriter, ledger: Ledger, pool: WorkerPool, pseudonyms: Pseudonyms
+    ) -> None:
+        self._source, self._writer, self._ledger, self._pool = source, writer, ledger, pool
+        self._pseudonyms = pseudonyms
+        self._unrecorded: list[tuple[bytes, Outcome]] = []
+        self._progress: Progress | None = None
+        self.report = IngestReport(writer.source_kind)
+
+    def bring_up_to_date(self, *, apart_from: tuple[Path, ...]) -> None:
+        """Store everything that is new; ``report`` says what was done, also when this raises."""
+        new = self._list(apart_from)
+        self.report.looked_at = sum(map(len, new.values()))
+        try:
+            units = self._find_series(new["dicom"])
+            left = sum(map(len, units.values())) + len(new["nifti"]) + len(new["picture"])
+            with Progress(left, doing="Reading") as self._progress:
+                for task, message in self._pool.run(self._tasks(units, new)):
+                    self._take(task, message)
+        finally:
+            self._record()
+
+    def _list(self, apart_from: tuple[Path, ...]) -> dict[str, list[FileRef]]:
+        """Count every file of the source; returns those that have to be read, by kind."""
+        new: dict[str, list[FileRef]] = {"dicom": [], "nifti": [], "picture": []}
+        for file in list_source(self._source, apart_from=apart_from):
+            self.report.files += 1
+            reason = known_reason(file, self.report.source_kind)
+            hashed = file_hash(file, self._pseudonyms)
+            outcome = Outcome(reason.value) if reason is not None else self._ledger.outcome(hashed)
+            if outcome is not None:
+                self.report.count(outcome)
+            else:
+                new[file.kind].append(FileRef(hashed, file.name))
+        return new
+
+    def _find_series(self, files: list[FileRef]) -> dict[bytes, list[FileRef]]:
+        """Sort DICOM files by series; files without one are kept together, to be refused one by one."""
+        by_file = {one.file: one for one in files}
+        units: dict[bytes, list[FileRef]] = {}
+        scans = (Task("scan", files[at : at + _FILES_A_SCAN]) for at in range(0, len(files), _FILES_A_SCAN))
+        with Progress(len(files), doing="Looking at headers") as self._progress:
+            for task, message in self._pool.run(scans):
+                if isinstance(message, SeriesFound):
+                    task.drop(message.file)
+                    units.setdefault(message.unit, []).append(by_file[message.file])
+                    self._progress.advance(files=1)
+                elif isinstance(message, Finished):
+                    self._settle(message.file, message.outcome)
+        return units
+
+    def _tasks(self, units: dict[bytes, list[FileRef]], new: dict[str, list[FileRef]]) -> Iterator[Task]:
+        for unit, files in sorted(units.items(), key=lambda item: item[1][0].name):
+            yield Task("dicom", sorted(files, key=lambda one: one.name), unit, self._ledger.instances(unit))
+        for kind, together in (("nifti", 1), ("picture", _PICTURES_A_TASK)):
+            for at in range(0, len(new[kind]), together):
+                files = new[kind][at : at + together]
+                stored = {}
+                for one in files:
+                    stored.update(self._ledger.instances(file_unit(one.name, self._pseudonyms)))
+                yield Task(kind, files, stored=stored)
+
+    def _take(self, task: Task, message: Message) -> None:
+        if isinstance(message, Finished):
+            self._settle(message.file, message.outcome)
+        elif isinstance(message, Stack):
+            self._store(message)
+            task.stored.update(message.instances)
+            for file in message.completes:
+                task.drop(file)
+                self._settle(file, Outcome(STORED))
+
+    def _store(self, stack: Stack) -> None:
+        slices, part = len(stack.content.rows), 1
+        while self._writer.has_series(key := self._pseudonyms.of("key", stack.series, part)):
+            part += 1
+        provenance = stack.provenance | {"part": part}
+        with self._ledger.adding(
+            key,
+            units=stack.units,
+            instances=stack.instances,
+            slices=slices,
+            findings=provenance["findings"],
+        ):
+            self._writer.add_packed(key, stack.content, provenance)
+        self.report.new_series += 1
+        self.report.new_slices += slices
+        if self._progress is not None:
+            self._progress.advance(slices=slices)
+
+    def _settle(self, file: bytes, outcome: Outcome) -> None:
+        self.report.count(outcome)
+        self._unrecorded.append((file, outcome))
+        if len(self._unrecorded) >= _OUTCOMES_AT_ONCE:
+            self._record()
+        if self._progress is not None:
+            self._progress.advance(files=1)
+
+    def _record(self) -> None:
+        unrecorded, self._unrecorded = self._unrecorded, []
+        if unrecorded:
+            self._ledger.record(unrecorded)
+
+
+def file_hash(file: SourceFile, pseudonyms: Pseudonyms) -> bytes:
+    """Identifies a file by its name, size and time of change, without showing them."""
+    return pseudonyms.digest("file", file.name, file.size, file.changed_ns)
+
+
+def known_reason(file: SourceFile, source_kind: str) -> SkipReason | None:
+    """Why a file does not have to be opened, None when it has to."""
+    if file.reason is not None:
+        return file.reason
+    return None if file.kind in _FITTING[source_kind] else SkipReason.OTHER_KIND

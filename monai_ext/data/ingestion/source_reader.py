@@ -1,0 +1,83 @@
+"""What a worker does with files: says which series they belong to, and makes stacks of slices from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from monai_ext.data.dicom.elements import identifier
+from monai_ext.data.dicom.header import quiet_pydicom, read_header
+from monai_ext.data.dicom.refusals import Refusal, SkipReason
+from monai_ext.data.ingestion.dicom_stacks import DicomStacks
+from monai_ext.data.ingestion.messages import Finished, Message, Reading, SeriesFound, Task
+from monai_ext.data.ingestion.nifti_stack import read_nifti
+from monai_ext.data.ingestion.options import IngestOptions
+from monai_ext.data.ingestion.outcomes import outcome_of
+from monai_ext.data.ingestion.picture_stacks import PictureStacks
+from monai_ext.data.ingestion.pseudonyms import Pseudonyms
+
+__all__ = ["SourceReader"]
+
+_SERIES_INSTANCE_UID = 0x0020000E
+_ZIP_MARK = b"PK\x03\x04"
+
+
+class SourceReader:
+    """Reads files of a source; called in a worker process.
+
+    Args:
+        source: the folder that names are relative to.
+        source_kind: ``"ct"``, ``"mr"`` or ``"picture"``.
+        options: what to do.
+        pseudonyms: makes ids.
+    """
+
+    def __init__(self, source: Path, *, source_kind: str, options: IngestOptions, pseudonyms: Pseudonyms) -> None:
+        self._source, self._kind, self._options, self._pseudonyms = source, source_kind, options, pseudonyms
+        self._readers: dict[str, Callable[[Task], Iterator[Message]]] = {
+            "scan": self._scan,
+            "dicom": self._dicom,
+            "nifti": self._nifti,
+            "picture": self._pictures,
+        }
+
+    def __call__(self, task: Task) -> Iterator[Message]:
+        """Do a task."""
+        with quiet_pydicom():
+            yield from self._readers[task.kind](task)
+
+    def _scan(self, task: Task) -> Iterator[Message]:
+        for one in task.files:
+            yield Reading(one.file)
+            try:
+                yield SeriesFound(one.file, self._unit(self._source / one.name))
+            except Exception as error:  # whatever a hostile file provokes ends this file only
+                yield Finished(one.file, outcome_of(error))
+
+    def _unit(self, path: Path) -> bytes:
+        with path.open("rb") as stream:
+            if stream.read(len(_ZIP_MARK)) == _ZIP_MARK:
+                raise Refusal(SkipReason.ARCHIVE)
+        series_uid = identifier(read_header(path, until=_SERIES_INSTANCE_UID + 1).dataset, "SeriesInstanceUID")
+        return self._pseudonyms.digest("unit", series_uid) if series_uid else b""
+
+    def _dicom(self, task: Task) -> Iterator[Message]:
+        options, pseudonyms = self._options, self._pseudonyms
+        stacks = DicomStacks(task, source=self._source, source_kind=self._kind, options=options, pseudonyms=pseudonyms)
+        yield from stacks.read()
+
+    def _pictures(self, task: Task) -> Iterator[Message]:
+        yield from PictureStacks(task, source=self._source, options=self._options, pseudonyms=self._pseudonyms).read()
+
+    def _nifti(self, task: Task) -> Iterator[Message]:
+        for one in task.files:
+            yield Reading(one.file)
+            try:
+                stack = read_nifti(self._source, one, options=self._options, pseudonyms=self._pseudonyms)
+                (instance,) = stack.instances
+                if instance in task.stored:
+                    yield Finished(one.file, task.outcome_of_stored(instance, one.file))
+                else:
+                    yield stack
+            except Exception as error:  # whatever a hostile file provokes ends this file only
+                yield Finished(one.file, outcome_of(error))

@@ -1,0 +1,1 @@
+"""What tests share: small files, tiny networks, short trainings. No tests here."""
