@@ -50,6 +50,9 @@ def open_slices(
         validation_fraction: part of the patients, series, volumes or pictures that is held out.
         cache_gib: memory for decoded slices in GiB.
 
+    A slice that cannot be decoded is named in a warning, and the next one stands in for it; in the section ``"all"``,
+    where each item stands for itself, an image of NaN does.
+
     Returns:
         The dataset, with ``fingerprint``, ``groups``, ``window`` and ``describe()``.
 
@@ -167,6 +170,7 @@ def _section_of(
             "seed": seed,
             "validation_fraction": validation_fraction,
         },
+        unreadable="blank" if section == "all" else "next",
     )
     _report(slices, image_size=image_size, is_sample=is_sample)
     return slices
