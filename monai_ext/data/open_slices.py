@@ -32,6 +32,7 @@ def open_slices(
     seed: int = 0,
     validation_fraction: float = 0.1,
     cache_gib: float = 1.0,
+    unreadable: str | None = None,
 ) -> SliceImages:
     """Open the slices of a folder as float32 tensors (C, S, S) in [0, 1].
 
@@ -49,9 +50,9 @@ def open_slices(
         seed: chooses what is held out.
         validation_fraction: part of the patients, series, volumes or pictures that is held out.
         cache_gib: memory for decoded slices in GiB.
-
-    A slice that cannot be decoded is named in a warning, and the next one stands in for it; in the section ``"all"``,
-    where each item stands for itself, an image of NaN does.
+        unreadable: what stands in for a slice that cannot be decoded, see
+            :class:`~monai_ext.data.slice_images.SliceImages`; when omitted the next slice, with a warning, and in the
+            section ``"all"``, where each item stands for itself, an error.
 
     Returns:
         The dataset, with ``fingerprint``, ``groups``, ``window`` and ``describe()``.
@@ -73,6 +74,7 @@ def open_slices(
         seed=seed,
         validation_fraction=validation_fraction,
         cache_gib=cache_gib,
+        unreadable=unreadable,
     )
 
 
@@ -156,6 +158,7 @@ def _section_of(
     seed: int,
     validation_fraction: float,
     cache_gib: float,
+    unreadable: str | None = None,
 ) -> SliceImages:
     slices = SliceImages(
         source,
@@ -170,7 +173,7 @@ def _section_of(
             "seed": seed,
             "validation_fraction": validation_fraction,
         },
-        unreadable="blank" if section == "all" else "next",
+        unreadable=unreadable or ("refuse" if section == "all" else "next"),
     )
     _report(slices, image_size=image_size, is_sample=is_sample)
     return slices
