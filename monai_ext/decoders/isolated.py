@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import os
 import select
 import signal
@@ -21,6 +22,7 @@ __all__ = ["IsolatedProcess", "shared_process"]
 _START = "import sys; sys.path[:] = {path!r}; from monai_ext.decoders.serve import serve; serve({memory_bytes})"
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
 _POLL_MS = 1000
+_PIPE_BYTES = 2**20
 _ATTEMPTS = 2
 _FAULTS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS)
 """Signals by which a program dies of itself; SIGKILL and SIGTERM come from outside."""
@@ -129,7 +131,15 @@ class IsolatedProcess:
         for stream in (child.stdin, child.stdout):
             if stream is not None:
                 os.set_blocking(stream.fileno(), False)
+                _enlarge(stream.fileno())
         return child
+
+
+def _enlarge(descriptor: int) -> None:
+    """Let a pipe hold a whole slice, so that both sides are not woken for every 64 KiB of it (Linux)."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):  # the system may allow less
+            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 class _Pipe:

@@ -40,7 +40,6 @@ def test_a_damaged_stream_costs_itself_only(name: str) -> None:
 
 
 def test_the_damaged_streams_do_end_a_process_that_uses_gdcm() -> None:
-    pytest.importorskip("gdcm")
     program = (
         "from helpers.compressed_streams import DAMAGED, frame;"
         "from monai_ext.decoders.compressed_frame import _pydicom_values;"
@@ -82,6 +81,5 @@ def test_an_unknown_compression_is_not_repeated() -> None:
 
 
 def test_without_itk_gdcm_reads_lossless_jpeg(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("gdcm")
     monkeypatch.setattr(compressed_frame, "has_itk", lambda: False)
     np.testing.assert_array_equal(decode_here(frame(LOSSLESS_JPEG, STREAMS[LOSSLESS_JPEG])), PICTURE)

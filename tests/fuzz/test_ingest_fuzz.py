@@ -7,12 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from monai_ext.data.ingestion import ledger
-
-pytest.importorskip("openjpeg")
-pytest.importorskip("jpeg_ls")
-
 from fuzz.ingest_fuzz import fuzz
+from monai_ext.data.ingestion import ledger
 
 FILES = 68
 
