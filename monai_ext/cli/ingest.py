@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         " SOURCE), file, or name:REGEX whose group names the patient in the file's path",
     )
     add("--site", metavar="CODE", help="code of the hospital or scanner, kept with every slice")
-    add("--file-timeout", type=float, default=120.0, metavar="S", help="seconds that reading a file may take (120)")
+    add("--file-timeout", type=float, default=120.0, metavar="S", help="processor time that a file may take (120 s)")
     add("--largest-series-mib", type=_positive, default=512, metavar="MIB", help="memory for one series (512)")
     add("--retry-failed", action="store_true", help="read files again that crashed or took too long before")
     add("--list-skipped", action="store_true", help="only name the files that were not stored, and why")
