@@ -15,7 +15,7 @@ from monai_ext.data.ingestion.stack_making import Plane, file_unit, hash_content
 from monai_ext.data.sources.folder_scan import NIFTI_SUFFIXES
 from monai_ext.data.sources.itk_volumes import ItkVolume
 from monai_ext.data.sources.nifti import NiftiVolume
-from monai_ext.data.sources.volume import VolumeFile
+from monai_ext.data.sources.volume_file import VolumeFile
 from monai_ext.data.store.codec import pack_series
 
 __all__ = ["read_volume"]

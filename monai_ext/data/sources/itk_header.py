@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import stat
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ _BYTES = {
 }
 _HOUNSFIELD = ("HU", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS", "[HNSF'U]")
 _UNKNOWN_MODALITIES = ("", "UNKNOWN", "OTHER")
+_COUNT = re.compile(r"[0-9]{1,9}")
 _PATTERN = re.compile(r"%[0-9]*d")
 
 
@@ -110,7 +112,7 @@ def _beside(path: Path, named: str) -> Path:
     values = path.parent / relative
     try:
         status = values.stat()
-    except OSError:
+    except (OSError, ValueError):  # the latter for names that no file can have
         raise Refusal(SkipReason.CUT_PIXELS, "the file with its values is missing") from None
     if not stat.S_ISREG(status.st_mode):
         raise Refusal(SkipReason.SPECIAL_FILE, "the file with its values is no regular file")
@@ -121,12 +123,10 @@ def _refuse_short(values: Path, fields: dict[str, str], header_bytes: int) -> No
     """Compare the size of uncompressed values with what the header declares, as far as it can be told."""
     sizes = (fields.get("dimsize") or fields.get("sizes") or "").split()
     width = _BYTES.get(fields.get("elementtype") or fields.get("type") or "")
-    if width is None or not sizes or not all(size.isdigit() for size in sizes):
+    counts = [*sizes, fields.get("elementnumberofchannels", "1")]
+    if width is None or not sizes or not all(map(_COUNT.fullmatch, counts)):
         return
-    channels = fields.get("elementnumberofchannels", "1")
-    needed = width * (int(channels) if channels.isdigit() else 1)
-    for size in sizes:
-        needed *= int(size)
+    needed = width * math.prod(map(int, counts))
     there = values.stat().st_size - header_bytes
     if there < needed:
         raise Refusal(SkipReason.CUT_PIXELS, f"{needed} bytes are declared, {max(0, there)} are there")

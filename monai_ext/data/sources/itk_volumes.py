@@ -13,7 +13,8 @@ import numpy as np
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
 from monai_ext.data.dicom.selection import LARGEST_SIDE
 from monai_ext.data.sources.itk_header import METAIMAGE_SUFFIXES, read_itk_header
-from monai_ext.data.sources.volume import VolumeFile, VolumeGrid, VolumeSource
+from monai_ext.data.sources.volume_file import VolumeFile, VolumeGrid
+from monai_ext.data.sources.volume_source import VolumeSource
 from monai_ext.decoders import DecodingFailed, shared_process
 from monai_ext.decoders.itk_volume import describe_here, values_here
 
@@ -72,7 +73,7 @@ class ItkVolume(VolumeFile):
 
 
 class ItkVolumeSource(VolumeSource):
-    """Axial slices of MetaImage and NRRD volumes, see :class:`~monai_ext.data.sources.volume.VolumeSource`."""
+    """Axial slices of MetaImage and NRRD volumes, see :class:`~monai_ext.data.sources.volume_source.VolumeSource`."""
 
     kind = "MetaImage or NRRD"
     volume_file = ItkVolume

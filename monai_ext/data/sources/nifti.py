@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
-from monai_ext.data.sources.volume import VolumeFile, VolumeGrid, VolumeSource
+from monai_ext.data.sources.volume_file import VolumeFile, VolumeGrid
+from monai_ext.data.sources.volume_source import VolumeSource
 
 __all__ = ["NiftiSource", "NiftiVolume"]
 
@@ -71,7 +72,7 @@ class NiftiVolume(VolumeFile):
 
 
 class NiftiSource(VolumeSource):
-    """Axial slices of NIfTI volumes, see :class:`~monai_ext.data.sources.volume.VolumeSource`."""
+    """Axial slices of NIfTI volumes, see :class:`~monai_ext.data.sources.volume_source.VolumeSource`."""
 
     kind = "NIfTI"
     volume_file = NiftiVolume

@@ -91,6 +91,8 @@ def test_the_file_says_what_its_values_are(tmp_path: Path) -> None:
         ("a.mhd", ("a.raw", "/etc/passwd"), "its header names a file outside of its folder"),
         ("a.nhdr", ("a.raw", "b.raw"), "the file with its values is missing"),
         ("a.mhd", ("a.raw", "LIST"), "write them into one"),
+        ("a.mhd", ("a.raw", "a\0.raw"), "the file with its values is missing"),
+        ("a.mhd", ("DimSize = 6", "DimSize = \xb2"), "ITK cannot read it|not three dimensions"),
         ("a.mhd", ("DimSize = 6 5 4", "DimSize = 6 5 5"), "300 bytes are declared, 240 are there"),
         ("a.mhd", ("DimSize = 6 5 4", "DimSize = 600000 1 0"), "ITK cannot read it|not three dimensions"),
         ("a.mha", ("ObjectType = Image", "nothing"), "no MetaImage"),
