@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers.compressed_streams import DAMAGED, PICTURE, STREAMS, frame
 from monai_ext.decoders import DecodingFailed, compressed_frame, shared_process
@@ -83,3 +86,11 @@ def test_an_unknown_compression_is_not_repeated() -> None:
 def test_without_itk_gdcm_reads_lossless_jpeg(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compressed_frame, "has_itk", lambda: False)
     np.testing.assert_array_equal(decode_here(frame(LOSSLESS_JPEG, STREAMS[LOSSLESS_JPEG])), PICTURE)
+
+
+def test_baseline_jpeg_of_8_bits_is_read() -> None:
+    picture, stream = (PICTURE >> 4).astype(np.uint8), io.BytesIO()
+    Image.fromarray(picture).save(stream, "JPEG", quality=100)
+    uid = "1.2.840.10008.1.2.4.50"
+    values = decode_here(replace(frame(uid, stream.getvalue()), bits_allocated=8, bits_stored=8))
+    np.testing.assert_allclose(values.astype(int), picture, atol=2)
