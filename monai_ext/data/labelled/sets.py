@@ -9,7 +9,7 @@ from typing import Any
 
 from monai_ext.data.labelled.images import LabelledImages
 from monai_ext.data.labelled.labelled_sections import open_labelled_sections
-from monai_ext.errors import DatasetError
+from monai_ext.errors import DatasetError, SplitError
 from monai_ext.transforms.window import WindowChoice
 
 __all__ = ["open_labelled_sets"]
@@ -56,8 +56,14 @@ def open_labelled_sets(
 
 def _open(path: str | Path, *, section: str, image_size: int, **options: Any) -> LabelledImages:
     sections = open_labelled_sections(path, load_size=image_size, **options)
-    is_everything = section == "training" and sections.division.is_made_here
-    return sections.choose("all" if is_everything else section)
+    if not sections.division.is_made_here:
+        return sections.choose(section)
+    if section not in ("training", "all"):
+        raise SplitError(
+            f"{sections.division.data.items.name} has no published split, so it has no section {section!r}: make one with"
+            " `python -m monai_ext splits make` and give its file as splits, or ask for the section 'all'."
+        )
+    return sections.choose("all")
 
 
 def _candidates(name: str) -> Iterator[str]:

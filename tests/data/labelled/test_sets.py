@@ -72,10 +72,12 @@ def test_a_section_of_the_published_split_has_its_items_only(covid: Path, sectio
     assert list(_set(covid, section=section).ids) == ids
 
 
-def test_without_a_split_everything_is_for_training(tmp_path: Path) -> None:
+def test_without_a_split_everything_is_for_training_and_nothing_for_test(tmp_path: Path) -> None:
     _table(tmp_path, "file,label", "a.png,1", "b.png,0", "c.png,1", "d.png,0")
     slices = _set(tmp_path)
     assert (len(slices), len(set(slices.groups))) == (4, 4)
+    with pytest.raises(SplitError, match="no published split, so it has no section 'test'"):
+        _set(tmp_path, section="test")
 
 
 def test_near_duplicates_are_one_group(tmp_path: Path) -> None:
