@@ -60,8 +60,8 @@ def _open(path: str | Path, *, section: str, image_size: int, **options: Any) ->
         return sections.choose(section)
     if section not in ("training", "all"):
         raise SplitError(
-            f"{sections.division.data.items.name} has no published split, so it has no section {section!r}: make one with"
-            " `python -m monai_ext splits make` and give its file as splits, or ask for the section 'all'."
+            f"{sections.division.data.items.name} has no published split, so it has no section {section!r}: make one"
+            " with `python -m monai_ext splits make` and give its file as splits, or ask for the section 'all'."
         )
     return sections.choose("all")
 
