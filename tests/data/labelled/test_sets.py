@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from helpers.slice_stores import SERIES, make_store, pixels_of, rows_of
-from monai_ext.data import LabelledImages, open_labelled_sets
+from monai_ext.data import LabelledImages, open_labelled_sets, open_sections
 from monai_ext.data.labelled.to_store import store_labelled_pictures
 from monai_ext.data.splits.items import open_split_source
 from monai_ext.data.splits.making import make_splits
@@ -233,6 +233,12 @@ def test_several_sets_have_names_of_their_own_and_the_window_where_there_are_hou
     assert first.images.window is not None
     assert second.images.window is None
     assert first[0]["image"].max() == pytest.approx(0.9)  # 0 HU in the lung window, -1350 to 150 HU
+
+
+def test_sets_can_be_like_the_slices_that_are_trained_on(covid: Path, tmp_path: Path) -> None:
+    slices = open_sections(_labelled_hounsfield(tmp_path / "store"), image_size=12, window="lung", channels=2)
+    (images,) = open_labelled_sets(str(covid), like=slices)
+    assert images[0]["image"].shape == (2, 12, 12)
 
 
 def test_no_set_is_an_empty_list_and_one_path_is_one_set(covid: Path) -> None:
