@@ -113,8 +113,7 @@ class IsolatedProcess:
             send(_Pipe(child.stdin, select.POLLOUT, patience).write, request, payload)
             return receive(_Pipe(child.stdout, select.POLLIN, patience).read)
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            status = child.wait()
-            raise _ChildLost("crash", is_certain=status < 0 and -status in _FAULTS) from None
+            raise _ChildLost("crash", is_certain=_died_of_itself(child)) from None
 
     def _start(self) -> subprocess.Popen[bytes]:
         path = [os.path.abspath(entry) for entry in sys.path]
@@ -133,6 +132,15 @@ class IsolatedProcess:
                 os.set_blocking(stream.fileno(), False)
                 _enlarge(stream.fileno())
         return child
+
+
+def _died_of_itself(child: subprocess.Popen[bytes]) -> bool:
+    """Whether a child that closed its pipes was ended by a fault of its own, and not from outside."""
+    try:
+        status = child.wait(timeout=_POLL_MS / 1000)
+    except subprocess.TimeoutExpired:  # it closed them and lives on
+        return False
+    return status < 0 and -status in _FAULTS
 
 
 def _enlarge(descriptor: int) -> None:

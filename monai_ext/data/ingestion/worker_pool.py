@@ -148,7 +148,7 @@ class WorkerPool:
 
 def _was_killed(worker: _Worker) -> bool:
     """Whether somebody else ended a dead worker, such as a system that is short of memory."""
-    worker.process.join()
+    worker.process.join(_POLL_S)  # one that only closed its pipe is still alive
     return worker.process.exitcode in (-signal.SIGKILL, -signal.SIGTERM)
 
 
