@@ -13,7 +13,7 @@ from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS, ID_SEP_KEY
 
 from monai_ext.errors import ConfigOverrideError
-from monai_ext.running_config import refusal, running_config_folder, running_parser
+from monai_ext.running_config import brief_errors, refusal, running_config_folder, running_parser
 
 __all__ = ["check_overrides", "unknown_ids"]
 
@@ -38,6 +38,7 @@ def check_overrides(bundle_root: str, *, configs: Sequence[str] = ("train.json",
     Raises:
         ConfigOverrideError: an id exists in none of ``configs``; the message names the nearest one that does.
     """
+    brief_errors()
     parser = running_parser()
     if parser is None:
         raise RuntimeError(
