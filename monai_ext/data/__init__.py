@@ -1,5 +1,6 @@
 """From folders of DICOM, NIfTI or pictures to slices that a network can be trained on."""
 
+from monai_ext.data.cached_images import CachedImages
 from monai_ext.data.ingestion.ingest import IngestFilter, IngestOptions, IngestReport, ingest
 from monai_ext.data.labelled.images import LabelledImages
 from monai_ext.data.labelled.labelled_sections import LabelledSections, open_labelled_images, open_labelled_sections
@@ -15,6 +16,7 @@ from monai_ext.data.splits.splits import Splits, read_splits
 from monai_ext.data.store.reader import SliceStore, SliceStoreWriter
 
 __all__ = [
+    "CachedImages",
     "IngestFilter",
     "IngestOptions",
     "IngestReport",

@@ -18,7 +18,7 @@ from monai_ext.data.sources.source import SliceSource
 from monai_ext.data.sources.store import StoreSource
 from monai_ext.data.splits.items import SplitSource, open_split_source
 from monai_ext.errors import DatasetError
-from monai_ext.transforms.window import WindowChoice
+from monai_ext.transforms.window import WindowChoice, window_bounds
 
 __all__ = ["LabelledSections", "open_labelled_images", "open_labelled_sections"]
 
@@ -77,6 +77,16 @@ class LabelledSections:
     def fingerprint(self) -> str:
         """Identifies the data, all sections together."""
         return self._items.content_hash
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a run is described by, as plain values: the classes as they are called, and their labels."""
+        return {
+            "class_names": list(self.class_names),
+            "labels": dict(self._names),
+            "window_hu": window_bounds(self._window),
+            "data_fingerprint": self.fingerprint,
+        }
 
     def choose(self, section: str) -> LabelledImages:
         """The images of any section: ``"training"``, ``"validation"``, ``"test"``, a reduction, or ``"all"``.

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import Dataset
 
@@ -22,6 +22,9 @@ from monai_ext.data.splits.items import SplitSource
 from monai_ext.data.store.reader import SliceStore, is_slice_store
 from monai_ext.errors import DatasetError
 from monai_ext.transforms.window import WindowChoice
+
+if TYPE_CHECKING:
+    from monai_ext.data.open_slices import SliceSections
 
 __all__ = ["LabelledSlices", "open_labelled_sets", "open_labelled_slices"]
 
@@ -158,6 +161,7 @@ def open_labelled_sets(
     image_size: int = 224,
     window: WindowChoice | Sequence[WindowChoice] = "full",
     channels: int = 1,
+    like: SliceSections | None = None,
 ) -> list[LabelledSlices]:
     """Open any number of labelled sets for one network, for signals during pre-training.
 
@@ -170,10 +174,13 @@ def open_labelled_sets(
         image_size: side of the network's input in pixels.
         window: for sets with Hounsfield units.
         channels: of the network's input.
+        like: slices whose image size, window and channels are taken in place of these three.
 
     Raises:
         DatasetError, SplitError, ValueError: as :func:`open_labelled_slices`.
     """
+    if like is not None:
+        image_size, window, channels = like.image_size, like.window, like.channels
     asked = [paths] if isinstance(paths, str | Mapping) else list(paths or [])
     sets: list[LabelledSlices] = []
     for entry in asked:

@@ -16,7 +16,10 @@ from monai_ext.errors import WeightsError
 from monai_ext.files import write_atomically
 from monai_ext.networks.weights.files import weights_on_cpu
 
-__all__ = ["metadata_file", "read_model", "read_model_metadata", "split_model_file", "write_model"]
+__all__ = ["MODEL_FILE", "metadata_file", "read_model", "read_model_metadata", "split_model_file", "write_model"]
+
+MODEL_FILE = "model.pt"
+"""Name of the file in a run's folder and in a bundle's ``models``."""
 
 _HASH = "weights_sha256"
 
