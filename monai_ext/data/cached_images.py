@@ -29,6 +29,4 @@ class CachedImages(CacheDataset):
     def __init__(
         self, data: Sequence[Any], *, transform: Sequence[Callable[..., Any]] | Callable[..., Any], num_workers: int = 2
     ) -> None:
-        super().__init__(
-            data, transform, cache_rate=1.0, num_workers=num_workers, copy_cache=False, progress=False
-        )
+        super().__init__(data, transform, cache_rate=1.0, num_workers=num_workers, copy_cache=False, progress=False)

@@ -27,15 +27,13 @@ class FeatureNetwork(nn.Module):
         (torch.Size([2, 512]), True)
     """
 
-    encoder: nn.Module
-
     def __init__(self, method: nn.Module) -> None:
         super().__init__()
         _hold(method, self, running="encoder")
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (B, F) of images (B, C, *spatial)."""
-        features: Tensor = self.encoder(images)
+        features: Tensor = self.encoder(images)  # type: ignore[operator]
         return features.flatten(1)
 
 
