@@ -63,7 +63,7 @@ def from_root(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(checkout: Path, data_of: Callable[[Path], str]) -> Callable[[Path], Path]:
-    """Gives a bundle of the copied repository after a tiny training, started from the root; trained when first asked."""
+    """Gives a bundle of the copied repository after a tiny training, started from the root, once."""
     done: set[str] = set()
 
     def train(bundle: Path) -> Path:
@@ -80,7 +80,7 @@ def trained(checkout: Path, data_of: Callable[[Path], str]) -> Callable[[Path], 
 
 @pytest.fixture
 def command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Runs what the command line would run, without the seconds that a process takes; gives what it shows in the end."""
+    """Runs what the command line would run, without a process of its own; gives what it shows in the end."""
     monkeypatch.setattr(running_config, "started_from_command_line", lambda: True)
     monkeypatch.setattr("sys.excepthook", lambda *_: pytest.fail("errors are not shown briefly"))
 

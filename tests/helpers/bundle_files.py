@@ -1,7 +1,7 @@
 """What the bundle tests share: which bundles there are, their configs merged, and settings for runs of a second.
 
-Nothing here knows a bundle: a training is as short as the bundle's ``smoke.json`` says, and networks are made tiny where
-a config builds a backbone.
+Nothing here knows a bundle: a training is as short as the bundle's ``smoke.json`` says, and networks are made tiny
+where a config builds a backbone.
 """
 
 from __future__ import annotations
