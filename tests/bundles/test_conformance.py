@@ -64,6 +64,9 @@ MONAI_ARGUMENTS = {
     "final_id",
     "args_file",
     "nproc_per_node",
+    "net_id",
+    "ckpt_file",
+    "filepath",
 }
 
 bundles = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
