@@ -119,6 +119,8 @@ class BestModel:
             write_atomically(self.path, lambda file: torch.save(weights, file))
         except OSError as error:
             raise TrainingStoppedError(
-                f"Training stopped in epoch {engine.state.epoch}: the best model was not written to {self.path} "
-                f"({error.strerror or error}). Free space or choose another output_dir, and resume."
+                f"Training stopped in epoch {engine.state.epoch}: the best model was not written to {{file}} "
+                "({reason}). Free space or choose another output_dir, and resume.",
+                file=self.path,
+                reason=error,
             ) from error

@@ -59,7 +59,7 @@ class ClassificationResults:
             near duplicates of training images.
         n_bootstrap: resamples for the intervals.
         seed: of the resamples.
-        tracker: logs pictures and tables besides.
+        tracker: logs pictures and tables besides, but nothing with ``names`` or places in it.
         details: plain values to keep in ``metrics.json``, such as the data and the model.
 
     Raises:
@@ -180,8 +180,10 @@ class ClassificationResults:
         if self.tracker is not None:
             for name in PICTURES:
                 self.tracker.log_picture(folder / f"{name}.png", name=name)
+            self.tracker.log_json(json.loads((folder / "metrics.json").read_text()), file="results/metrics.json")
             for table in TABLES:
-                self.tracker.log_artifact(folder / table, folder="results")
+                if table.endswith(".csv") and (self.names is None or table != "predictions.csv"):
+                    self.tracker.log_artifact(folder / table, folder="results")
 
 
 def _numbers(exclude: Collection[str | int], names: Sequence[str] | None) -> list[int]:

@@ -108,9 +108,11 @@ class EncoderExporter:
             write_atomically(path, lambda file: torch.save(content, file))
         except OSError as error:
             raise TrainingStoppedError(
-                f"Training stopped at iteration {engine.state.iteration}: the encoder was not written to {path} "
-                f"({error.strerror or error}). The last good checkpoint is {engine.state.last_checkpoint or 'none'}. "
-                "Free space or choose another output_dir."
+                f"Training stopped at iteration {engine.state.iteration}: the encoder was not written to {{file}} "
+                "({reason}). The last good checkpoint is {checkpoint}. Free space or choose another output_dir.",
+                file=path,
+                reason=error,
+                checkpoint=engine.state.last_checkpoint,
             ) from error
 
 

@@ -79,9 +79,11 @@ class ReconstructionImages:
             write_picture(path, picture)
         except OSError as error:
             raise TrainingStoppedError(
-                f"Training stopped at iteration {engine.state.iteration}: the picture {path} was not written "
-                f"({error.strerror or error}). The last good checkpoint is {engine.state.last_checkpoint or 'none'}. "
-                "Free space or choose another output_dir."
+                f"Training stopped at iteration {engine.state.iteration}: the picture {{file}} was not written "
+                "({reason}). The last good checkpoint is {checkpoint}. Free space or choose another output_dir.",
+                file=path,
+                reason=error,
+                checkpoint=engine.state.last_checkpoint,
             ) from error
         engine.state.pictures = str(path)
         engine.fire_event(PretrainingEvents.PICTURES_WRITTEN)

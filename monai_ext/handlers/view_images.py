@@ -68,8 +68,10 @@ class ViewImages:
             write_atomically(self.path, lambda file: page.save(file, format="PNG"))
         except OSError as error:
             raise TrainingStoppedError(
-                f"Training stopped before its first iteration: the picture {self.path} was not written"
-                f" ({error.strerror or error}). Free space or choose another output_dir."
+                "Training stopped before its first iteration: the picture {file} was not written ({reason}). Free space"
+                " or choose another output_dir.",
+                file=self.path,
+                reason=error,
             ) from error
         engine.state.pictures = str(self.path)
         engine.fire_event(PretrainingEvents.PICTURES_WRITTEN)

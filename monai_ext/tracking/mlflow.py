@@ -19,6 +19,7 @@ from monai_ext.tracking.provenance import (
     merged_config,
     source_tags,
     version_tags,
+    without_places,
 )
 from monai_ext.tracking.run import TrackedRun
 from monai_ext.tracking.training_metrics import TrainingMetrics, images_seen, scalars
@@ -34,9 +35,9 @@ class MLflowTracker:
     """One MLflow run for one training, with everything that is needed to compare it and to make it again.
 
     Attached to a trainer (ours, MONAI's or any Ignite engine) it opens a run when training starts and ends it as
-    FINISHED, as FAILED with the error's text, or as KILLED after Ctrl-C or SIGTERM. Attached to MONAI evaluators as
-    well, it logs their metrics at the trainer's iteration; attached to an evaluator only, the evaluation is a run of
-    its own.
+    FINISHED, as FAILED with what may be told of the error, or as KILLED after Ctrl-C or SIGTERM. Attached to MONAI
+    evaluators as well, it logs their metrics at the trainer's iteration; attached to an evaluator only, the evaluation
+    is a run of its own.
 
     A run is always new, unless the training itself is continued: from ``run_id``, from :meth:`load_state_dict`, or from
     ``state.mlflow_run_id`` of a trainer that does not start at iteration 0. Writing happens in a background thread; a
@@ -149,6 +150,11 @@ class MLflowTracker:
         """Log a file or a folder; it must stay as it is until the run has ended."""
         if self._run is not None:
             self._run.log_artifact(path, folder=folder)
+
+    def log_json(self, content: Any, *, file: str) -> None:
+        """Log a value as a JSON artifact, without the places that it names."""
+        if self._run is not None:
+            self._run.log_json(without_places(content), file=file)
 
     def _attach_to_trainer(self, engine: Engine) -> None:
         from monai_ext.engines.events import PretrainingEvents

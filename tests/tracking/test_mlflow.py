@@ -263,7 +263,7 @@ def test_a_crash_is_failed_with_its_reason_and_reaches_the_caller(client, train)
         train(tracker, on_iteration=stop_with(ValueError("reading /data/Doe/1.dcm: truncated"), at=2))
     (run,) = runs(client)
     assert run.info.status == "FAILED"
-    assert run.data.tags["monai_ext.error"] == "ValueError: reading <path>: truncated"
+    assert run.data.tags["monai_ext.error"] == "ValueError"
     assert history(client, tracker.run_id, "loss") == [(1, 1.0)]
 
 
