@@ -112,7 +112,7 @@ def _choose(source: SliceSource, section: str, *, validation_fraction: float, se
     """Which slices of the source make up the section."""
     if section == "all":
         return range(len(source))
-    training, validation = hold_out(source.groups, fraction=validation_fraction, seed=seed)
+    training, validation = hold_out(source.held_together, fraction=validation_fraction, seed=seed)
     if section == "validation" and not validation:
         raise DatasetError(
             "No slice is left for the section 'validation': with validation_fraction=0 none is held out. Set it to a"

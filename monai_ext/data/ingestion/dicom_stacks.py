@@ -24,7 +24,7 @@ from monai_ext.data.ingestion.codes import body_part_code, kernel_code
 from monai_ext.data.ingestion.messages import Finished, Message, Reading, Stack, Task
 from monai_ext.data.ingestion.options import IngestOptions
 from monai_ext.data.ingestion.outcomes import STORED, Outcome, outcome_of
-from monai_ext.data.ingestion.pseudonyms import Pseudonyms
+from monai_ext.data.pseudonyms import Pseudonyms
 from monai_ext.data.ingestion.stack_making import Plane
 from monai_ext.data.store.codec import pack_series
 

@@ -12,7 +12,7 @@ from monai_ext.data.ingestion.ingestion_run import IngestionRun, file_hash, know
 from monai_ext.data.ingestion.ledger import Ledger
 from monai_ext.data.ingestion.options import IngestFilter, IngestOptions
 from monai_ext.data.ingestion.outcomes import STORED, Outcome
-from monai_ext.data.ingestion.pseudonyms import default_key_file, load_pseudonyms
+from monai_ext.data.pseudonyms import default_key_file, load_pseudonyms
 from monai_ext.data.ingestion.report import IngestReport
 from monai_ext.data.ingestion.source_files import list_source
 from monai_ext.data.ingestion.source_reader import SourceReader
@@ -51,7 +51,7 @@ def ingest(
         source_kind: ``"ct"``, ``"mr"`` or ``"picture"``; that of the store, of the filter or of the files when omitted.
         workers: processes that read; as many as there are processors when omitted.
         key_file: secret key of the pseudonyms, see
-            :func:`~monai_ext.data.ingestion.pseudonyms.default_key_file`; it stays with the user.
+            :func:`~monai_ext.data.pseudonyms.default_key_file`; it stays with the user.
         retry_failed: read files again that took too long, crashed or needed too much memory in an earlier run.
 
     Returns:

@@ -10,7 +10,7 @@ from monai_ext.data.ingestion.ledger import Ledger
 from monai_ext.data.ingestion.messages import FileRef, Finished, Message, SeriesFound, Stack, Task
 from monai_ext.data.ingestion.outcomes import STORED, Outcome
 from monai_ext.data.ingestion.progress import Progress
-from monai_ext.data.ingestion.pseudonyms import Pseudonyms
+from monai_ext.data.pseudonyms import Pseudonyms
 from monai_ext.data.ingestion.report import IngestReport
 from monai_ext.data.ingestion.source_files import SourceFile, list_source
 from monai_ext.data.ingestion.stack_making import file_unit

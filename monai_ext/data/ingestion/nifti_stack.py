@@ -11,7 +11,7 @@ from monai_ext.data.dicom.refusals import Refusal, SkipReason
 from monai_ext.data.dicom.selection import LARGEST_SIDE
 from monai_ext.data.ingestion.messages import FileRef, Stack
 from monai_ext.data.ingestion.options import IngestOptions
-from monai_ext.data.ingestion.pseudonyms import Pseudonyms
+from monai_ext.data.pseudonyms import Pseudonyms
 from monai_ext.data.ingestion.stack_making import Plane, file_unit, hash_content, to_pixels
 from monai_ext.data.store.codec import pack_series
 from monai_ext.errors import DatasetError

@@ -14,7 +14,7 @@ from monai_ext.data.ingestion.nifti_stack import read_nifti
 from monai_ext.data.ingestion.options import IngestOptions
 from monai_ext.data.ingestion.outcomes import outcome_of
 from monai_ext.data.ingestion.picture_stacks import PictureStacks
-from monai_ext.data.ingestion.pseudonyms import Pseudonyms
+from monai_ext.data.pseudonyms import Pseudonyms
 
 __all__ = ["SourceReader"]
 

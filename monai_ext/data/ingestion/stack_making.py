@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_ext.data.ingestion.pseudonyms import Pseudonyms
+from monai_ext.data.pseudonyms import Pseudonyms
 from monai_ext.data.ingestion.resampling import in_plane_shape, resample_in_plane
 
 __all__ = ["Plane", "file_unit", "hash_content", "to_pixels"]

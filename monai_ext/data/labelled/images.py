@@ -17,7 +17,7 @@ from monai_ext.data.labelled.labels import name_classes, open_labelled_source, r
 from monai_ext.data.labelled.sections import choose_images, near_duplicates_of_earlier
 from monai_ext.data.sources.medmnist import MedMNISTSource
 from monai_ext.data.sources.pictures import PictureSource
-from monai_ext.data.sources.source import SliceSource, pseudonym
+from monai_ext.data.sources.source import SliceSource
 from monai_ext.data.sources.store import StoreSource
 from monai_ext.data.splits.items import SplitSource, open_split_source
 from monai_ext.errors import DatasetError
@@ -60,7 +60,7 @@ class LabelledImages(Dataset[dict[str, Any]]):
         self.places = tuple(places)
         self.class_names = tuple(class_names.values())
         self.labels = tuple(numbers[items.labels[place]] for place in places)
-        self.groups = tuple(pseudonym(items.name, items.groups[place]) for place in places)
+        self.groups = items.pseudonyms(places)
         self.ids = tuple(items.ids[place] for place in places)
         self.near_duplicates = tuple(near_duplicates)
         self.fingerprint = items.content_hash

@@ -16,7 +16,6 @@ from torch.utils.data import Dataset
 from monai_ext.data.labelled.labels import choose_section, name_classes, open_labelled_source, related_groups
 from monai_ext.data.slice_images import SliceImages
 from monai_ext.data.sources.pictures import PictureSource
-from monai_ext.data.sources.source import pseudonym
 from monai_ext.data.sources.store import StoreSource
 from monai_ext.data.splits.items import SplitSource
 from monai_ext.data.store.reader import SliceStore, is_slice_store
@@ -50,7 +49,7 @@ class LabelledSlices(Dataset[dict[str, Any]]):
         self.images = images
         self.class_names = tuple(class_names)
         self.labels = tuple(numbers[items.labels[place]] for place in places)
-        self.groups = tuple(pseudonym(items.name, items.groups[place]) for place in places)
+        self.groups = items.pseudonyms(places)
         self.sections = tuple(items.official[place] for place in places) if items.official else ()
         self.ids = tuple(items.ids[place] for place in places)
         self.name = name

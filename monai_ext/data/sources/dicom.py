@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monai_ext.data.sources.source import fingerprint_files, pseudonym
+from monai_ext.data.sources.source import KeyedGroups, fingerprint_files, group_name
 from monai_ext.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _MANY_FILES = 2000
 _GROUPINGS = (("patient", "patient_id"), ("study", "study_uid"), ("series", "series_uid"))
 
 
-class DicomSource:
+class DicomSource(KeyedGroups):
     """Slices of all CT series below a folder; localizers, captures and reports are passed over.
 
     Slices are grouped by patient. Where all files bear the same patient id, as after some anonymisations, they are
@@ -62,7 +62,7 @@ class DicomSource:
         self._report_skipped(skipped)
         self._series = len({id(series) for series, _ in pairs})
         self._irregular = sum(bool(series.findings) for series in index.series)
-        self.grouped_by, self.groups = _group([series for series, _ in pairs])
+        self.grouped_by, self.held_together = _group([series for series, _ in pairs])
         self.fingerprint = fingerprint_files(root, {one.path for one in self._slices})
         self._reader = SliceReader()
 
@@ -107,7 +107,7 @@ class DicomSource:
 
 
 def _group(series: Sequence[DicomSeries]) -> tuple[str, tuple[str, ...]]:
-    """What slices are grouped by, and the pseudonym of every slice's group: the coarsest that tells any apart."""
+    """What slices are grouped by, and the name of every slice's group: the coarsest that tells any apart."""
     choices = [(name, [getattr(one, attribute) for one in series]) for name, attribute in _GROUPINGS]
     name, identities = next((choice for choice in choices if len(set(choice[1])) > 1 and all(choice[1])), choices[-1])
-    return name, tuple(pseudonym(identity.hex()) for identity in identities)
+    return name, tuple(group_name(identity.hex()) for identity in identities)

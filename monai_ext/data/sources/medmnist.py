@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_ext.data.sources.source import KeyedGroups
 from monai_ext.errors import DatasetError
 
 __all__ = ["MedMNISTSource"]
@@ -15,7 +16,7 @@ __all__ = ["MedMNISTSource"]
 _PARTS = ("train", "val", "test")
 
 
-class MedMNISTSource:
+class MedMNISTSource(KeyedGroups):
     """Gray pictures of ``train_images``, ``val_images`` and ``test_images``, in this order, as 28 to 224 px files have.
 
     All of them are held in memory, as 8-bit arrays.
@@ -35,14 +36,14 @@ class MedMNISTSource:
 
     def __init__(self, path: Path, *, groups: Sequence[str], grouped_by: str, fingerprint: str) -> None:
         self.root = path.parent
-        self.groups = tuple(groups)
+        self.held_together = tuple(groups)
         self.grouped_by = grouped_by
         self.fingerprint = fingerprint
         self._parts = _read_parts(path)
         self._starts = np.cumsum([0, *(len(part) for part in self._parts)])
-        if len(self) != len(self.groups):
+        if len(self) != len(self.held_together):
             raise DatasetError(
-                f"{path.name} has {len(self)} pictures and {len(self.groups)} labels: it is damaged. Download it again."
+                f"{path.name} has {len(self)} pictures and {len(self.held_together)} labels: it is damaged. Download it again."
             )
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_ext.data.sources.source import fingerprint_files, pseudonym
+from monai_ext.data.sources.source import KeyedGroups, fingerprint_files, group_name
 from monai_ext.errors import DatasetError
 
 __all__ = ["NiftiSource"]
@@ -45,7 +45,7 @@ class _Volume:
         return self.shape[self.axes[_ANTERIOR]], self.shape[self.axes[_RIGHT]]
 
 
-class NiftiSource:
+class NiftiSource(KeyedGroups):
     """Axial slices of volumes in any storage order, as a radiologist sees them (anterior up, right on the left).
 
     A slice of an uncompressed ``.nii`` is read alone. A ``.nii.gz`` has to be decompressed as a whole: the last one is
@@ -71,8 +71,8 @@ class NiftiSource:
         self._left_out = len(opened) - len(self._volumes)
         self._report_label_maps([volume.file for volume in opened if not volume.is_signed])
         self._ends = list(accumulate(volume.slices for volume in self._volumes))
-        self.groups = tuple(
-            pseudonym(volume.file.relative_to(root).as_posix())
+        self.held_together = tuple(
+            group_name(volume.file.relative_to(root).as_posix())
             for volume in self._volumes
             for _ in range(volume.slices)
         )

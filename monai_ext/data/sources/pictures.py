@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from monai_ext.data.sources.source import fingerprint_files, pseudonym
+from monai_ext.data.sources.source import KeyedGroups, fingerprint_files, group_name
 from monai_ext.errors import DatasetError
 
 __all__ = ["PictureSource"]
@@ -23,7 +23,7 @@ _FOLDERS_OF_VOLUMES = 10
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
-class PictureSource:
+class PictureSource(KeyedGroups):
     """Gray levels of picture files. They are no Hounsfield units, and the window they were made with is unknown.
 
     Colour is turned to gray (ITU-R BT.601), transparency is laid on black. A 16-bit picture keeps its full scale,
@@ -47,8 +47,8 @@ class PictureSource:
         self._files = tuple(files)
         folders = {file.parent for file in files}
         self.grouped_by = "folder" if len(folders) >= _FOLDERS_OF_VOLUMES else "picture"
-        self.groups = tuple(
-            pseudonym((file.parent if self.grouped_by == "folder" else file).relative_to(root).as_posix())
+        self.held_together = tuple(
+            group_name((file.parent if self.grouped_by == "folder" else file).relative_to(root).as_posix())
             for file in files
         )
         self.fingerprint = fingerprint_files(root, files)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["SliceSource", "fingerprint_files", "pseudonym"]
+from monai_ext.data.pseudonyms import group_pseudonyms
+
+__all__ = ["KeyedGroups", "SliceSource", "fingerprint_files", "group_name"]
 
 _TAIL_BYTES = 4096
 _TAILS = 256
@@ -31,8 +34,15 @@ class SliceSource(Protocol):
         """What a slice is kept as: int16 for HU, uint8 or uint16 for gray levels (white is the largest value)."""
 
     @property
+    def held_together(self) -> Sequence[str]:
+        """Of every slice, what it stays together with when some are held out: the same whoever's key is used.
+
+        It stays in memory, since it may tell who the patient is.
+        """
+
+    @property
     def groups(self) -> Sequence[str]:
-        """Of every slice, a pseudonym of what it stays together with when some are held out."""
+        """The same as pseudonyms with the user's key, see :func:`~monai_ext.data.pseudonyms.group_pseudonyms`."""
 
     @property
     def grouped_by(self) -> str:
@@ -59,6 +69,17 @@ class SliceSource(Protocol):
         """What is worth knowing about the files: plain values, no identity."""
 
 
+class KeyedGroups:
+    """Groups of a source that were made from names: of folders, files, patients."""
+
+    held_together: Sequence[str]
+
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """See :class:`SliceSource`. Made when they are first asked for, since that reads the user's key."""
+        return group_pseudonyms(self.held_together)
+
+
 def fingerprint_files(root: Path, files: Iterable[Path]) -> str:
     """Identify a set of files: SHA-256 of every relative name and size, and of the last 4 KiB of up to 256 files.
 
@@ -76,6 +97,9 @@ def fingerprint_files(root: Path, files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def pseudonym(*identity: object) -> str:
-    """A name for a group that does not show what it was made from: 16 hexadecimal digits of a SHA-256."""
+def group_name(*identity: object) -> str:
+    """A name for a group by which it is chosen what is held out: equal on all machines, so that a training goes on there.
+
+    No pseudonym, and never written: who guesses the identity finds it confirmed.
+    """
     return hashlib.sha256("\0".join(map(str, identity)).encode(errors="surrogateescape")).hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from monai_ext.errors import DatasetError
 from monai_ext.transforms.window import WindowChoice
 
 __all__ = ["SliceDataset", "StoreSource"]
+
+logger = logging.getLogger(__name__)
 
 
 class StoreSource:
@@ -37,12 +40,22 @@ class StoreSource:
                 f"The slice store {self.store.path} has no slices: ingest something into it, with"
                 f" `python -m monai_ext ingest SOURCE {self.store.path}`."
             )
+        self._warn_about_old_pseudonyms()
         self.root = self.store.path
         self.dtype: np.dtype[Any] = self.store.dtype
         patients = self.store.columns(["patient_id"]).column("patient_id").combine_chunks().dictionary_encode()
         names = patients.dictionary.to_pylist()
         self.groups: Sequence[str] = tuple(names[code] for code in patients.indices.to_numpy())
+        self.held_together = self.groups  # the store knows pseudonyms only
         self.fingerprint = self.store.content_hash
+
+    def _warn_about_old_pseudonyms(self) -> None:
+        if any("labelled_pictures" in made and "key" not in made for made in self.store.provenance):
+            logger.warning(
+                "The pseudonyms in the slice store %s were made without a key, by an older version of this program: who"
+                " can guess a patient's id finds it confirmed. Make it again with `python -m monai_ext data store`.",
+                self.store.path,
+            )
 
     def __len__(self) -> int:
         return len(self.store)

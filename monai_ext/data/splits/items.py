@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from monai_ext.data.pseudonyms import group_pseudonyms
 from monai_ext.errors import SplitError
 
 if TYPE_CHECKING:
@@ -64,6 +65,23 @@ class SplitSource:
     @cached_property
     def _places(self) -> dict[str, int]:
         return {item: place for place, item in enumerate(self.ids)}
+
+    def pseudonyms(self, places: Sequence[int]) -> tuple[str, ...]:
+        """Pseudonyms of the groups that items at these places belong to, with the user's own key.
+
+        Those of a slice store are pseudonyms already, and stay as they are: what a result names is found in the store.
+
+        Raises:
+            DatasetError: the key cannot be used.
+        """
+        groups = [self.groups[place] for place in places]
+        if self.kind == "slice store":
+            return tuple(groups)
+        return group_pseudonyms(self.group_name(group) for group in groups)
+
+    def group_name(self, group: str) -> str:
+        """What a pseudonym of a group is made from: patient 1 of one data set is not patient 1 of another."""
+        return f"{self.name}\0{group}"
 
     def positions(self, ids: Iterable[str]) -> list[int]:
         """Positions of items in this source's order (for a slice store: its index).

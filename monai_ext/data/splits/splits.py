@@ -17,6 +17,7 @@ __all__ = ["Fold", "Splits", "read_splits"]
 
 _FORMAT, _VERSION = "monai_ext splits", 1
 _NAMED = 3
+_MADE_AGAIN = ", or the store was made again with another key, so that all its ids are others"
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,8 @@ class Splits:
             raise SplitError(
                 f"These splits were made of {self.source['name']!r} with {self.source['items']} items, and"
                 f" {source.name!r} with {len(source.ids)} items is not the same: items, labels, patients or images have"
-                " changed, or other columns were named. Use the data they were made of, or make new splits."
+                f" changed, or other columns were named{_MADE_AGAIN if source.kind == 'slice store' else ''}. Use the"
+                " data they were made of, or make new splits."
             )
         for number, fold in enumerate(self.folds):
             _check_sections(fold, source, number)
