@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.slice_stores import SERIES, make_store, pixels_of, rows_of
+from helpers.slice_stores import SERIES, make_store, pixels_of, reseal, rows_of
 from monai_ext.data.store.format import series_file
 from monai_ext.data.store.reader import SliceStore, SliceStoreWriter, is_slice_store
 from monai_ext.errors import SliceStoreError
@@ -175,13 +175,8 @@ def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
         SliceStore(tmp_path)
 
 
-def _edit_manifest(store: Path, **changes: object) -> None:
-    file = store / "slice_store.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
-
-
 def test_a_store_of_a_newer_format_is_refused_by_readers_and_writers(store: SliceStore) -> None:
-    _edit_manifest(store.path, version=2)
+    reseal(store.path, version=2)
     with pytest.raises(SliceStoreError, match=r"version 2, .* up to 1: update monai_ext"):
         SliceStore(store.path)
     with pytest.raises(SliceStoreError, match="update monai_ext"):
@@ -190,7 +185,7 @@ def test_a_store_of_a_newer_format_is_refused_by_readers_and_writers(store: Slic
 
 @pytest.mark.parametrize("changes", [{"generation": "x"}, {"version": None}, {"source_kind": "us"}, {"generation": 7}])
 def test_a_damaged_manifest_is_refused(store: SliceStore, changes: dict[str, object]) -> None:
-    _edit_manifest(store.path, **changes)
+    reseal(store.path, **changes)
     with pytest.raises(SliceStoreError, match=r"cannot be (opened|read)"):
         SliceStore(store.path)
 

@@ -136,6 +136,7 @@ def test_after_a_kill_the_store_holds_whole_series_and_is_continued(path: Path, 
 
         for module in (slice_store_writer, slice_store_index, slice_store_format):
             module.write_durably = write
+        slice_store_writer.write_together = lambda files, **options: [write(*file, **options) for file in files]
         make_store(path)
         return "not reached"
 
