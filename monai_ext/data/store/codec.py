@@ -69,7 +69,8 @@ def _compress(slices: np.ndarray) -> tuple[bytes, dict[str, Any]]:
     """Compress a series in memory; returns the Blosc2 frame, and where in it each slice's chunk lies.
 
     LZ4HC on byte-shuffled differences keeps a CT slice in about 37 % of its size and decodes at 2 GB/s (Zstandard: 29 %
-    at 1 GB/s). A block is a band of whole rows, hence a chunk's bytes are the slice's rows in order.
+    at 1 GB/s). Pictures, which hardly shrink, are compressed by LZ4, in a third of the time (80 % instead of 78 %). A
+    block is a band of whole rows, hence a chunk's bytes are the slice's rows in order.
     """
     import blosc2
 
@@ -80,8 +81,8 @@ def _compress(slices: np.ndarray) -> tuple[bytes, dict[str, Any]]:
         blocks=(1, _band_rows(rows), columns),
         contiguous=True,
         cparams=blosc2.CParams(
-            codec=blosc2.Codec.LZ4HC,
-            clevel=1,
+            codec=blosc2.Codec.LZ4 if slices.itemsize == 1 else blosc2.Codec.LZ4HC,
+            clevel=9 if slices.itemsize == 1 else 1,
             typesize=slices.itemsize,
             filters=[blosc2.Filter.SHUFFLE, blosc2.Filter.BYTEDELTA],
             filters_meta=[0, slices.itemsize],

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
-from monai_ext.data.ingestion.ledger import Ledger
+from monai_ext.data.ingestion.ledger import Ledger, LedgerEntry
 from monai_ext.data.ingestion.outcomes import STORED, Outcome, outcome_of
 from monai_ext.errors import SliceStoreError
 
@@ -22,9 +22,8 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def enter(ledger: Ledger, series: str, *, fails: bool = False) -> None:
-    made = {"units": [b"unit"], "instances": {series.encode(): b"file"}, "slices": 3, "findings": ["gap"]}
     try:
-        with ledger.adding(series, **made):
+        with ledger.adding([LedgerEntry(series, [b"unit"], {series.encode(): b"file"}, 3, ["gap"])]):
             if fails:
                 raise RuntimeError
     except RuntimeError:
