@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from helpers.dicom_files import write_series
 from helpers.picture_files import save_picture, write_table
-from monai_ext.data.labelled.images import open_labelled_images
-from monai_ext.data.labelled.slices import open_labelled_slices
+from monai_ext.data.labelled.labelled_sections import open_labelled_images
+from monai_ext.data.labelled.sets import open_labelled_sets
 from monai_ext.data.labelled.to_store import store_labelled_pictures
-from monai_ext.data.open_slices import open_slices, open_source
+from monai_ext.data.open_slices import open_slices
 from monai_ext.data.pseudonyms import Pseudonyms, default_key_file, load_pseudonyms
+from monai_ext.data.sources.open import open_source
 from monai_ext.data.splits.items import open_split_source
 from monai_ext.data.store.reader import SliceStore
 from monai_ext.errors import DatasetError
@@ -139,7 +140,7 @@ def test_every_room_that_shows_groups_shows_them_keyed_and_holds_out_the_same(
                 open_source(table.parent).groups,
                 open_source(tmp_path / "dicom").groups,
                 open_slices(table.parent, section="all").groups,
-                open_labelled_slices(table).groups,
+                open_labelled_sets(str(table))[0].groups,
                 open_labelled_images(table, class_names=["a", "b"], section="all").groups,
                 tuple(SliceStore(tmp_path / f"store{number}").index.patient_id),
             ]

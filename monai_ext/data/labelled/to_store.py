@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from monai_ext.data.pseudonyms import Pseudonyms, load_pseudonyms
-from monai_ext.data.sources.pictures import PictureSource
+from monai_ext.data.sources.open import MEDMNIST, open_source
 from monai_ext.data.splits.items import SplitSource
 from monai_ext.data.store.reader import SliceStore, SliceStoreWriter
-from monai_ext.errors import DatasetError, SliceStoreError
+from monai_ext.errors import SliceStoreError
 
 __all__ = ["store_labelled_pictures"]
 
@@ -43,11 +43,10 @@ def store_labelled_pictures(
     """
     path = Path(path).expanduser()
     pseudonyms = load_pseudonyms(key_file)
-    pictures = _medmnist_pictures(path) if source.kind == "MedMNIST" else _table_pictures(path, source)
     waiting: dict[tuple[tuple[int, ...], str], list[tuple[int, np.ndarray]]] = {}
     with SliceStoreWriter.open(store, source_kind="picture") as writer:
         _compare_key(SliceStore(writer.path), pseudonyms)
-        for place, pixels in enumerate(pictures):
+        for place, pixels in enumerate(_pictures(path, source)):
             key = pixels.shape, source.official[place] if source.official else ""
             batch = waiting.setdefault(key, [])
             batch.append((place, pixels))
@@ -100,20 +99,9 @@ def _row(source: SplitSource, place: int, pseudonyms: Pseudonyms) -> dict[str, A
     return row
 
 
-def _table_pictures(path: Path, source: SplitSource) -> Iterator[np.ndarray]:
-    pictures = PictureSource(path.parent, [path.parent / item for item in source.ids])
+def _pictures(path: Path, source: SplitSource) -> Iterator[np.ndarray]:
+    """8-bit gray levels (rows, columns) of every item, in order."""
+    pictures = open_source(path, pictures=None if source.kind == MEDMNIST else source.ids)
     white = np.iinfo(pictures.dtype).max
     for place in range(len(source.ids)):
         yield np.rint(pictures.read(place) * (255 / white)).astype(np.uint8)
-
-
-def _medmnist_pictures(path: Path) -> Iterator[np.ndarray]:
-    with np.load(path) as arrays:
-        for part in ("train", "val", "test"):
-            images = arrays[f"{part}_images"]
-            if images.ndim != 3 or images.dtype != np.uint8:
-                raise DatasetError(
-                    f"The {part} images of {path.name} have shape {images.shape} and type {images.dtype}: gray pictures"
-                    " (n, rows, columns) of type uint8 can be stored."
-                )
-            yield from images

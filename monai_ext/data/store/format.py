@@ -122,10 +122,9 @@ class Manifest:
 
 def is_slice_store(path: str | Path) -> bool:
     """Whether a folder is a slice store, of whatever version; a damaged manifest counts, so that opening explains."""
-    manifest = Path(path) / MANIFEST
     try:
-        with open_regular(manifest) as file:
-            return FORMAT.encode() in file.read(4096)
+        with open_regular(Path(path) / MANIFEST) as manifest:
+            return FORMAT.encode() in manifest.read(4096)
     except OSError:
         return False
 
