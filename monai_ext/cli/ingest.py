@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from monai_ext.cli._parser import command_parser
+from monai_ext.foreign_text import printable
 
 __all__ = ["main"]
 
@@ -30,8 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("monai_ext").setLevel(logging.INFO)
     if options.list_skipped:
         for name, reason, detail in list_skipped(options.source, options.store, key_file=options.key):
-            shown = name.encode(errors="surrogateescape").decode(errors="replace")
-            sys.stdout.write(f"{shown}\t{reason.value}\t{detail or reason.sentence}\n")
+            sys.stdout.write(f"{printable(name)}\t{reason.value}\t{detail or reason.sentence}\n")
         return 0
     wanted = IngestFilter.load(options.filter) if options.filter else IngestFilter()
     report = ingest(

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from monai_ext.foreign_text import plain_cell
+
 from monai_ext.cli._parser import command_parser
 
 __all__ = ["main", "pool"]
@@ -104,6 +106,7 @@ def _refuse_unlike_pseudonyms(groups: Sequence[str]) -> None:
 def _rows(folder: str) -> list[dict[str, str]]:
     try:
         with (Path(folder) / "predictions.csv").open(newline="", encoding="utf-8") as stream:
-            return list(csv.DictReader(stream))
+            reader = csv.DictReader(stream)
+            return [{name: plain_cell(cell or "") for name, cell in row.items() if name} for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"The predictions in {folder} cannot be read: {error}.") from error

@@ -8,6 +8,7 @@ from typing import Any
 
 from monai_ext.data.store.format import INDEX, INDEX_COLUMNS, LOCK, MANIFEST, PENDING, SERIES, SET_ASIDE, IndexColumn
 from monai_ext.data.store.reader import SliceStore
+from monai_ext.foreign_text import printable
 
 __all__ = ["make_privacy_report", "render_privacy_report"]
 
@@ -65,7 +66,7 @@ def render_privacy_report(report: dict[str, Any]) -> str:
     lines += ["", "What remains to be careful about:", *(f"  - {text}" for text in report["remaining_risks"])]
     if report["foreign_files"]:
         lines += ["", "FILES THAT DO NOT BELONG TO THE STORE (look at them before you share it):"]
-        lines += [f"  {name}" for name in report["foreign_files"]]
+        lines += [f"  {printable(name)}" for name in report["foreign_files"]]
     return "\n".join(lines)
 
 
