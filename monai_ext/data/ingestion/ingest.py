@@ -66,6 +66,11 @@ def ingest(
     _check_places(source, store, key_file)
     pseudonyms = load_pseudonyms(key_file)
     kind = source_kind or _choose_kind(source, store, options)
+    if options.deface and kind != "ct":
+        raise DatasetError(
+            f"Faces are taken out of CT, by its Hounsfield units, and this is to be a store of kind {kind!r}: leave"
+            " defacing out, or do it with another tool before."
+        )
     started = time.monotonic()
     reader = SourceReader(_root(source), source_kind=kind, options=options, pseudonyms=pseudonyms)
     with (

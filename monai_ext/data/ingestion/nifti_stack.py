@@ -9,6 +9,7 @@ import numpy as np
 
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
 from monai_ext.data.dicom.selection import LARGEST_SIDE
+from monai_ext.data.ingestion.defacing import deface
 from monai_ext.data.ingestion.messages import FileRef, Stack
 from monai_ext.data.ingestion.options import IngestOptions
 from monai_ext.data.pseudonyms import Pseudonyms
@@ -19,6 +20,7 @@ from monai_ext.errors import DatasetError
 __all__ = ["read_nifti"]
 
 _SUPERIOR = 2
+_AXIAL = (1, 0, 0, 0, 1, 0)
 
 
 def read_nifti(source: Path, one: FileRef, *, options: IngestOptions, pseudonyms: Pseudonyms) -> Stack:
@@ -63,10 +65,16 @@ def read_nifti(source: Path, one: FileRef, *, options: IngestOptions, pseudonyms
         **plane.spacing(geometry["row_spacing_mm"], geometry["column_spacing_mm"]),
     }
     positions = geometry["first_mm"] + geometry["slice_spacing_mm"] * np.arange(len(slices))
+    done = {}
+    if options.deface:
+        spacing = shared["row_spacing_mm"], shared["column_spacing_mm"]
+        done["deface"] = deface(
+            pixels, positions_mm=positions, spacing_mm=spacing, orientation=_AXIAL, body_part=None
+        )
     return Stack(
         units=[file_unit(one.name, pseudonyms)],
         series=pseudonyms.digest("series", "nifti", one.name),
-        provenance=plane.provenance() | {"format": "nifti", "findings": []},
+        provenance=plane.provenance() | {"format": "nifti", "findings": [], **done},
         instances={pseudonyms.digest("instance", "nifti", one.name, hash_content(path)): one.file},
         completes=[one.file],
         content=pack_series(pixels, [shared | {"position_mm": float(position)} for position in positions]),

@@ -23,7 +23,8 @@ NOT_KEPT = (
 REMAINING_RISKS = (
     "Whoever has the key and the original ids can tell which patient a pseudonym stands for: keep the key apart.",
     "Pixels are kept as they are. Text that was burned into them stays: look at `store thumbnails`.",
-    "A head CT or MR shows the face when it is rendered in 3D, and rare anatomy may be recognised.",
+    "A head CT or MR shows the face when it is rendered in 3D, unless it was ingested with --deface (see deface above);"
+    " ears, scalp, teeth and rare anatomy may be recognised all the same.",
 )
 
 
