@@ -1,9 +1,10 @@
 """What defacing takes away from CT of the head: of the face as seen from the front, and of the brain.
 
-Run ``python benchmarks/defacing.py FOLDER --picture faces.png``. For every CT series with a head it tells how much of the
-middle 100 mm of the surface that is seen from the front, from 20 mm below the front of the brain on, was moved by more
-than 5 mm, and how many voxels of the brain were touched. The brain is found independently of the method: soft tissue that bone encloses once gaps of up to
-16 mm in the bone are closed. The picture shows the shaded surface before and after.
+Run ``python benchmarks/defacing.py FOLDER --picture faces.png``. For every CT series with a head it tells how much of
+the middle 100 mm of the surface that is seen from the front, from 20 mm below the front of the brain on, was moved by
+more than 5 mm, and how many voxels of the brain were touched. The brain is found independently of the method: soft
+tissue that bone encloses once gaps of up to 16 mm in the bone are closed. The picture shows the shaded surface before
+and after.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Files per second of ingestion for pictures of many shapes, on this disk and on one that answers slowly.
 
-Run ``python benchmarks/ingest_pictures.py --folder /dev/shm``. Pictures of one shape are stored as one series, so that
-many shapes are many small series; what a disk takes for a sync then decides. ``--sync-ms 100`` makes every sync of the
-process wait so long, SQLite's too: a library put before the C library (``LD_PRELOAD``, Linux, needs ``cc``) sleeps in
-``fsync`` and ``fdatasync``. ``--kills 10`` ends ingestions by SIGKILL at random moments, continues them, and compares the
-store with one that was made undisturbed.
+Run ``python benchmarks/ingest_pictures.py --folder /dev/shm``. Pictures of one shape are stored as one series, so
+that many shapes are many small series; what a disk takes for a sync then decides. ``--sync-ms 100`` makes every sync
+of the process wait so long, SQLite's too: a library put before the C library (``LD_PRELOAD``, Linux, needs ``cc``)
+sleeps in ``fsync`` and ``fdatasync``. ``--kills 10`` ends ingestions by SIGKILL at random moments, continues them,
+and compares the store with one that was made undisturbed.
 """
 
 from __future__ import annotations

@@ -57,9 +57,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     sync_folder(path.parent)
 
 
-def write_durably(
-    file: Path, content: bytes | memoryview, *, sync_name: bool = True, owner_only: bool = False
-) -> None:
+def write_durably(file: Path, content: bytes | memoryview, *, sync_name: bool = True, owner_only: bool = False) -> None:
     """Write a file so that it is either there completely or not at all, even when power fails: sync, then rename.
 
     Without ``sync_name`` the file may still be absent after a power failure, as if it had not been written; that saves

@@ -9,7 +9,8 @@ from typing import Any
 
 __all__ = ["csv_text", "plain_cell", "printable"]
 
-_TRIGGERS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_TRIGGERS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""The last four are their full-width forms, which some spreadsheets obey too."""
 _MARK = "'"
 
 

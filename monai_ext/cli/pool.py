@@ -18,9 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_ext.foreign_text import plain_cell
-
 from monai_ext.cli._parser import command_parser
+from monai_ext.foreign_text import plain_cell
 
 __all__ = ["main", "pool"]
 

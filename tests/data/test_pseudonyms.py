@@ -101,7 +101,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> Non
 
 def test_a_pipe_is_no_key_and_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "key", 0o600)
-    with pytest.raises(DatasetError, match="cannot be used.*MONAI_EXT_KEY"):
+    with pytest.raises(DatasetError, match=r"cannot be used.*MONAI_EXT_KEY"):
         load_pseudonyms(tmp_path / "key")
 
 
@@ -112,7 +112,7 @@ def test_a_user_without_a_home_is_told_where_to_name_a_key(monkeypatch: pytest.M
     for name in ("MONAI_EXT_KEY", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Path, "home", homeless)
-    with pytest.raises(DatasetError, match="no place for the key.*MONAI_EXT_KEY"):
+    with pytest.raises(DatasetError, match=r"no place for the key.*MONAI_EXT_KEY"):
         load_pseudonyms()
 
 

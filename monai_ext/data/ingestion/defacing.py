@@ -18,20 +18,19 @@ _FACE_HEIGHT_MM = 180.0
 """From the front of the brain to below the chin; what is lower is neck and chest, and stays."""
 _CAVITY_CM2, _LEAST_CORE_CM2 = (15.0, 320.0), 4.0
 _STRAIGHT = 0.8
-_NO_FACE = frozenset(
-    """ABDOMEN ABDOMENPELVIS ADRENAL ANKLE AORTA ARM BILEDUCT BLADDER BREAST BRONCHUS CALCANEUS CALF CHEST CHESTABDOMEN
-    CHESTABDPELVIS CLAVICLE COCCYX COLON CORONARYARTERY DUODENUM ELBOW ESOPHAGUS FEMUR FINGER FOOT GALLBLADDER HAND
-    HEART HIP HUMERUS ILEUM ILIUM KIDNEY KNEE LEG LIVER LSPINE LSSPINE LUNG MEDIASTINUM OVARY PANCREAS PATELLA PELVIS
-    PROSTATE RECTUM RIB SACRUM SCAPULA SHOULDER SPLEEN SSPINE STERNUM STOMACH THIGH THORAX THUMB TLSPINE TOE TSPINE
-    UTERUS WRIST""".split()
-)
+_NO_FACE = """
+ABDOMEN ABDOMENPELVIS ADRENAL ANKLE AORTA ARM BILEDUCT BLADDER BREAST BRONCHUS CALCANEUS CALF CHEST CHESTABDOMEN
+CHESTABDPELVIS CLAVICLE COCCYX COLON CORONARYARTERY DUODENUM ELBOW ESOPHAGUS FEMUR FINGER FOOT GALLBLADDER HAND HEART
+HIP HUMERUS ILEUM ILIUM KIDNEY KNEE LEG LIVER LSPINE LSSPINE LUNG MEDIASTINUM OVARY PANCREAS PATELLA PELVIS PROSTATE
+RECTUM RIB SACRUM SCAPULA SHOULDER SPLEEN SSPINE STERNUM STOMACH THIGH THORAX THUMB TLSPINE TOE TSPINE UTERUS WRIST
+"""
 """Body parts, as DICOM's defined terms, whose scans end below the chin; of others a face is expected."""
 
 
 def deface(
     pixels: np.ndarray,
     *,
-    positions_mm: Sequence[float],
+    positions_mm: Sequence[float] | np.ndarray,
     spacing_mm: tuple[float | None, float | None],
     orientation: Sequence[float],
     body_part: str | None,
@@ -58,7 +57,7 @@ def deface(
     upright, positions = _upright(pixels, np.asarray(positions_mm, float), orientation)
     cut = find_cut(upright, positions, rows_mm, columns_mm)
     if cut is None:
-        if body_part not in _NO_FACE:
+        if body_part not in _NO_FACE.split():
             raise Refusal(SkipReason.NOT_DEFACED, "no brain was found in it")
         return NO_HEAD
     for image, row in zip(upright, cut, strict=True):
@@ -91,9 +90,7 @@ def find_cut(pixels: np.ndarray, positions_mm: np.ndarray, row_mm: float, column
     return np.where(is_face, np.clip(kept_mm / row_mm, 0, pixels.shape[1]), 0).astype(int)
 
 
-def _upright(
-    pixels: np.ndarray, positions: np.ndarray, orientation: Sequence[float]
-) -> tuple[np.ndarray, np.ndarray]:
+def _upright(pixels: np.ndarray, positions: np.ndarray, orientation: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     """A view of the slices with feet first and the face in the first rows, with rising positions.
 
     Raises:
@@ -189,7 +186,7 @@ def _hull(heights: np.ndarray, fronts_mm: np.ndarray, at: np.ndarray) -> np.ndar
         return np.full(len(at), chain[0][1])
     low, high = chain[0], chain[1]
     below = low[1] + (at - low[0]) * (high[1] - low[1]) / (high[0] - low[0])
-    return np.where(at < low[0], below, np.interp(at, *zip(*chain, strict=True)))
+    return np.where(at < low[0], below, np.interp(at, [height for height, _ in chain], [front for _, front in chain]))
 
 
 def _turns_outwards(first: tuple[float, float], middle: tuple[float, float], last: tuple[float, float]) -> bool:

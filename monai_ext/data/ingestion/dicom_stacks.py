@@ -25,8 +25,8 @@ from monai_ext.data.ingestion.defacing import deface
 from monai_ext.data.ingestion.messages import Finished, Message, Reading, Stack, Task
 from monai_ext.data.ingestion.options import IngestOptions
 from monai_ext.data.ingestion.outcomes import STORED, Outcome, outcome_of
-from monai_ext.data.pseudonyms import Pseudonyms
 from monai_ext.data.ingestion.stack_making import Plane
+from monai_ext.data.pseudonyms import Pseudonyms
 from monai_ext.data.store.codec import pack_series
 
 __all__ = ["DicomStacks"]
@@ -105,7 +105,9 @@ class DicomStacks:
             return
         plane = Plane(series.rows, series.columns, self._options.in_plane, np.int16)
         most = self._options.largest_part_bytes // (2 * plane.shape[0] * plane.shape[1])
-        is_whole = self._options.deface or len(paths) < len(series.slices)  # half a head does not show where the face is
+        is_whole = self._options.deface or len(paths) < len(
+            series.slices
+        )  # half a head does not show where the face is
         if len(series.slices) > most and (most == 0 or is_whole):
             yield from self._end_of(paths, Outcome(SkipReason.TOO_LARGE.value, "raise --largest-series-mib"))
             return

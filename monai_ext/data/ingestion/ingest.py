@@ -13,11 +13,11 @@ from monai_ext.data.ingestion.ingestion_run import IngestionRun, file_hash, know
 from monai_ext.data.ingestion.ledger import Ledger
 from monai_ext.data.ingestion.options import IngestFilter, IngestOptions
 from monai_ext.data.ingestion.outcomes import STORED, Outcome
-from monai_ext.data.pseudonyms import default_key_file, load_pseudonyms
 from monai_ext.data.ingestion.report import IngestReport
 from monai_ext.data.ingestion.source_files import list_source
 from monai_ext.data.ingestion.source_reader import SourceReader
 from monai_ext.data.ingestion.worker_pool import WorkerPool
+from monai_ext.data.pseudonyms import default_key_file, load_pseudonyms
 from monai_ext.data.store.format import read_manifest
 from monai_ext.data.store.reader import SliceStore, SliceStoreWriter, is_slice_store
 from monai_ext.errors import DatasetError, SliceStoreError

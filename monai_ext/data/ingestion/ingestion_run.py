@@ -11,11 +11,11 @@ from monai_ext.data.ingestion.ledger import Ledger, LedgerEntry
 from monai_ext.data.ingestion.messages import FileRef, Finished, Message, SeriesFound, Stack, Task
 from monai_ext.data.ingestion.outcomes import STORED, Outcome
 from monai_ext.data.ingestion.progress import Progress
-from monai_ext.data.pseudonyms import Pseudonyms
 from monai_ext.data.ingestion.report import IngestReport
 from monai_ext.data.ingestion.source_files import SourceFile, list_source
 from monai_ext.data.ingestion.stack_making import file_unit
 from monai_ext.data.ingestion.worker_pool import WorkerPool
+from monai_ext.data.pseudonyms import Pseudonyms
 from monai_ext.data.store.writer import PackedEntry, SliceStoreWriter
 
 __all__ = ["IngestionRun", "file_hash", "known_reason"]

@@ -12,8 +12,8 @@ from monai_ext.data.dicom.selection import LARGEST_SIDE
 from monai_ext.data.ingestion.defacing import deface
 from monai_ext.data.ingestion.messages import FileRef, Stack
 from monai_ext.data.ingestion.options import IngestOptions
-from monai_ext.data.pseudonyms import Pseudonyms
 from monai_ext.data.ingestion.stack_making import Plane, file_unit, hash_content, to_pixels
+from monai_ext.data.pseudonyms import Pseudonyms
 from monai_ext.data.store.codec import pack_series
 from monai_ext.errors import DatasetError
 
@@ -55,7 +55,7 @@ def read_nifti(source: Path, one: FileRef, *, options: IngestOptions, pseudonyms
     plane = Plane(rows=slices[0].shape[0], columns=slices[0].shape[1], in_plane=options.in_plane, dtype=np.int16)
     pixels = to_pixels(slices, plane)
     geometry = _geometry(affine, shape)
-    shared = {
+    shared: dict[str, Any] = {
         "patient_id": pseudonyms.of("patient", options.patient_from_name(one.name) or one.name),
         "study_id": pseudonyms.of("study", "nifti", one.name),
         "modality": "CT",
@@ -68,9 +68,7 @@ def read_nifti(source: Path, one: FileRef, *, options: IngestOptions, pseudonyms
     done = {}
     if options.deface:
         spacing = shared["row_spacing_mm"], shared["column_spacing_mm"]
-        done["deface"] = deface(
-            pixels, positions_mm=positions, spacing_mm=spacing, orientation=_AXIAL, body_part=None
-        )
+        done["deface"] = deface(pixels, positions_mm=positions, spacing_mm=spacing, orientation=_AXIAL, body_part=None)
     return Stack(
         units=[file_unit(one.name, pseudonyms)],
         series=pseudonyms.digest("series", "nifti", one.name),

@@ -122,8 +122,8 @@ class Splits:
             raise SplitError(
                 f"These splits were made of {self.source['name']!r} with {self.source['items']} items, and"
                 f" {source.name!r} with {len(source.ids)} items is not the same: items, labels, patients or images have"
-                f" changed, or other columns were named{_MADE_AGAIN if source.kind == SLICE_STORE else ''}. Use the data"
-                " they were made of, or make new splits."
+                f" changed, or other columns were named{_MADE_AGAIN if source.kind == SLICE_STORE else ''}. Use the"
+                " data they were made of, or make new splits."
             )
         for number, fold in enumerate(self.folds):
             _check_sections(fold, source, number)

@@ -156,7 +156,13 @@ def _check_header(chunk: bytes, size: int, block_size: int, itemsize: int) -> No
             raise ValueError(f"its chunk declares {told[name]} {name}, and a slice of its shape has {value}")
     is_lz4 = flags >> 5 == _LZ4_FORMAT or flags & _COPIED
     filters, codec, special = chunk[16:22], chunk[22], chunk[30:32]
-    if not flags & _EXTENDED == _EXTENDED or not is_lz4 or codec not in _CODECS or filters not in _FILTERS or any(special):
+    if (
+        not flags & _EXTENDED == _EXTENDED
+        or not is_lz4
+        or codec not in _CODECS
+        or filters not in _FILTERS
+        or any(special)
+    ):
         raise ValueError("its chunk is compressed in a way that no slice store uses")
 
 

@@ -7,7 +7,8 @@
                                     files, and a checksum of all this: replaced last
       index/series-00000003.parquet one row a series: shape, hash, where each slice's chunk lies, provenance
       index/slices-00000003.parquet one row a slice: the columns of INDEX_COLUMNS
-      pending/SERIES.CRC32.arrow    series that were added since, together: rows of both tables; its renaming is the commit
+      pending/SERIES.CRC32.arrow    series that were added since, together: rows of both tables; its renaming is the
+                                    commit
       series/SE/SERIES.b2nd         pixels: a Blosc2 NDArray (n, rows, columns), one chunk a slice
       set_aside.json                damaged slices that readers pass over, where there are any
       writer.lock                   locked while somebody writes

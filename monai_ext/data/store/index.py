@@ -129,10 +129,7 @@ def _joined(name: str, merged: pa.Table, pending: Sequence[_Pending]) -> pa.Tabl
 
     if not pending:
         return merged
-    if name == "series":
-        added = [group.series for group in pending]
-    else:
-        added = [group.slices for group in pending]
+    added = [group.series if name == "series" else group.slices for group in pending]
     together = pa.concat_tables([merged, *(table.select(merged.column_names) for table in added)])
     return together.sort_by(_ORDER[name])
 

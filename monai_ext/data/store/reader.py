@@ -202,5 +202,3 @@ class SliceStore:
             f" the store from a copy, or pass over its damaged slices from now on with"
             f" `python -m monai_ext store verify {self.path} --set-aside`."
         )
-
-

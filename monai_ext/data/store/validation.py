@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def check_series(table: pa.Table, *, itemsize: int = _ITEM_BYTES) -> None:
     """
     _refuse_missing(table, table.column_names)
     ids = table.column("series_id").to_pylist()
-    if any(first >= second for first, second in zip(ids, ids[1:], strict=False)):
+    if any(first >= second for first, second in pairwise(ids)):
         raise ValueError("its series are not in order, or one is there twice")
     _check_pattern(table, "series_id", PSEUDONYM)
     if "sha256" in table.column_names:
@@ -106,9 +107,8 @@ def _check_values(table: pa.Table, name: str) -> None:
     kind = INDEX_COLUMNS[name].kind
     if kind in ("pseudonym", "code"):
         _check_pattern(table, name, PSEUDONYM if kind == "pseudonym" else CODE)
-    elif kind == "number":
-        if not np.isfinite(table.column(name).drop_null().to_numpy()).all():
-            raise ValueError(f"a {name} is no finite number")
+    elif kind == "number" and not np.isfinite(table.column(name).drop_null().to_numpy()).all():
+        raise ValueError(f"a {name} is no finite number")
 
 
 def _check_chunks(table: pa.Table, itemsize: int) -> None:

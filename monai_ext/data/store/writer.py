@@ -42,7 +42,7 @@ _MERGE_AFTER = 512
 
 @dataclass(frozen=True)
 class PackedEntry:
-    """A series to be stored: its pseudonym, what :func:`~monai_ext.data.store.codec.pack_series` made, how it was made."""
+    """A series to be stored: its pseudonym, what ``pack_series`` made, and how it was made."""
 
     series_key: str
     packed: PackedSeries

@@ -82,7 +82,7 @@ def test_where_no_brain_is_the_body_part_decides() -> None:
     assert run(volume, body_part="CHEST") == NO_HEAD
     np.testing.assert_array_equal(volume, before)
     for body_part in (None, "HEAD", "PARANASALSINUS"):
-        with pytest.raises(Refusal, match="may show a face.*no brain was found"):
+        with pytest.raises(Refusal, match=r"may show a face.*no brain was found"):
             run(volume, body_part=body_part)
 
 
