@@ -8,6 +8,7 @@ from monai_ext.data.open_slices import SliceSections, load_size_for, open_sectio
 from monai_ext.data.phantoms.sample import embedded_sample, sample_epochs_limit
 from monai_ext.data.sampling import SliceLoader, StreamSampler, endless_loader, slice_loader
 from monai_ext.data.slice_images import SliceImages
+from monai_ext.data.sources.open import open_source
 from monai_ext.data.splits.items import open_split_source
 from monai_ext.data.splits.making import make_splits, official_splits
 from monai_ext.data.splits.splits import Splits, read_splits
@@ -37,6 +38,7 @@ __all__ = [
     "open_labelled_sets",
     "open_sections",
     "open_slices",
+    "open_source",
     "open_split_source",
     "read_splits",
     "sample_epochs_limit",

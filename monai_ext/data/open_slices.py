@@ -81,13 +81,24 @@ class SliceSections:
     Args:
         source: all slices.
         is_sample: whether they are those of the embedded sample.
-        options: of :func:`open_slices` for both sections.
+        image_size, window, channels: of :func:`open_slices` for both sections.
+        options: the others.
     """
 
-    def __init__(self, source: SliceSource, *, is_sample: bool, **options: Any) -> None:
+    def __init__(
+        self,
+        source: SliceSource,
+        *,
+        is_sample: bool,
+        image_size: int,
+        window: WindowChoice | Sequence[WindowChoice],
+        channels: int,
+        **options: Any,
+    ) -> None:
         self.source = source
-        self._is_sample = is_sample
-        self._options = options
+        self.is_sample = is_sample
+        self.image_size, self.window, self.channels = image_size, window, channels
+        self._options = {"image_size": image_size, "window": window, "channels": channels, **options}
 
     @cached_property
     def training(self) -> SliceImages:
@@ -104,8 +115,17 @@ class SliceSections:
         """Identifies the source's data."""
         return self.source.fingerprint
 
+    def epochs_limit(self, sample_epochs: int | None) -> int | None:
+        """The length of a demonstration: ``sample_epochs`` on the embedded sample, no limit (None) on real data."""
+        return sample_epochs if self.is_sample else None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a run is described by, as plain values."""
+        return {"data_fingerprint": self.fingerprint}
+
     def _choose(self, section: str) -> SliceImages:
-        return _section_of(self.source, section, is_sample=self._is_sample, **self._options)
+        return _section_of(self.source, section, is_sample=self.is_sample, **self._options)
 
 
 def open_sections(

@@ -57,7 +57,7 @@ class LabelledSections:
         self.class_names = tuple(self._names.values())
         self.section = section
         self._image_size = image_size
-        HounsfieldWindow(window)  # refused when it is none, also where pictures do not need it
+        self._windows = HounsfieldWindow(window).windows  # refused when it is none, also where there are pictures only
         self._options: dict[str, Any] = {
             "load_size": load_size,
             "window": window if division.data.source.dtype == np.int16 else "full",
@@ -79,6 +79,17 @@ class LabelledSections:
     def fingerprint(self) -> str:
         """Identifies the data, all sections together."""
         return self.division.data.items.content_hash
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a run is described by, as plain values: the classes as they are called, and their labels."""
+        bounds = [[window.lower_hu, window.upper_hu] for window in self._windows]
+        return {
+            "class_names": list(self.class_names),
+            "labels": dict(self._names),
+            "window_hu": bounds[0] if len(bounds) == 1 else bounds,
+            "data_fingerprint": self.fingerprint,
+        }
 
     def choose(self, section: str) -> LabelledImages:
         """The images of any section: ``"training"``, ``"validation"``, ``"test"``, a reduction, or ``"all"``.

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monai_ext.data.labelled.images import LabelledImages
 from monai_ext.data.labelled.labelled_sections import open_labelled_sections
-from monai_ext.errors import DatasetError
+from monai_ext.errors import DatasetError, SplitError
 from monai_ext.transforms.window import WindowChoice
+
+if TYPE_CHECKING:
+    from monai_ext.data.open_slices import SliceSections
 
 __all__ = ["open_labelled_sets"]
 
@@ -22,6 +25,7 @@ def open_labelled_sets(
     image_size: int = 224,
     window: WindowChoice | Sequence[WindowChoice] = "full",
     channels: int = 1,
+    like: SliceSections | None = None,
 ) -> list[LabelledImages]:
     """Open any number of labelled sets as images of the network's size.
 
@@ -36,10 +40,13 @@ def open_labelled_sets(
         image_size: side of the network's input in pixels.
         window: for sets with Hounsfield units.
         channels: of the network's input.
+        like: slices whose image size, window and channels are taken in place of these three.
 
     Raises:
         DatasetError, SplitError, ValueError: as :func:`~monai_ext.data.open_labelled_sections`.
     """
+    if like is not None:
+        image_size, window, channels = like.image_size, like.window, like.channels
     asked = [paths] if isinstance(paths, str | Mapping) else list(paths or [])
     defaults = {"section": section, "image_size": image_size, "window": window, "channels": channels}
     sets: list[LabelledImages] = []
@@ -56,8 +63,14 @@ def open_labelled_sets(
 
 def _open(path: str | Path, *, section: str, image_size: int, **options: Any) -> LabelledImages:
     sections = open_labelled_sections(path, load_size=image_size, **options)
-    is_everything = section == "training" and sections.division.is_made_here
-    return sections.choose("all" if is_everything else section)
+    if not sections.division.is_made_here:
+        return sections.choose(section)
+    if section not in ("training", "all"):
+        raise SplitError(
+            f"{sections.division.data.items.name} has no published split, so it has no section {section!r}: make one"
+            " with `python -m monai_ext splits make` and give its file as splits, or ask for the section 'all'."
+        )
+    return sections.choose("all")
 
 
 def _candidates(name: str) -> Iterator[str]:

@@ -90,12 +90,13 @@ def _walk(folder: Path) -> Iterator[Path]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
+            path = Path(entry.path)
             if entry.is_dir(follow_symlinks=False):
-                waiting.append(Path(entry.path))
-            elif entry.is_file():
-                yield Path(entry.path)
-            elif not entry.is_dir():
-                odd.append(Path(entry.path).relative_to(folder))
+                waiting.append(path)
+            elif entry.is_file(follow_symlinks=False) or path.is_file():
+                yield path
+            elif not path.is_dir():
+                odd.append(path.relative_to(folder))
     if odd:
         logger.warning(
             "%d entries of %s are passed over, such as %s: they are pipes, sockets, devices, or links to nothing.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,12 +60,16 @@ def find_data(path: str | Path) -> DataPlace:
     """Say what lies at a path; nothing is walked or read but a store's manifest.
 
     Raises:
-        DatasetError: there is nothing, or a pipe, socket or device.
+        DatasetError: there is nothing that may be looked at, or a pipe, socket or device.
     """
     path = Path(path).expanduser()
-    if not path.exists():
-        raise DatasetError(f"The data cannot be read: {path} does not exist. Give {ACCEPTED}.")
-    if path.is_dir():
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError) as error:
+        is_absent = isinstance(error, FileNotFoundError | NotADirectoryError)
+        reason = "does not exist" if is_absent else getattr(error, "strerror", None) or error
+        raise DatasetError(f"The data cannot be read: {path} {reason}. Give {ACCEPTED}.") from error
+    if is_folder:
         if is_slice_store(path):
             return DataPlace(path, SLICE_STORE, path)
         return DataPlace(path, LABELS_TABLE if (path / TABLE_NAME).is_file() else IMAGES, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -50,3 +51,11 @@ def test_only_the_section_that_is_asked_for_has_to_make_sense(table):
 def test_without_data_the_error_says_what_can_be_given():
     with pytest.raises(DatasetError, match="--dataset_dir"):
         open_labelled_sections(None, class_names=CLASSES)
+
+
+def test_the_settings_of_a_run_are_plain_values(table):
+    images = open_labelled_sections(table, class_names={"yes": "bleed", "no": "none"}, window="brain")
+    settings = images.settings
+    assert json.loads(json.dumps(settings)) == settings
+    assert (settings["class_names"], settings["labels"]) == (["bleed", "none"], {"yes": "bleed", "no": "none"})
+    assert settings["window_hu"] == [0.0, 80.0]

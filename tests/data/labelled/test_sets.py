@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from helpers.slice_stores import SERIES, make_store, pixels_of, rows_of
-from monai_ext.data import LabelledImages, open_labelled_sets
+from monai_ext.data import LabelledImages, open_labelled_sets, open_sections
 from monai_ext.data.labelled.to_store import store_labelled_pictures
 from monai_ext.data.splits.items import open_split_source
 from monai_ext.data.splits.making import make_splits
@@ -72,10 +72,12 @@ def test_a_section_of_the_published_split_has_its_items_only(covid: Path, sectio
     assert list(_set(covid, section=section).ids) == ids
 
 
-def test_without_a_split_everything_is_for_training(tmp_path: Path) -> None:
+def test_without_a_split_everything_is_for_training_and_nothing_for_test(tmp_path: Path) -> None:
     _table(tmp_path, "file,label", "a.png,1", "b.png,0", "c.png,1", "d.png,0")
     slices = _set(tmp_path)
     assert (len(slices), len(set(slices.groups))) == (4, 4)
+    with pytest.raises(SplitError, match="no published split, so it has no section 'test'"):
+        _set(tmp_path, section="test")
 
 
 def test_near_duplicates_are_one_group(tmp_path: Path) -> None:
@@ -231,6 +233,12 @@ def test_several_sets_have_names_of_their_own_and_the_window_where_there_are_hou
     assert first.images.window is not None
     assert second.images.window is None
     assert first[0]["image"].max() == pytest.approx(0.9)  # 0 HU in the lung window, -1350 to 150 HU
+
+
+def test_sets_can_be_like_the_slices_that_are_trained_on(covid: Path, tmp_path: Path) -> None:
+    slices = open_sections(_labelled_hounsfield(tmp_path / "store"), image_size=12, window="lung", channels=2)
+    (images,) = open_labelled_sets(str(covid), like=slices)
+    assert images[0]["image"].shape == (2, 12, 12)
 
 
 def test_no_set_is_an_empty_list_and_one_path_is_one_set(covid: Path) -> None:

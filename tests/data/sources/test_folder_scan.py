@@ -57,8 +57,9 @@ def test_what_is_no_file_is_passed_over_with_a_warning(tmp_path: Path, caplog: p
     (tmp_path / "zero.png").symlink_to("/dev/zero")
     (tmp_path / "gone.png").symlink_to(tmp_path / "nothing")
     (tmp_path / "folder.png").symlink_to(tmp_path)
+    (tmp_path / "loop.png").symlink_to("loop.png")
     assert [file.name for file in scan_folder(tmp_path).files] == ["000.png"]
-    assert "4 entries of" in caplog.text
+    assert "5 entries of" in caplog.text
     assert "such as gone.png: they are pipes" in caplog.text
 
 

@@ -73,6 +73,15 @@ def test_a_path_that_does_not_exist_is_answered_with_what_is_accepted(tmp_path: 
         find_data(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"), [("x" * 300, "File name too long"), ("loop", "symbolic links"), ("\0", "null")]
+)
+def test_a_path_that_cannot_be_looked_at_is_a_sentence_too(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(DatasetError, match=reason):
+        find_data(tmp_path / name)
+
+
 @pytest.mark.parametrize("name", ["pipe", "pipe.csv", "pipe.npz", "pipe.nii.gz"])
 def test_pipes_and_devices_are_refused_at_once(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
