@@ -67,7 +67,7 @@ def _read_within_limits(path: Path, content_hash: str, answer: Connection) -> No
         os._exit(1)
 
 
-def fuzz(folder: Path, *, stores: int, seed: int) -> dict[str, Counter[str]]:
+def fuzz(folder: Path, *, stores: int, seed: int, kind: str | None = None) -> dict[str, Counter[str]]:
     """Read mutated stores; returns how often what became of each kind of mutation."""
     original = make_original(folder)
     content_hash = SliceStore(original).content_hash
@@ -78,7 +78,7 @@ def fuzz(folder: Path, *, stores: int, seed: int) -> dict[str, Counter[str]]:
         shutil.rmtree(folder / "mutated", ignore_errors=True)
         return Path(shutil.copytree(original, folder / "mutated"))
 
-    for kind, store in mutated(original, copy, count=stores, seed=seed):
+    for name, store in mutated(copy, count=stores, seed=seed, kind=kind):
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=_read_within_limits, args=(store, content_hash, theirs))
         process.start()
@@ -91,7 +91,7 @@ def fuzz(folder: Path, *, stores: int, seed: int) -> dict[str, Counter[str]]:
                 outcome = "crash"
         process.kill()
         process.join()
-        outcomes.setdefault(kind, Counter())[outcome] += 1
+        outcomes.setdefault(name, Counter())[outcome] += 1
     return outcomes
 
 
@@ -99,11 +99,12 @@ def main() -> None:
     """Fuzz in a temporary folder and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stores", type=int, default=2000)
+    parser.add_argument("--kind", help="one kind of mutation only")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        outcomes = fuzz(Path(folder), stores=options.stores, seed=options.seed)
+        outcomes = fuzz(Path(folder), stores=options.stores, seed=options.seed, kind=options.kind)
     total: Counter[str] = Counter()
     for kind, counts in outcomes.items():
         total.update(counts)

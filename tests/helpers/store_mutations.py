@@ -274,9 +274,9 @@ def _pending_field(store: Path, random: np.random.Generator) -> None:
     _as_old(file, sink.getvalue().to_pybytes())
 
 
-def mutated(store: Path, copy: Callable[[], Path], *, count: int, seed: int) -> Iterator[tuple[str, Path]]:
-    """Yield copies of a store, each with one mutation, the kinds in turn."""
-    kinds = list(mutations().items())
+def mutated(copy: Callable[[], Path], *, count: int, seed: int, kind: str | None = None) -> Iterator[tuple[str, Path]]:
+    """Yield copies of a store, each with one mutation, of one kind or the kinds in turn."""
+    kinds = [(name, mutate) for name, mutate in mutations().items() if kind in (None, name)]
     for number in range(count):
         name, mutate = kinds[number % len(kinds)]
         target = copy()

@@ -199,9 +199,10 @@ def _manifest(content: Mapping[str, Any]) -> Manifest:
     unknown = sorted(set(content) - {"format", "version", "source_kind", "generation", "index"})
     if unknown or content["format"] != FORMAT:
         raise ValueError(f"it says {unknown[0] if unknown else content['format']!r}")
-    manifest = Manifest(
-        content["source_kind"], content["generation"], content.get("index") or {}, version=content["version"]
-    )
+    index = content.get("index", {})
+    if not isinstance(index, dict):
+        raise ValueError("its checksums of the index are none")
+    manifest = Manifest(content["source_kind"], content["generation"], index, version=content["version"])
     if manifest.source_kind not in PIXEL_TYPES:
         raise ValueError(f"its source kind is {manifest.source_kind!r}, while {', '.join(PIXEL_TYPES)} are known")
     numbers = [manifest.generation, manifest.version - 1, *manifest.index.values()]

@@ -187,7 +187,9 @@ def test_a_store_of_a_newer_format_is_refused_by_readers_and_writers(store: Slic
         SliceStoreWriter.open(store.path, source_kind="ct")
 
 
-@pytest.mark.parametrize("changes", [{"generation": "x"}, {"version": None}, {"source_kind": "us"}, {"generation": 7}])
+@pytest.mark.parametrize(
+    "changes", [{"generation": "x"}, {"version": None}, {"source_kind": "us"}, {"generation": 7}, {"index": 7}]
+)
 def test_a_damaged_manifest_is_refused(store: SliceStore, changes: dict[str, object]) -> None:
     reseal(store.path, **changes)
     with pytest.raises(SliceStoreError, match=r"cannot be (opened|read)"):
