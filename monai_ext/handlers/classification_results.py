@@ -129,6 +129,7 @@ class ClassificationResults:
             )
         probabilities = as_probabilities(predictions).numpy()
         threshold = self._chosen_threshold(probabilities, labels.numpy())
+        n_bootstrap = 0 if self.folder is None else self.n_bootstrap
         evaluation = evaluate_classification(
             probabilities,
             labels.numpy(),
@@ -136,13 +137,13 @@ class ClassificationResults:
             positive_class=self.positive_class,
             groups=self.groups,
             threshold=threshold,
-            n_bootstrap=0 if self.folder is None else self.n_bootstrap,
+            n_bootstrap=n_bootstrap,
             seed=self.seed,
         )
         keep = np.isin(np.arange(len(labels)), self._exclude, invert=True)
         rest = None
         if self._exclude:
-            rest = evaluate_predictions(evaluation.predictions.part(keep), n_bootstrap=self.n_bootstrap, seed=self.seed)
+            rest = evaluate_predictions(evaluation.predictions.part(keep), n_bootstrap=n_bootstrap, seed=self.seed)
         self.evaluation = evaluation
         engine.state.metrics.update(_flat(evaluation, "") | ({} if rest is None else _flat(rest, "_without_excluded")))
         if self.folder is not None and process_rank() == 0:

@@ -110,9 +110,15 @@ class TrackedRun:
         if self.run_id is not None:
             self._say_where()
 
-    def log_parameters(self, parameters: Mapping[str, Any], *, iteration: int = 0) -> None:
-        """Log what a person chose; a changed value of a resumed run is added under a name with ``iteration``."""
-        self._put(("parameters", {"values": flat_parameters(without_places(parameters)), "iteration": iteration}))
+    def log_parameters(
+        self, parameters: Mapping[str, Any], *, iteration: int = 0, parent_run_id: str | None = None
+    ) -> None:
+        """Log what a person chose; a changed value of a resumed run is added under a name with ``iteration``.
+
+        A value that is not known here, ``"-"``, is that of the parent run where it has one.
+        """
+        values = flat_parameters(without_places(parameters))
+        self._put(("parameters", {"values": values, "iteration": iteration, "parent": parent_run_id or ""}))
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Log values at a step."""
