@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-
 __all__ = ["COLUMNS", "UNKNOWN", "describe_run", "name_columns"]
 
 COLUMNS = (

@@ -334,7 +334,7 @@ def test_a_fine_tuning_is_tracked_as_a_child_of_its_pre_training(
 
     experiment = client.get_experiment_by_name("fine-tuning")
     (tracked,) = client.search_runs([experiment.experiment_id])
-    assert tracked.info.run_name.startswith("covid19 SparK resnet18 32 px")
+    assert tracked.info.run_name.startswith("covid19 SparK resnet18 64 px")
     assert tracked.info.status == "FINISHED"
     assert tracked.data.tags["mlflow.parentRunId"] == pretraining.info.run_id
     assert tracked.data.params["lineage/pretrained"] == source
