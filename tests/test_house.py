@@ -12,9 +12,9 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "monai_ext"
 
 FLOORS = (
-    {"errors", "files", "locations", "running_config"},
+    {"errors", "files", "foreign_text", "locations", "running_config"},
     {"parallel"},
-    {"transforms", "losses", "optimizers", "inferers"},
+    {"transforms", "losses", "optimizers", "inferers", "decoders"},
     {"networks", "metrics", "data"},
     {"engines"},
     {"handlers", "tracking", "embedding", "checks"},
