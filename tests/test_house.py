@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "monai_ext"
 FLOORS = (
     {"errors", "files", "foreign_text", "locations", "running_config"},
     {"parallel"},
-    {"transforms", "losses", "optimizers", "inferers"},
+    {"transforms", "losses", "optimizers", "inferers", "decoders"},
     {"networks", "metrics", "data"},
     {"engines"},
     {"handlers", "tracking", "embedding", "checks"},
