@@ -6,6 +6,8 @@ __all__ = [
     "BundleAuditError",
     "CheckpointError",
     "ConfigOverrideError",
+    "DamagedCheckpointError",
+    "DamagedFileError",
     "DatasetError",
     "DicomSeriesError",
     "SliceStoreError",
@@ -38,6 +40,14 @@ class WeightsError(ValueError):
 
 class CheckpointError(ValueError):
     """A training checkpoint is truncated, or belongs to another method or architecture."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A training checkpoint does not hold what was written to it."""
+
+
+class DamagedFileError(ValueError):
+    """A file is truncated, or differs from the checksum that it holds."""
 
 
 class ConfigOverrideError(ValueError):

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "monai_ext"
 
 FLOORS = (
-    {"errors", "files", "locations", "running_config"},
+    {"errors", "files", "folder_lock", "locations", "running_config", "torch_files"},
     {"parallel"},
     {"transforms", "losses", "optimizers", "inferers"},
     {"networks", "metrics", "data"},

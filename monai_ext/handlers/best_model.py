@@ -7,13 +7,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-import torch
 from ignite.engine import Events
 
 from monai_ext.errors import TrainingStoppedError
-from monai_ext.files import write_atomically
 from monai_ext.networks.weights.files import weights_on_cpu
 from monai_ext.parallel.processes import process_rank, unwrap
+from monai_ext.torch_files import write_torch_file
 
 __all__ = ["BEST_WEIGHTS", "BestModel"]
 
@@ -116,7 +115,7 @@ class BestModel:
         weights = weights_on_cpu(unwrap(engine.network))
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path, lambda file: torch.save(weights, file))
+            write_torch_file(self.path, weights)
         except OSError as error:
             raise TrainingStoppedError(
                 f"Training stopped in epoch {engine.state.epoch}: the best model was not written to {self.path} "

@@ -13,6 +13,7 @@ from ignite.engine import Events
 from monai_ext.handlers.best_model import BEST_WEIGHTS
 from monai_ext.handlers.classification_results import ClassificationResults
 from monai_ext.parallel.processes import process_count, unwrap
+from monai_ext.torch_files import read_torch_file
 
 __all__ = ["BestModelResults"]
 
@@ -52,7 +53,7 @@ class BestModelResults:
             torch.distributed.barrier()  # the first process may still be writing
         network = unwrap(engine.network)
         last = copy.deepcopy(network.state_dict())
-        network.load_state_dict(torch.load(self.path, map_location="cpu", weights_only=True))
+        network.load_state_dict(read_torch_file(self.path))
         with self.results.writing(self.folder, tracker=self.tracker):
             self.evaluator.run(engine.state.epoch)
         network.load_state_dict(last)
