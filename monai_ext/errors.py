@@ -63,4 +63,4 @@ class BundleAuditError(ValueError):
 
 
 class TrainingStoppedError(RuntimeError):
-    """Training stopped on its own: the message names the iteration and the last good checkpoint."""
+    """Training, or an evaluation, stopped on its own: the message names iteration and last good checkpoint."""

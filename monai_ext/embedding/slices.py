@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,8 @@ from monai_ext.data import SliceImages, open_labelled_sets, open_slices, slice_l
 from monai_ext.data.labelled.labels import TABLE
 from monai_ext.data.open_slices import open_source
 from monai_ext.data.store.reader import SliceStore, is_slice_store
-from monai_ext.embedding.features import evenly_spaced, pooled
+from monai_ext.embedding.feature_table import FeatureRows
+from monai_ext.embedding.features import encode_batches, evenly_spaced, pooled
 from monai_ext.parallel.devices import Precision
 from monai_ext.transforms.window import WindowChoice
 
@@ -37,6 +37,11 @@ class SlicesToEmbed:
     groups: tuple[str, ...]
     labels: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> FeatureRows:
+        """What a table of their features tells of them."""
+        return FeatureRows(self.images.indices, self.groups, self.labels, self.sections)
 
 
 def open_slices_to_embed(
@@ -76,7 +81,6 @@ def open_slices_to_embed(
     return SlicesToEmbed(images, images.groups)
 
 
-@torch.no_grad()
 def encode_slices(
     encoder: nn.Module,
     slices: SlicesToEmbed,
@@ -100,10 +104,15 @@ def encode_slices(
         DatasetError: a slice cannot be read.
     """
     autocast = Precision(precision, device=device).autocast
-    for images in slice_loader(slices.images, batch_size=batch_size, num_workers=num_workers):
+
+    def encode(images: Tensor) -> tuple[Tensor]:
         with autocast():
-            features: Any = encoder(images.to(device))
-        yield pooled(features.float()).cpu()
+            features: Tensor = encoder(images)
+        return (pooled(features.float()),)
+
+    loader = slice_loader(slices.images, batch_size=batch_size, num_workers=num_workers)
+    for (features,) in encode_batches(encode, loader, device=device):
+        yield features
 
 
 class KeptFeatures:

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from ignite.engine import Events
 
 import monai_ext
 from monai_ext.engines.events import PretrainingEvents, epochs_completed
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
-from monai_ext.errors import TrainingStoppedError
+from monai_ext.files import write_result
 from monai_ext.handlers.training_state import plain_values
 from monai_ext.networks.weights.files import weights_on_cpu
 from monai_ext.parallel.processes import process_rank, unwrap
-from monai_ext.torch_files import write_torch_file
 
 __all__ = ["ENCODER_FILE", "EncoderExporter"]
 
@@ -102,15 +102,7 @@ class EncoderExporter:
                 **self.metadata,
             },
         }
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_torch_file(path, content)
-        except OSError as error:
-            raise TrainingStoppedError(
-                f"Training stopped at iteration {engine.state.iteration}: the encoder was not written to {path} "
-                f"({error.strerror or error}). The last good checkpoint is {engine.state.last_checkpoint or 'none'}. "
-                "Free space or choose another output_dir."
-            ) from error
+        write_result(path, lambda file: torch.save(content, file), what="the encoder", state=engine.state)
 
 
 def _tracked_run(engine: PretrainingTrainer) -> dict[str, str]:

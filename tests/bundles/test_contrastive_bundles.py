@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow, run
@@ -19,6 +18,7 @@ from monai.networks.nets import ResNet
 
 from helpers.bundle_files import REPOSITORY, config_files, tiny_model, tiny_training, without_tracking
 from helpers.tiny_resnet import TINY_RESNET
+from monai_ext.embedding import read_feature_table
 from monai_ext.networks.weights import read_model_metadata
 
 METHODS = ("byol", "moco_v2", "swav")
@@ -76,9 +76,9 @@ def test_evaluation_writes_the_loss_and_the_signals_with_the_models_settings(tra
 def test_inference_writes_features(trained, pictures, tmp_path):
     method, bundle = trained
     run_bundle(bundle, "inference", **tiny_model(method), dataset_dir=pictures, output_dir=str(tmp_path), batch_size=5)
-    content = np.load(tmp_path / "features.npz")
-    assert content["features"].shape == (12, 32)
-    assert np.isfinite(content["features"]).all()
+    features = read_feature_table(tmp_path / "features.parquet").features
+    assert features.shape == (12, 32)
+    assert features.isfinite().all()
 
 
 def test_last_continues_the_run_in_its_folder(trained, pictures, tmp_path):

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow, run, verify_net_in_out
@@ -24,6 +23,7 @@ from helpers.bundle_files import (
     without_tracking,
 )
 from helpers.tiny_resnet import TINY_RESNET
+from monai_ext.embedding import read_feature_table
 from monai_ext.errors import CheckpointError, WeightsError
 from monai_ext.networks import build_encoder
 from monai_ext.networks.weights import read_model_metadata
@@ -95,10 +95,10 @@ def test_inference_writes_pictures_and_features(trained, pictures, from_root, tm
     _run(Path("bundles/spark_pretrain"), "inference", **overrides)
     assert len(list(tmp_path.glob("*.png"))) == 5
     assert Image.open(tmp_path / next(tmp_path.glob("000000_*.png")).name).size == (3 * 64, 64)
-    content = np.load(tmp_path / "features.npz")
-    assert content["features"].shape == (12, 32)
-    assert np.isfinite(content["features"]).all()
-    assert len(set(content["group"])) == 12
+    table = read_feature_table(tmp_path / "features.parquet")
+    assert table.features.shape == (12, 32)
+    assert table.features.isfinite().all()
+    assert len(set(table.rows.groups)) == 12
 
 
 def test_last_continues_the_run_in_its_folder(trained, pictures, from_root, tmp_path):

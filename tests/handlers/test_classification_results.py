@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from monai_ext.handlers import ClassificationResults
 from monai_ext.handlers.classification_files import PICTURES, TABLES
-from monai_ext.handlers.gathered_predictions import GatheredPredictions, as_probabilities
+from monai_ext.handlers.classification_results import GatheredPredictions, as_probabilities
 
 LOGITS = [[2.0, -2.0], [1.0, 0.0], [-0.5, 0.5], [0.5, 0.0], [-1.0, 1.0], [-3.0, 3.0]]
 LABELS = [0, 0, 0, 1, 1, 1]
