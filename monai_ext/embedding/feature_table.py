@@ -159,6 +159,8 @@ def _content(path: Path) -> tuple[Mapping[bytes, bytes], list[tuple[Any, ...]] |
             if table.column_names != [*_COLUMNS, "features"]:
                 return metadata, None, torch.empty(0)
             features = np.stack(table.column("features").to_numpy())
+            if not table.schema.equals(_schema(features.shape[1], b"")):
+                raise ValueError("its columns have other types")
             told = list(zip(*(table.column(name).to_pylist() for name in _COLUMNS), strict=True))
         except Exception as error:  # flipped bits make pyarrow fail in many ways
             raise _damaged(path, str(error)) from error
