@@ -6,7 +6,7 @@ from monai_ext.data.labelled.images import LabelledImages
 from monai_ext.data.labelled.labelled_sections import LabelledSections, open_labelled_images, open_labelled_sections
 from monai_ext.data.labelled.slices import LabelledSlices, open_labelled_sets, open_labelled_slices
 from monai_ext.data.open_slices import SliceSections, load_size_for, open_sections, open_slices
-from monai_ext.data.phantoms.sample import embedded_sample, sample_epochs_limit
+from monai_ext.data.phantoms.sample import embedded_sample
 from monai_ext.data.sampling import SliceLoader, StreamSampler, endless_loader, slice_loader
 from monai_ext.data.slice_images import SliceImages
 from monai_ext.data.sources.store import SliceDataset
@@ -45,6 +45,5 @@ __all__ = [
     "open_slices",
     "open_split_source",
     "read_splits",
-    "sample_epochs_limit",
     "slice_loader",
 ]

@@ -18,11 +18,12 @@ class CachedImages(CacheDataset):
 
     Args:
         data: items, as of :func:`~monai_ext.data.open_labelled_sections`.
-        transform: deterministic transforms, or a list of them.
+        transform: deterministic transforms of MONAI, or a list of them.
         num_workers: threads that read; 0 reads in the calling one.
 
     Example:
-        >>> CachedImages([{"image": 1}], transform=[lambda item: {"image": item["image"] + 1}], num_workers=0)[0]
+        >>> from monai.transforms import Lambda
+        >>> CachedImages([1, 2], transform=[Lambda(lambda number: {"image": number + 1})], num_workers=0)[0]
         {'image': 2}
     """
 

@@ -65,6 +65,8 @@ class ModelPublisher:
         best = getattr(state, "best_weights", None)
         weights = unwrap(engine.network) if best is None else read_torch_file(best)
         metadata = {**self.metadata, **_chosen(state), "mlflow_run_id": getattr(state, "mlflow_run_id", None)}
+        if hasattr(unwrap(engine.network), "encoder"):
+            metadata["method"] = type(unwrap(engine.network)).__name__
         run = None if state.last_checkpoint is None else Path(state.last_checkpoint).parent
         try:
             for folder in [self.models] if run is None else [run, self.models]:
