@@ -4,12 +4,12 @@ from monai_ext.data.cached_images import CachedImages
 from monai_ext.data.ingestion.ingest import IngestFilter, IngestOptions, IngestReport, ingest
 from monai_ext.data.labelled.images import LabelledImages
 from monai_ext.data.labelled.labelled_sections import LabelledSections, open_labelled_images, open_labelled_sections
-from monai_ext.data.labelled.slices import LabelledSlices, open_labelled_sets, open_labelled_slices
+from monai_ext.data.labelled.sets import open_labelled_sets
 from monai_ext.data.open_slices import SliceSections, load_size_for, open_sections, open_slices
 from monai_ext.data.phantoms.sample import embedded_sample
 from monai_ext.data.sampling import SliceLoader, StreamSampler, endless_loader, slice_loader
 from monai_ext.data.slice_images import SliceImages
-from monai_ext.data.sources.store import SliceDataset
+from monai_ext.data.sources.open import open_source
 from monai_ext.data.splits.items import open_split_source
 from monai_ext.data.splits.making import make_splits, official_splits
 from monai_ext.data.splits.splits import Splits, read_splits
@@ -22,8 +22,6 @@ __all__ = [
     "IngestReport",
     "LabelledImages",
     "LabelledSections",
-    "LabelledSlices",
-    "SliceDataset",
     "SliceImages",
     "SliceLoader",
     "SliceSections",
@@ -40,9 +38,9 @@ __all__ = [
     "open_labelled_images",
     "open_labelled_sections",
     "open_labelled_sets",
-    "open_labelled_slices",
     "open_sections",
     "open_slices",
+    "open_source",
     "open_split_source",
     "read_splits",
     "slice_loader",

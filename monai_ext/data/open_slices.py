@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from monai_ext.data.holdout import hold_out
-from monai_ext.data.phantoms.sample import embedded_sample
 from monai_ext.data.slice_images import SliceImages
-from monai_ext.data.sources.dicom import DicomSource
-from monai_ext.data.sources.folder_scan import scan_folder
-from monai_ext.data.sources.nifti import NiftiSource
-from monai_ext.data.sources.pictures import PictureSource
+from monai_ext.data.sources.open import open_source
 from monai_ext.data.sources.source import SliceSource
 from monai_ext.errors import DatasetError
 from monai_ext.transforms.window import WindowChoice
 
-__all__ = ["SliceSections", "load_size_for", "open_sections", "open_slices", "open_source"]
+__all__ = ["SliceSections", "load_size_for", "open_sections", "open_slices"]
 
 logger = logging.getLogger(__name__)
 
 SECTIONS = ("training", "validation", "all")
-
-_SOURCES: dict[str, Callable[[Path, Sequence[Path]], SliceSource]] = {
-    "pictures": PictureSource,
-    "DICOM": DicomSource,
-    "NIfTI": NiftiSource,
-}
 
 
 def open_slices(
@@ -50,7 +40,8 @@ def open_slices(
 
     Args:
         dataset_dir: a folder (it may be nested) of PNG or JPEG pictures, of DICOM, or of NIfTI volumes, a single such
-            file, or a slice store; or what :func:`open_source` gave. The embedded sample of phantom CT when omitted.
+            file, a slice store, or a MedMNIST file; or a source that
+            :func:`~monai_ext.data.sources.open.open_source` opened. The embedded sample of phantom CT when omitted.
         section: ``"training"``, ``"validation"`` (the slices held out from training) or ``"all"``.
         image_size: side of the network's input in pixels.
         window: which Hounsfield units become 0 .. 1: a preset, ``[center_hu, width_hu]``, or a list with one a channel.
@@ -171,22 +162,6 @@ def load_size_for(image_size: int) -> int:
     return -(-image_size * 8 // 7)
 
 
-def open_source(dataset_dir: str | Path | None) -> SliceSource:
-    """Find out what ``dataset_dir`` holds and open it; the embedded sample when it is None.
-
-    Raises:
-        DatasetError: see :func:`open_slices`.
-    """
-    from monai_ext.data.sources.store import StoreSource
-    from monai_ext.data.store.reader import is_slice_store
-
-    folder = Path(dataset_dir).expanduser() if dataset_dir is not None else embedded_sample()
-    if is_slice_store(folder):
-        return StoreSource(folder)
-    scan = scan_folder(folder)
-    return _SOURCES[scan.kind](scan.root, scan.files)
-
-
 def _section_of(
     source: SliceSource,
     section: str,
@@ -221,7 +196,7 @@ def _choose(source: SliceSource, section: str, *, validation_fraction: float, se
     """Which slices of the source make up the section."""
     if section == "all":
         return range(len(source))
-    training, validation = hold_out(source.groups, fraction=validation_fraction, seed=seed)
+    training, validation = hold_out(source.held_together, fraction=validation_fraction, seed=seed)
     if section == "validation" and not validation:
         raise DatasetError(
             "No slice is left for the section 'validation': with validation_fraction=0 none is held out. Set it to a"
@@ -232,8 +207,8 @@ def _choose(source: SliceSource, section: str, *, validation_fraction: float, se
 
 def _report(slices: SliceImages, *, image_size: int, is_sample: bool) -> None:
     """One line on what was opened, one on the sample, and a warning when the images have to be enlarged."""
-    told: dict[str, Any] = slices.describe()
-    if is_sample and told["section"] == "training":
+    content: dict[str, Any] = slices.describe()
+    if is_sample and content["section"] == "training":
         logger.warning(
             "No dataset_dir is given: this trains on the embedded sample, phantom CT in %s. It shows that everything"
             " works; give the folder of your own slices with --dataset_dir.",
@@ -241,15 +216,15 @@ def _report(slices: SliceImages, *, image_size: int, is_sample: bool) -> None:
         )
     logger.info(
         "%s: %d slices of kind %s in %d groups (by %s) from %s.",
-        told["section"].capitalize(),
-        told["count"],
-        told["kind"],
-        told["groups"],
-        told["grouped_by"],
-        told["source"],
+        content["section"].capitalize(),
+        content["count"],
+        content["kind"],
+        content["groups"],
+        content["grouped_by"],
+        content["source"],
     )
-    smallest = told["smallest_rows_columns"]
-    if told["section"] == "training" and min(smallest) < image_size:
+    smallest = content["smallest_rows_columns"]
+    if content["section"] == "training" and min(smallest) < image_size:
         logger.warning(
             "Some images are smaller than the network's input and will be enlarged: the smallest has %d x %d pixels,"
             " image_size is %d. A smaller image_size trains faster and loses nothing.",

@@ -15,7 +15,7 @@ from PIL import Image
 from helpers.slice_files import write_pictures, write_series, write_volume
 from helpers.slice_stores import make_store
 from monai_ext.data import load_size_for, open_sections, open_slices
-from monai_ext.data.open_slices import open_source
+from monai_ext.data.sources.open import open_source
 from monai_ext.errors import DatasetError
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from monai_ext.data.dicom.header import has_dicom_mark
 from monai_ext.data.dicom.refusals import SkipReason
 from monai_ext.data.ingestion.ingestion_run import IngestionRun, file_hash, known_reason
 from monai_ext.data.ingestion.ledger import Ledger
@@ -24,7 +25,6 @@ from monai_ext.errors import DatasetError, SliceStoreError
 __all__ = ["IngestFilter", "IngestOptions", "IngestReport", "ingest", "ledger_folder", "list_skipped"]
 
 _WORKER_BYTES = 2 * 2**30
-_DICOM_MARK = b"DICM"
 
 
 def ingest(
@@ -157,18 +157,11 @@ def _choose_kind(source: Path, store: Path, options: IngestOptions) -> str:
         return read_manifest(store).source_kind
     has_pictures = False
     for file in list_source(source, apart_from=(store,)):
-        if file.reason is None and (file.kind == "nifti" or (file.kind == "dicom" and _has_mark(source, file.name))):
+        is_dicom = file.reason is None and file.kind == "dicom" and has_dicom_mark(_root(source) / file.name)
+        if is_dicom or (file.reason is None and file.kind == "nifti"):
             return "ct"
         has_pictures |= file.kind == "picture"
     return "picture" if has_pictures else "ct"
-
-
-def _has_mark(source: Path, name: str) -> bool:
-    try:
-        with (_root(source) / name).open("rb") as stream:
-            return stream.read(132)[128:] == _DICOM_MARK
-    except OSError:
-        return False
 
 
 def _root(source: Path) -> Path:

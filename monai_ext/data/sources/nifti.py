@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_ext.data.sources.source import fingerprint_files, pseudonym
+from monai_ext.data.sources.source import SliceSource, describe_sizes, fingerprint_files, group_name
 from monai_ext.errors import DatasetError
 
 __all__ = ["NiftiSource"]
@@ -45,7 +45,7 @@ class _Volume:
         return self.shape[self.axes[_ANTERIOR]], self.shape[self.axes[_RIGHT]]
 
 
-class NiftiSource:
+class NiftiSource(SliceSource):
     """Axial slices of volumes in any storage order, as a radiologist sees them (anterior up, right on the left).
 
     A slice of an uncompressed ``.nii`` is read alone. A ``.nii.gz`` has to be decompressed as a whole: the last one is
@@ -62,7 +62,7 @@ class NiftiSource:
 
     kind = "NIfTI"
     grouped_by = "volume"
-    dtype: np.dtype[Any] = np.dtype(np.int16)
+    dtype = np.dtype(np.int16)
 
     def __init__(self, root: Path, files: Sequence[Path]) -> None:
         self.root = root
@@ -71,16 +71,13 @@ class NiftiSource:
         self._left_out = len(opened) - len(self._volumes)
         self._report_label_maps([volume.file for volume in opened if not volume.is_signed])
         self._ends = list(accumulate(volume.slices for volume in self._volumes))
-        self.groups = tuple(
-            pseudonym(volume.file.relative_to(root).as_posix())
-            for volume in self._volumes
-            for _ in range(volume.slices)
+        names = [(group_name(volume.file.relative_to(root).as_posix()), volume.slices) for volume in self._volumes]
+        super().__init__(
+            root,
+            held_together=[name for name, slices in names for _ in range(slices)],
+            fingerprint=fingerprint_files(root, [volume.file for volume in self._volumes]),
         )
-        self.fingerprint = fingerprint_files(root, [volume.file for volume in self._volumes])
         self._decoded: tuple[int, np.ndarray] | None = None
-
-    def __len__(self) -> int:
-        return self._ends[-1]
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_decoded": None}
@@ -114,13 +111,10 @@ class NiftiSource:
 
     def describe(self) -> dict[str, Any]:
         """Volumes, and the sizes of their axial slices."""
-        sizes = sorted({volume.rows_columns for volume in self._volumes}, key=min)
         return {
             "volumes": len(self._volumes),
             "label_maps_left_out": self._left_out,
-            "sizes": len(sizes),
-            "smallest_rows_columns": list(sizes[0]),
-            "largest_rows_columns": list(sizes[-1]),
+            **describe_sizes(volume.rows_columns for volume in self._volumes),
         }
 
     def _locate(self, index: int) -> tuple[int, int]:

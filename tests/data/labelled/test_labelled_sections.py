@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.file_accesses import file_accesses
 from monai_ext.data import open_labelled_images, open_labelled_sections
-from monai_ext.data.labelled import labelled_sections
 from monai_ext.errors import DatasetError, SplitError
 
 CLASSES = ["no", "yes"]
@@ -27,14 +28,13 @@ def table(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_sections_are_those_of_two_openings_from_one(table, monkeypatch):
-    openings = []
-    original = labelled_sections._open
-    monkeypatch.setattr(labelled_sections, "_open", lambda *args: openings.append(args) or original(*args))
-    images = open_labelled_sections(table, class_names=CLASSES)
-    assert images.training is images.training
-    sections = {"training": images.training, "validation": images.validation, "test": images.choose("test")}
-    assert len(openings) == 1
+def test_sections_are_those_of_two_openings_from_one(table):
+    with file_accesses(table) as accesses:
+        images = open_labelled_sections(table, class_names=CLASSES)
+        assert images.training is images.training
+        sections = {"training": images.training, "validation": images.validation, "test": images.choose("test")}
+    assert accesses.opened["labels.csv"] == 1
+    assert not accesses.listed
     for name, section in sections.items():
         assert section.ids == open_labelled_images(table, class_names=CLASSES, section=name).ids
     groups = [set(section.groups) for section in sections.values()]
@@ -51,3 +51,11 @@ def test_only_the_section_that_is_asked_for_has_to_make_sense(table):
 def test_without_data_the_error_says_what_can_be_given():
     with pytest.raises(DatasetError, match="--dataset_dir"):
         open_labelled_sections(None, class_names=CLASSES)
+
+
+def test_the_settings_of_a_run_are_plain_values(table):
+    images = open_labelled_sections(table, class_names={"yes": "bleed", "no": "none"}, window="brain")
+    settings = images.settings
+    assert json.loads(json.dumps(settings)) == settings
+    assert (settings["class_names"], settings["labels"]) == (["bleed", "none"], {"yes": "bleed", "no": "none"})
+    assert settings["window_hu"] == [0.0, 80.0]
