@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "monai_ext"
 FLOORS = (
     {"errors", "files", "folder_lock", "locations", "running_config", "torch_files"},
     {"parallel"},
-    {"transforms", "losses", "optimizers", "inferers"},
+    {"transforms", "losses", "optimizers", "inferers", "decoders"},
     {"networks", "metrics", "data"},
     {"engines"},
     {"handlers", "tracking", "embedding", "checks"},

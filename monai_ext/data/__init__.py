@@ -1,4 +1,4 @@
-"""From folders of DICOM, NIfTI or pictures to slices that a network can be trained on."""
+"""From folders of DICOM, volumes or pictures to slices that a network can be trained on."""
 
 from monai_ext.data.cached_images import CachedImages
 from monai_ext.data.ingestion.ingest import IngestFilter, IngestOptions, IngestReport, ingest

@@ -32,6 +32,7 @@ def open_slices(
     seed: int = 0,
     validation_fraction: float = 0.1,
     cache_gib: float = 1.0,
+    unreadable: str | None = None,
 ) -> SliceImages:
     """Open the slices of a folder as float32 tensors (C, S, S) in [0, 1].
 
@@ -39,8 +40,8 @@ def open_slices(
     ratio); those of the other sections have exactly ``image_size``, ready for the network.
 
     Args:
-        dataset_dir: a folder (it may be nested) of PNG or JPEG pictures, of DICOM, or of NIfTI volumes, a single such
-            file, a slice store, or a MedMNIST file; or a source that
+        dataset_dir: a folder (it may be nested) of PNG or JPEG pictures, of DICOM, or of NIfTI, MetaImage or NRRD
+            volumes, a single such file, a slice store, or a MedMNIST file; or a source that
             :func:`~monai_ext.data.sources.open.open_source` opened. The embedded sample of phantom CT when omitted.
         section: ``"training"``, ``"validation"`` (the slices held out from training) or ``"all"``.
         image_size: side of the network's input in pixels.
@@ -49,6 +50,9 @@ def open_slices(
         seed: chooses what is held out.
         validation_fraction: part of the patients, series, volumes or pictures that is held out.
         cache_gib: memory for decoded slices in GiB.
+        unreadable: what stands in for a slice that cannot be decoded, see
+            :class:`~monai_ext.data.slice_images.SliceImages`; when omitted the next slice, with a warning, and in the
+            section ``"all"``, where each item stands for itself, an error.
 
     Returns:
         The dataset, with ``fingerprint``, ``groups``, ``window`` and ``describe()``.
@@ -70,6 +74,7 @@ def open_slices(
         seed=seed,
         validation_fraction=validation_fraction,
         cache_gib=cache_gib,
+        unreadable=unreadable,
     )
 
 
@@ -173,6 +178,7 @@ def _section_of(
     seed: int,
     validation_fraction: float,
     cache_gib: float,
+    unreadable: str | None = None,
 ) -> SliceImages:
     slices = SliceImages(
         source,
@@ -187,6 +193,7 @@ def _section_of(
             "seed": seed,
             "validation_fraction": validation_fraction,
         },
+        unreadable=unreadable or ("refuse" if section == "all" else "next"),
     )
     _report(slices, image_size=image_size, is_sample=is_sample)
     return slices

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,14 @@ from torch.utils.data import Dataset
 
 from monai_ext.data.slice_cache import SliceCache
 from monai_ext.data.sources.source import SliceSource
+from monai_ext.errors import DatasetError
 from monai_ext.transforms.window import HounsfieldWindow, WindowChoice
 
 __all__ = ["SliceImages"]
 
 logger = logging.getLogger(__name__)
+
+_MOST_DAMAGED_IN_A_ROW = 32
 
 
 class SliceImages(Dataset[torch.Tensor]):
@@ -39,6 +43,8 @@ class SliceImages(Dataset[torch.Tensor]):
         channels: C. One window (or a picture) is repeated; several windows must be as many as channels.
         cache_gib: size of the memory for decoded slices in GiB; 0 keeps none.
         labels: what ``describe`` says about this selection besides.
+        unreadable: what stands in for a slice that cannot be decoded, which is named in a warning: ``"next"``, the next
+            one that can be, always the same; ``"blank"``, an image of NaN; ``"refuse"``, an error.
 
     Raises:
         ValueError: a window on pictures, or windows that do not fit the channels.
@@ -54,6 +60,7 @@ class SliceImages(Dataset[torch.Tensor]):
         channels: int = 1,
         cache_gib: float = 1.0,
         labels: dict[str, Any] | None = None,
+        unreadable: str = "refuse",
     ) -> None:
         self.source = source
         self.indices = tuple(indices)
@@ -61,6 +68,7 @@ class SliceImages(Dataset[torch.Tensor]):
         self.channels = channels
         self.window = self._choose_window(window)
         self._labels = labels or {}
+        self._unreadable, self._left_out = unreadable, set[int]()
         self._place = {index: place for place, index in enumerate(self.indices)}
         if load_size is not None:
             self._cache = SliceCache(len(self), size=load_size, dtype=source.dtype, gib=cache_gib)
@@ -76,6 +84,16 @@ class SliceImages(Dataset[torch.Tensor]):
             DatasetError: its file cannot be decoded; the message names the file.
         """
         number = range(len(self))[item]
+        if self._unreadable == "refuse":
+            return self._image(number)
+        image = self._image_unless_damaged(number)
+        if image is not None:
+            return image
+        if self._unreadable == "blank" and self.load_size is not None:
+            return torch.full((self.channels, self.load_size, self.load_size), torch.nan)
+        return self._next_image(number)
+
+    def _image(self, number: int) -> torch.Tensor:
         plane = (
             self.source.read(self.indices[number]) if self.load_size is None else self._pixels(number, self.load_size)
         )
@@ -84,6 +102,28 @@ class SliceImages(Dataset[torch.Tensor]):
             return self._in_unit_interval(pixels).repeat(self.channels, 1, 1)
         windowed = self.window(pixels)
         return windowed if len(windowed) == self.channels else windowed.repeat(self.channels, 1, 1)
+
+    def _image_unless_damaged(self, number: int) -> torch.Tensor | None:
+        """The image, or None with a warning; what was damaged once is not tried again by this process."""
+        if number in self._left_out:
+            return None
+        try:
+            return self._image(number)
+        except DatasetError as error:
+            self._left_out.add(number)
+            logger.warning("A slice is left out, %s", str(error)[:1].lower() + str(error)[1:])
+            return None
+
+    def _next_image(self, number: int) -> torch.Tensor:
+        """The next image that can be decoded: an epoch keeps its length, and a resumed training sees the same."""
+        for step in range(1, min(_MOST_DAMAGED_IN_A_ROW, len(self))):
+            image = self._image_unless_damaged((number + step) % len(self))
+            if image is not None:
+                return image
+        raise DatasetError(
+            f"{_MOST_DAMAGED_IN_A_ROW} slices of {self.source.root} in a row cannot be decoded; the warnings above name"
+            " them. Export them again, or move them out of the folder."
+        )
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -127,7 +167,8 @@ class SliceImages(Dataset[torch.Tensor]):
         for index in self.source.decoded_together(self.indices[item]):
             place = self._place.get(index)
             if place is not None and place < self._cache.capacity and self._cache.get(place) is None:
-                self._cache.put(place, wanted if place == item else self._load(index, size))
+                with suppress(DatasetError):  # a damaged companion is reported when it is asked for
+                    self._cache.put(place, wanted if place == item else self._load(index, size))
         return wanted
 
     def _load(self, index: int, size: int) -> np.ndarray:
@@ -147,7 +188,7 @@ class SliceImages(Dataset[torch.Tensor]):
             if window != "full":
                 raise ValueError(
                     f"The window {window!r} cannot be applied to pictures: they have gray levels, not Hounsfield units."
-                    " Leave window at 'full', or give the DICOM or NIfTI that they were made from."
+                    " Leave window at 'full', or give the DICOM or the volumes that they were made from."
                 )
             return None
         chosen = HounsfieldWindow(window)

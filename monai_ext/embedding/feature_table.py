@@ -66,6 +66,8 @@ def write_feature_table(
 ) -> int:
     """Write a Parquet file with one row an image, batch by batch: more images than fit into memory are no matter.
 
+    An image whose features are all NaN, since it cannot be decoded, gets no row.
+
     Columns: ``index``, the image's place in the data (for a folder: its files in order of their names); ``group``, a
     pseudonym of its patient, series or picture; ``label``, and ``section`` of the published split, null where there is
     none; ``features``, a list of D float32. No name of a file or folder is in it. The file holds the SHA-256 of its
@@ -97,9 +99,10 @@ def write_feature_table(
             if writer is None:
                 dimensions = batch.shape[1]
                 writer = pq.ParquetWriter(partial, _schema(dimensions, text), write_page_checksum=True)
-            told = [rows[number] for number in range(row, row + len(batch))]
-            writer.write_table(_arrow_table(told, batch, writer.schema))
-            _add(digest, told, batch)
+            there = ~batch.isnan().all(dim=1)
+            told = [rows[number] for number in (there.nonzero().ravel() + row).tolist()]
+            writer.write_table(_arrow_table(told, batch[there], writer.schema))
+            _add(digest, told, batch[there])
             row += len(batch)
         if writer is None:
             raise ValueError("A table of features was asked for, but there is no slice.")
@@ -176,7 +179,7 @@ def _add(digest: Any, told: Iterable[tuple[Any, ...]], features: Tensor) -> None
 def _arrow_table(told: Sequence[tuple[Any, ...]], features: Tensor, schema: Any) -> Any:
     import pyarrow as pa
 
-    columns: dict[str, Any] = dict(zip(_COLUMNS, map(list, zip(*told, strict=True)), strict=True))
+    columns: dict[str, Any] = {name: [row[place] for row in told] for place, name in enumerate(_COLUMNS)}
     columns["features"] = pa.FixedSizeListArray.from_arrays(pa.array(features.numpy().ravel()), features.shape[1])
     return pa.table(columns, schema=schema)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,7 +77,8 @@ def open_slices_to_embed(
         return SlicesToEmbed(labelled.images, labelled.groups, names, labelled.sections)
     source = open_source(place)
     shown = window if source.dtype == np.int16 else "full"
-    images = open_slices(source, section="all", image_size=image_size, window=shown, channels=channels)
+    options: dict[str, Any] = {"image_size": image_size, "window": shown, "channels": channels}
+    images = open_slices(source, section="all", unreadable="blank", **options)
     return SlicesToEmbed(images, images.groups)
 
 
@@ -89,7 +91,7 @@ def encode_slices(
     precision: str = "fp32",
     num_workers: int = 2,
 ) -> Iterator[Tensor]:
-    """Features (B, D), float32 on the CPU, of batch after batch, in order.
+    """Features (B, D), float32 on the CPU, of batch after batch, in order; NaN for a slice that cannot be decoded.
 
     Args:
         encoder: in evaluation mode, on the device; gives vectors or maps, which are averaged.
@@ -107,7 +109,8 @@ def encode_slices(
     def encode(images: Tensor) -> tuple[Tensor]:
         with autocast():
             features: Tensor = encoder(images)
-        return (pooled(features.float()),)
+        is_blank = images.flatten(1).isnan().all(dim=1, keepdim=True)
+        return (pooled(features.float()).masked_fill(is_blank, torch.nan),)
 
     loader = slice_loader(slices.images, batch_size=batch_size, num_workers=num_workers)
     for (features,) in encode_batches(encode, loader, device=device):
@@ -122,19 +125,24 @@ class KeptFeatures:
         limit: number of slices to keep at most.
 
     Attributes:
-        rows: which slices are kept.
+        rows: which slices are kept; without those that cannot be decoded, once their features have passed.
     """
 
     def __init__(self, count: int, *, limit: int) -> None:
         self.rows = evenly_spaced(count, limit=max(0, limit))
+        self.left_out = 0
         self._parts: list[Tensor] = []
 
     def pass_on(self, batches: Iterable[Tensor], passed: Callable[[int], object]) -> Iterator[Tensor]:
         """Give the batches (B, D) on, and call ``passed`` with the number of slices of each."""
         wanted = torch.tensor(self.rows, dtype=torch.long)
-        first = 0
+        first, self.rows = 0, []
         for batch in batches:
+            blank = batch.isnan().all(dim=1)
             here = wanted[(wanted >= first) & (wanted < first + len(batch))] - first
+            here = here[~blank[here]]
+            self.rows += (here + first).tolist()
+            self.left_out += int(blank.sum())
             self._parts.append(batch[here])
             first += len(batch)
             passed(len(batch))

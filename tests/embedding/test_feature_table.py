@@ -148,3 +148,19 @@ def test_another_parquet_file_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": [1, 2]}), tmp_path / "other.parquet")
     with pytest.raises(ValueError, match="is no table of features"):
         read_feature_table(tmp_path / "other.parquet")
+
+
+def test_slices_without_features_are_not_kept() -> None:
+    kept, features = KeptFeatures(10, limit=4), torch.arange(20.0).view(10, 2)
+    features[[2, 3]] = torch.nan
+    assert len(list(kept.pass_on(iter(features.split(3)), lambda count: None))) == 4
+    assert (kept.rows, kept.left_out) == ([0, 5, 7], 2)
+    assert torch.equal(kept.features, features[[0, 5, 7]])
+
+
+def test_a_slice_that_cannot_be_decoded_costs_its_own_row(folder: Path, tmp_path: Path) -> None:
+    damaged = folder / "SURNAME_4.png"
+    damaged.write_bytes(damaged.read_bytes()[:-30])
+    _, table = _write(tmp_path / "features.parquet", folder)
+    assert table.column("index").to_pylist() == [0, 1, 2, 3, 5, 6, 7, 8]
+    assert np.isfinite(table.column("features").to_pylist()).all()

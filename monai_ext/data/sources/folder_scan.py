@@ -1,4 +1,4 @@
-"""Finds out what a folder holds: pictures, DICOM or NIfTI, and refuses what cannot be told or should not be mixed."""
+"""Finds out what a folder holds: pictures, DICOM or volumes, and refuses what cannot be told or should not be mixed."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ logger = logging.getLogger(__name__)
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
+ITK_SUFFIXES = (".mhd", ".mha", ".nrrd", ".nhdr")
+"""MetaImage and NRRD; ``.mhd`` and ``.nhdr`` are headers of values in a file beside them."""
+
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 _OTHER_SUFFIXES = (
     ".csv",
@@ -33,12 +36,18 @@ _OTHER_SUFFIXES = (
     ".xml",
     ".zip",
 )
-_ACCEPTED = "a folder (it may be nested) of PNG or JPEG pictures, of DICOM files, or of NIfTI volumes"
+ITK_KIND = "MetaImage or NRRD"
+_ACCEPTED = (
+    "a folder (it may be nested) of PNG or JPEG pictures, of DICOM files, or of NIfTI, MetaImage or NRRD volumes"
+)
 
 
 @dataclass(frozen=True)
 class FolderScan:
-    """What was found: ``kind`` is ``"pictures"``, ``"DICOM"`` or ``"NIfTI"``; ``files`` are sorted by name."""
+    """What was found: ``kind`` is ``"pictures"``, ``"DICOM"``, ``"NIfTI"`` or ``"MetaImage or NRRD"``.
+
+    ``files`` are sorted by name.
+    """
 
     root: Path
     kind: str
@@ -57,7 +66,7 @@ def scan_folder(path: str | Path) -> FolderScan:
         DatasetError: a folder cannot be read, the path holds no image, or holds images of several kinds.
     """
     path = Path(path).expanduser()
-    found: dict[str, list[Path]] = {"pictures": [], "DICOM": [], "NIfTI": [], "unknown": []}
+    found: dict[str, list[Path]] = {"pictures": [], "DICOM": [], "NIfTI": [], ITK_KIND: [], "unknown": []}
     for file in [path] if path.is_file() else _walk(path):
         kind = _kind(file)
         if kind is not None:
@@ -112,6 +121,8 @@ def _kind(file: Path) -> str | None:
         return "pictures"
     if name.endswith(NIFTI_SUFFIXES):
         return "NIfTI"
+    if name.endswith(ITK_SUFFIXES):
+        return ITK_KIND
     if name.endswith(DICOM_SUFFIXES):
         return "DICOM"
     if name.endswith(_OTHER_SUFFIXES):

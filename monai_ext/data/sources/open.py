@@ -10,6 +10,7 @@ from pathlib import Path
 from monai_ext.data.phantoms.sample import embedded_sample
 from monai_ext.data.sources.dicom import DicomSource
 from monai_ext.data.sources.folder_scan import scan_folder
+from monai_ext.data.sources.itk_volumes import ItkVolumeSource
 from monai_ext.data.sources.medmnist import MedMNISTSource
 from monai_ext.data.sources.nifti import NiftiSource
 from monai_ext.data.sources.pictures import PictureSource
@@ -23,8 +24,9 @@ __all__ = ["ACCEPTED", "IMAGES", "LABELS_TABLE", "MEDMNIST", "SLICE_STORE", "Dat
 SLICE_STORE, MEDMNIST, LABELS_TABLE, IMAGES = "slice store", "MedMNIST", "labels table", "images"
 TABLE_NAME = "labels.csv"
 ACCEPTED = (
-    "a folder (it may be nested) of PNG or JPEG pictures, of DICOM files, or of NIfTI volumes, or a slice store; with"
-    " labels: a labels table (.csv) beside its pictures, a folder with labels.csv, a folder with one folder of pictures"
+    "a folder (it may be nested) of PNG or JPEG pictures, of DICOM files, or of NIfTI, MetaImage or NRRD"
+    " volumes, or a slice store; with labels: a labels table (.csv) beside its pictures, a folder with labels.csv, a"
+    " folder with one folder of pictures"
     " for each class, a slice store with labels, or a MedMNIST file (.npz)"
 )
 
@@ -32,6 +34,7 @@ _SOURCES: dict[str, Callable[[Path, Sequence[Path]], SliceSource]] = {
     "pictures": PictureSource,
     "DICOM": DicomSource,
     "NIfTI": NiftiSource,
+    "MetaImage or NRRD": ItkVolumeSource,
 }
 
 

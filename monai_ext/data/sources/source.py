@@ -22,7 +22,7 @@ class SliceSource(ABC):
     A source says ``kind`` and ``grouped_by`` as class or instance attributes, and gives the rest to this constructor.
 
     Attributes:
-        kind: ``"pictures"``, ``"DICOM"``, ``"NIfTI"``, ``"MedMNIST"`` or ``"slice store"``.
+        kind: ``"pictures"``, ``"DICOM"``, ``"NIfTI"``, ``"MetaImage or NRRD"``, ``"MedMNIST"`` or ``"slice store"``.
         root: the folder; names in messages are relative to it.
         dtype: what a slice is kept as: int16 for HU, uint8 or uint16 for gray levels (white is the largest value).
         held_together: of every slice, what it stays together with when some are held out.
