@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from monai_ext.errors import DamagedFileError
-from monai_ext.files import write_atomically
+from monai_ext.files import open_regular, write_atomically
 
 __all__ = ["check_torch_file", "read_torch_file", "write_torch_file"]
 
@@ -54,7 +54,7 @@ def read_torch_file(
         ...     read_torch_file(f"{folder}/weights.pt")
         {'weight': tensor([1., 2.])}
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         is_archive = file.read(len(_MAGIC)) == _MAGIC or zipfile.is_zipfile(file)
     if is_archive:
         check_torch_file(path, tensors=tensors)
@@ -78,7 +78,7 @@ def check_torch_file(path: str | Path, *, tensors: bool = True) -> None:
         DamagedFileError: it is truncated, or a part differs from its checksum, or it is no archive at all.
         OSError: it cannot be opened.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         try:
             with zipfile.ZipFile(file) as archive:
                 for entry in archive.infolist():

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from monai_ext.errors import DamagedFileError
-from monai_ext.files import sync_folder
+from monai_ext.files import open_regular, sync_folder
 
 __all__ = ["FeatureRows", "FeatureTable", "read_feature_table", "write_feature_table"]
 
@@ -155,7 +155,7 @@ def _content(path: Path) -> tuple[Mapping[bytes, bytes], list[tuple[Any, ...]] |
     """Metadata, rows and features as they are in the file; no rows where it has other columns."""
     import pyarrow.parquet as pq
 
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         try:
             table = pq.ParquetFile(file, page_checksum_verification=True).read(use_threads=False)
             metadata = table.schema.metadata or {}
