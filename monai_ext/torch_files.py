@@ -38,7 +38,7 @@ def read_torch_file(
     Args:
         path: of the file.
         mmap: leave tensors on the disk until they are used.
-        tensors: compare the bytes of the tensors too, which takes about a second a gigabyte; without, they must not be
+        tensors: compare the bytes of the tensors too, which takes half a second a gigabyte; without, they must not be
             used.
         allowed: classes of which objects may be made, besides tensors and plain values.
 
