@@ -8,6 +8,8 @@ __all__ = [
     "ConfigOverrideError",
     "DatasetError",
     "DicomSeriesError",
+    "PackageError",
+    "SandboxError",
     "SliceStoreError",
     "SplitError",
     "StudyError",
@@ -50,6 +52,14 @@ class StudyError(ValueError):
 
 class BundleAuditError(ValueError):
     """A bundle contains something that must not be shared, or lacks something that it must have."""
+
+
+class PackageError(ValueError):
+    """A package of a bundle is damaged, was changed, or is not signed by somebody who is trusted."""
+
+
+class SandboxError(ValueError):
+    """A bundle cannot be run safely on this machine, or was stopped by a limit of its sandbox."""
 
 
 class TrainingStoppedError(RuntimeError):

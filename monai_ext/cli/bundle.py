@@ -1,0 +1,26 @@
+"""``python -m monai_ext bundle``: pack, sign, verify, audit, check and safely run a bundle."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "audit": "look through a bundle from somebody else without executing anything of it",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Share a bundle with somebody, or use one that was shared: `bundle COMMAND --help` tells more."""
+    parser = argparse.ArgumentParser(prog="python -m monai_ext bundle", description=main.__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, text in COMMANDS.items():
+        module = importlib.import_module(f"monai_ext.cli._bundle.{name.replace('-', '_')}")
+        command = commands.add_parser(name, help=text, description=module.main.__doc__)
+        module.add_options(command)
+        command.set_defaults(main=module.main)
+    options = parser.parse_args(arguments)
+    return int(options.main(options))
