@@ -23,8 +23,7 @@ class RandomStreams:
     """State of the global generators of Python, NumPy and PyTorch (CPU and the process's GPU), of every process.
 
     Saving is a collective operation: every process of the group must call ``state_dict``, and gets the states of all.
-        The
-    state is made of plain numbers and tensors, so that a checkpoint can be read with ``weights_only=True``.
+    The state is made of plain numbers and tensors, so that a checkpoint can be read with ``weights_only=True``.
 
     Example:
         >>> streams = RandomStreams()

@@ -8,6 +8,7 @@ from monai_ext.transforms.multi_view import MultiView
 from monai_ext.transforms.random_view import RandomView
 from monai_ext.transforms.random_window import RandomWindow, RandWindow
 from monai_ext.transforms.rotated_crop import RandRotatedCrop, RotatedCrop
+from monai_ext.transforms.solarize import RandSolarize, Solarization
 from monai_ext.transforms.views import CropFlip, RandResizedCropFlip
 from monai_ext.transforms.white_noise import RandWhiteNoise, WhiteNoise
 from monai_ext.transforms.window import WINDOWS, HounsfieldWindow, Window, find_window, window_bounds
@@ -26,11 +27,13 @@ __all__ = [
     "RandIntensityJitter",
     "RandResizedCropFlip",
     "RandRotatedCrop",
+    "RandSolarize",
     "RandWhiteNoise",
     "RandWindow",
     "RandomView",
     "RandomWindow",
     "RotatedCrop",
+    "Solarization",
     "WhiteNoise",
     "Window",
     "find_window",
