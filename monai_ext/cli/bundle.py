@@ -9,6 +9,9 @@ from collections.abc import Sequence
 __all__ = ["main"]
 
 COMMANDS = {
+    "keys": "make keys, show fingerprints, say whose signatures count",
+    "sign": "put a signature into a package",
+    "verify": "make sure of who signed a package, and that nothing was changed",
     "audit": "look through a bundle from somebody else without executing anything of it",
 }
 
