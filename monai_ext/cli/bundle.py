@@ -12,6 +12,7 @@ COMMANDS = {
     "keys": "make keys, show fingerprints, say whose signatures count",
     "sign": "put a signature into a package",
     "verify": "make sure of who signed a package, and that nothing was changed",
+    "check": "what the model zoo's CI checks about a bundle of your own, without a network",
     "audit": "look through a bundle from somebody else without executing anything of it",
 }
 

@@ -99,6 +99,6 @@ def check_private_key(path: Path) -> None:
         raise PackageError(f"There is no key {path}. Make one with `bundle keys make NAME`.")
     if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise PackageError(
-            f"The private key {path} can be read by others, who could sign in your name: chmod 600 {path}; make a new one"
-            " if others have had access."
+            f"The private key {path} can be read by others, who could sign in your name: chmod 600 {path}; make new"
+            " keys if others have had access."
         )

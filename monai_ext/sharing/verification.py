@@ -110,8 +110,8 @@ def _with_signature(
     if owner is None:
         names = ", ".join(key.name for key in trusted) or "nobody yet"
         problems.append(
-            f"it is signed with a key that is not trusted here (key hint {signature.hint[:16]}...); trusted: {names}. Add"
-            " the sender's key with `bundle keys trust`, after comparing fingerprints on the phone"
+            f"it is signed with a key that is not trusted here (key hint {signature.hint[:16]}...); trusted: {names}."
+            " Add the sender's key with `bundle keys trust`, after comparing fingerprints on the phone"
         )
         return found
     if not signature.is_by(owner.key):
