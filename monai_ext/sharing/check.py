@@ -96,7 +96,7 @@ def _metadata(folder: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BundleAuditError(
-            f"Checking {folder}: {path} cannot be read ({error}). Name the folder of a bundle, with configs/metadata.json."
+            f"Checking {folder}: {path} cannot be read ({error}). Name the folder of a bundle, with its configs."
         ) from error
     return content if isinstance(content, dict) else {}
 
