@@ -9,6 +9,7 @@ from collections.abc import Sequence
 __all__ = ["main"]
 
 COMMANDS = {
+    "pack": "write a trained classification bundle as one file that can be sent",
     "keys": "make keys, show fingerprints, say whose signatures count",
     "sign": "put a signature into a package",
     "verify": "make sure of who signed a package, and that nothing was changed",

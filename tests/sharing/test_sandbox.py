@@ -91,7 +91,8 @@ def test_other_processes_cannot_be_signalled(tmp_path: Path, sandbox: str) -> No
 def test_processes_beyond_the_limit_cannot_be_made(tmp_path: Path, sandbox: str) -> None:
     code = (
         "import os, time\nmade = 0\ntry:\n    while made < 300:\n        if os.fork() == 0:\n"
-        "            time.sleep(60)\n        made += 1\nexcept OSError:\n    print('STOPPED AT', made, flush=True)\nos._exit(0)"
+        "            time.sleep(60)\n        made += 1\nexcept OSError:\n"
+        "    print('STOPPED AT', made, flush=True)\nos._exit(0)"
     )
     ran = _run(tmp_path, code, sandbox, processes=50)
     assert "STOPPED AT" in ran.log

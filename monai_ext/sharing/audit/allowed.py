@@ -18,6 +18,7 @@ __all__ = ["ALLOWED_FILE", "Allowed", "harvest", "known_to_be_allowed"]
 
 ALLOWED_FILE = Path(__file__).with_name("allowed.json")
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
+_OPEN = "builtins.open"
 _SHELVED = ("monai.", "torch.nn", "torch.optim", "torch.utils.data", "ignite.handlers", "ignite.metrics", "monai_ext.")
 
 
@@ -31,6 +32,7 @@ class Allowed:
         names: names in full, in expressions.
         attributes: of values, in expressions.
         modules: that are imported.
+        openings: whole expressions of this project that open a file of results, letter by letter.
     """
 
     targets: frozenset[str]
@@ -38,6 +40,7 @@ class Allowed:
     names: frozenset[str]
     attributes: frozenset[str]
     modules: frozenset[str]
+    openings: frozenset[str]
 
     def to_json(self) -> dict[str, list[str]]:
         """As sorted lists."""
@@ -60,7 +63,8 @@ def harvest(configs: Iterable[Any]) -> Allowed:
     aliases = {alias: {name} for alias, name in DEFAULT_GLOBALS.items()}
     for alias, name in imports:
         aliases.setdefault(alias, set()).add(name)
-    used = [names_in(text, aliases) for text in expressions if import_of(text) is None]
+    computed = [text for text in expressions if import_of(text) is None]
+    used = [names_in(text, aliases) for text in computed]
     names = {name for dotted, _ in used for name in dotted}
     classes = {name for name in targets if name.startswith(_SHELVED) and name.rpartition(".")[2][:1].isupper()}
     return Allowed(
@@ -69,4 +73,5 @@ def harvest(configs: Iterable[Any]) -> Allowed:
         names=frozenset(name for name in names if not name.startswith("builtins.")),
         attributes=frozenset(attribute for _, attributes in used for attribute in attributes),
         modules=frozenset(name for _, name in imports),
+        openings=frozenset(text for text, (dotted, _) in zip(computed, used, strict=True) if _OPEN in dotted),
     )

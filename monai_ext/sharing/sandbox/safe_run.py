@@ -194,7 +194,7 @@ def _let_pass(report: AuditReport, *, accept_unknown: bool) -> None:
         remedy = "never run" if report.verdict == "refused" else "run with --accept-unknown after you have looked at it"
         raise SandboxError(
             f"The audit of {report.path} says {report.verdict}: {len(report.findings)} findings, first {first.file}"
-            f" {first.place} [{first.rule}]: {first.reason}. All are shown by `bundle audit`; such a bundle is {remedy}."
+            f" {first.place} [{first.rule}]: {first.reason}. `bundle audit` shows all; such a bundle is {remedy}."
         )
 
 

@@ -10,17 +10,9 @@ from pathlib import Path
 __all__ = ["Surroundings", "devices", "environment", "library_folders"]
 
 SYSTEM = (
-    "/usr",
-    "/bin",
-    "/sbin",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/ld.so.conf"),
+    *("/etc/ld.so.conf.d", "/etc/alternatives", "/etc/localtime", "/sys/devices/system", "/sys/module/nvidia"),
 )
-SYSTEM += ("/etc/alternatives", "/etc/localtime", "/sys/devices/system", "/sys/module/nvidia", "/sys/bus/pci")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 PROCESS_FILES = ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/filesystems", "/proc/driver/nvidia")
 
