@@ -9,6 +9,7 @@ __all__ = [
     "DatasetError",
     "DicomSeriesError",
     "PackageError",
+    "PacsError",
     "SandboxError",
     "SliceStoreError",
     "SplitError",
@@ -56,6 +57,10 @@ class BundleAuditError(ValueError):
 
 class PackageError(ValueError):
     """A package of a bundle is damaged, was changed, or is not signed by somebody who is trusted."""
+
+
+class PacsError(ValueError):
+    """A DICOM node cannot be reached, or does not take what is sent to it."""
 
 
 class SandboxError(ValueError):

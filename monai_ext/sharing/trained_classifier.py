@@ -54,6 +54,16 @@ class TrainedClassifier:
         return self.class_names.index(name) if name in self.class_names else len(self.class_names) - 1
 
     @property
+    def is_binary(self) -> bool:
+        """Whether one of two classes is looked for."""
+        return len(self.class_names) == 2 and self.settings.get("positive_class") in self.class_names
+
+    @property
+    def body_parts(self) -> list[str]:
+        """Body parts of the training, as the metadata name them; none where they do not."""
+        return [str(part) for part in self.metadata.get("body_parts") or []]
+
+    @property
     def threshold(self) -> float | None:
         """Probability from which on the positive class is called, as chosen on validation."""
         value = self.settings.get("threshold")

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from helpers.bundle_files import PRETRAINING
+from helpers.hostile_bundles import write_zip
 from monai_ext.cli import main
-from tests.helpers.bundle_files import PRETRAINING
-from tests.helpers.hostile_bundles import write_zip
 
 
 def test_a_bundle_of_ours_passes_with_exit_status_0(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers.packages import write_small_package
 from monai_ext.cli import main
-from tests.helpers.packages import write_small_package
 
 pytest.importorskip("model_signing")
 

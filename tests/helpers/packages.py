@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from helpers.hostile_bundles import honest_files
 from monai_ext.sharing.keys import make_keys, public_key_text, read_public_key
 from monai_ext.sharing.manifest import Manifest, digests_of
 from monai_ext.sharing.package_file import MANIFEST, write_package
 from monai_ext.sharing.trust import TrustedKey
-from tests.helpers.hostile_bundles import honest_files
 
 
 def write_small_package(path: Path, files: Mapping[str, bytes] | None = None, *, root: str = "small") -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from monai.networks.nets import resnet10
 
-from tests.helpers.bundle_files import REPOSITORY
+from helpers.bundle_files import REPOSITORY
 
 SETTINGS: dict[str, Any] = {
     "backbone": "resnet10",

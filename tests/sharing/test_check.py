@@ -7,10 +7,10 @@ import pytest
 import torch
 from monai.networks.nets import resnet18
 
+from helpers.bundle_files import CLASSIFICATION
 from monai_ext.cli import main
 from monai_ext.errors import BundleAuditError
 from monai_ext.sharing.check import as_table, check_bundle
-from tests.helpers.bundle_files import CLASSIFICATION
 
 NETWORK = {
     "_target_": "monai.networks.nets.resnet18",

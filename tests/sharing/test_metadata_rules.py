@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers.bundle_files import CLASSIFICATION, PRETRAINING, REPOSITORY
 from monai_ext.sharing.metadata_rules import changelog_problems, metadata_problems, version_problems
-from tests.helpers.bundle_files import CLASSIFICATION, PRETRAINING, REPOSITORY
 
 SCHEMA = REPOSITORY.parent / "shared" / "monai" / "meta_schema_20240725.json"
 METADATA = json.loads((CLASSIFICATION[0] / "configs" / "metadata.json").read_text())

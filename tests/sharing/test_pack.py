@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load as load_safetensors
 
+from helpers.trained_bundle import SETTINGS, write_trained_bundle
 from monai_ext.cli import main
 from monai_ext.errors import BundleAuditError, DatasetError, WeightsError
 from monai_ext.sharing.audit import audit_bundle
@@ -20,7 +21,6 @@ from monai_ext.sharing.package_file import MANIFEST
 from monai_ext.sharing.reference_statistics import DistanceModel
 from monai_ext.sharing.trained_classifier import read_trained_classifier
 from monai_ext.sharing.verification import verify_package
-from tests.helpers.trained_bundle import SETTINGS, write_trained_bundle
 
 NAME = "covid19_classification"
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from helpers.packages import write_small_package
 from monai_ext.errors import PackageError, SandboxError
 from monai_ext.sharing.sandbox import run_safely, safe_run
 from monai_ext.sharing.sandbox.limits import Limits
 from monai_ext.sharing.sandbox.safe_run import SANDBOXES, SafeRun, run_in_sandbox
-from tests.helpers.packages import write_small_package
 
 USABLE = [name for name, problem in SANDBOXES.items() if problem() is None]
 sandboxes = pytest.mark.parametrize("sandbox", USABLE)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from helpers.hostile_bundles import honest_files, in_archives
+from helpers.packages import make_trusted_key, write_small_package
 from monai_ext.errors import PackageError
 from monai_ext.sharing.keys import make_keys
 from monai_ext.sharing.manifest import FORMAT_VERSION
 from monai_ext.sharing.package_file import MANIFEST, SIGNATURE, open_package, unpack, write_package
 from monai_ext.sharing.trust import TrustedKey
 from monai_ext.sharing.verification import sign_package, verify_package
-from tests.helpers.hostile_bundles import honest_files, in_archives
-from tests.helpers.packages import make_trusted_key, write_small_package
 
 pytest.importorskip("model_signing")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers.hostile_bundles import Canary, honest_files, in_archives, in_files, write_folder, write_zip
 from monai_ext.sharing.audit import Level, audit_bundle
-from tests.helpers.hostile_bundles import Canary, honest_files, in_archives, in_files, write_folder, write_zip
 
 NAMES = list(in_files(Canary(Path("x"), 1)))
 WEAKER = {

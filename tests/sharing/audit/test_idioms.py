@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from helpers.bundle_files import CLASSIFICATION, PRETRAINING
+from helpers.hostile_bundles import write_folder
 from monai_ext.sharing.audit import audit_bundle
 from monai_ext.sharing.audit.allowed import harvest, known_to_be_allowed
 from monai_ext.sharing.audit.judging_names import judge_target
-from tests.helpers.bundle_files import CLASSIFICATION, PRETRAINING
-from tests.helpers.hostile_bundles import write_folder
 
 PASSES = [
     {"x": {"_target_": "Compose", "transforms": [{"_target_": "LoadImaged", "keys": "image"}]}},

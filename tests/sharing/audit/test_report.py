@@ -1,8 +1,8 @@
 import json
 from pathlib import Path
 
+from helpers.hostile_bundles import write_folder
 from monai_ext.sharing.audit import as_html, as_json, as_text, audit_bundle
-from tests.helpers.hostile_bundles import write_folder
 
 
 def _bundle(folder: Path, name: str, config: dict) -> Path:
