@@ -63,12 +63,13 @@ def _problems_between(names: list[str]) -> list[NameProblem]:
     seen: dict[str, str] = {}
     folders = {"/".join(name.split("/")[:depth]) for name in names for depth in range(1, name.count("/") + 1)}
     for name in names:
-        other = seen.setdefault(_skeleton(name), name)
-        if other is not name:
+        skeleton = _skeleton(name)
+        if skeleton in seen:
+            other = seen[skeleton]
             rule = "duplicate-name" if other == name else "look-alike-name"
-            found.append(
-                NameProblem(name, rule, f"{other} is there as well; on some systems, or to the eye, it is the same")
-            )
+            reason = f"{other} is there as well; on some systems, or to the eye, it is the same"
+            found.append(NameProblem(name, rule, reason))
+        seen.setdefault(skeleton, name)
         if name in folders:
             found.append(NameProblem(name, "duplicate-name", "the same name is a file and a folder"))
     return found

@@ -45,10 +45,25 @@ def literal_config(config: Mapping[str, Any], settings: Mapping[str, Any]) -> di
     fixed = {name for name in literal if name in settings}
     if "bundle_root" in literal:
         literal["bundle_root"] = "."
-    for _ in range(len(literal)):
-        if not _one_round(literal, settings, fixed):
-            return literal
-    return literal
+    while _one_round(literal, settings, fixed):
+        continue
+    return _without_unused(literal, config)
+
+
+def _without_unused(literal: dict[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what was referred to only where values stand now, such as the file that settings were read from."""
+    used_before, used_now = _references(config), _references(literal)
+    unused = {name for name in literal if name in used_before and name not in used_now and _is_computed(literal[name])}
+    if not unused:
+        return literal
+    return _without_unused({name: value for name, value in literal.items() if name not in unused}, config)
+
+
+def _references(config: Any) -> set[str]:
+    """Top-level ids that something refers to."""
+    texts = [value for _, value in flattened(config) if isinstance(value, str)]
+    found = {match[1:].replace("#", "::").split("::")[0] for text in texts for match in REFERENCE.findall(text)}
+    return found | {text[1:].split("::")[0] for text in texts if text.startswith("%")}
 
 
 def _is_computed(value: Any) -> bool:

@@ -74,7 +74,7 @@ DANGEROUS_METHODS = DANGEROUS_LEAVES | {
     *("write", "write_text", "write_bytes", "open", "touch", "symlink_to", "hardlink_to", "link_to", "mkdir"),
     *("save", "dump", "dumps", "tobytes", "to_csv", "to_json", "to_hdf", "query", "connect", "send", "sendall"),
     *("recv", "urlopen", "urlretrieve", "get_data", "post", "put", "requests", "subprocess", "os", "sys", "builtins"),
-    *("expanduser", "read_text", "mro", "func_globals", "gi_frame", "f_globals", "f_back", "tb_frame", "co_code"),
+    *("expanduser", "mro", "func_globals", "gi_frame", "f_globals", "f_back", "tb_frame", "co_code"),
 }
 HARMLESS_METHODS = {
     *("run", "parameters", "named_parameters", "state_dict", "load_state_dict", "to", "cuda", "cpu", "train"),
