@@ -213,6 +213,13 @@ def in_files(c: Canary) -> dict[str, Files]:
         "files fetched from elsewhere": {
             "large_files.yml": b"large_files:\n- url: http://127.0.0.1/x.pt\n  path: models/x.pt\n"
         },
+        "address put together": _config(
+            {"x": {"_target_": "monai.handlers.MLFlowHandler", "tracking_uri": "$'ht' + 'tp:' + '/' + '/127.0.0.1'"}}
+        ),
+        "code behind a module of torch": _config({"x": "$torch.serialization.pickle.loads(b'')"}),
+        "reducing with getattr": _config(
+            {"imports": ["$import functools"], "x": "$functools.reduce(getattr, ['a'], 1)"}
+        ),
         "address in a config": _config({"x": "http://127.0.0.1:1/model.pt"}),
         "writes to the system's folders": _config({"output_dir": "/etc/cron.d"}),
         "hidden git hook": {".git/hooks/post-checkout": c.touch.encode()},

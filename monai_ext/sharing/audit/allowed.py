@@ -19,7 +19,7 @@ __all__ = ["ALLOWED_FILE", "Allowed", "harvest", "known_to_be_allowed"]
 ALLOWED_FILE = Path(__file__).with_name("allowed.json")
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 _OPEN = "builtins.open"
-_SHELVED = ("monai.", "torch.nn", "torch.optim", "torch.utils.data", "ignite.handlers", "ignite.metrics", "monai_ext.")
+_SHELVED = ("monai.", "torch.nn", "torch.optim", "torch.utils.data", "ignite.metrics", "monai_ext.")
 
 
 @dataclass(frozen=True)

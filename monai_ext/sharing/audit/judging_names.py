@@ -19,6 +19,7 @@ from monai_ext.sharing.audit.vocabulary import (
     HARMLESS_MODULES,
     HARMLESS_NAMES,
     MONAI_SHELVES,
+    QUESTIONED_CLASSES,
 )
 
 __all__ = ["Verdict", "judge_attribute", "judge_import", "judge_name", "judge_target"]
@@ -54,6 +55,8 @@ def judge_target(target: object, allowed: Allowed) -> Verdict:
     if grave is not None:
         return grave
     parent, _, leaf = target.rpartition(".")
+    if parent in MONAI_SHELVES and leaf in QUESTIONED_CLASSES:
+        return Level.UNKNOWN, "questioned-class", QUESTIONED_CLASSES[leaf]
     if _CLASS.fullmatch(leaf) and (parent in allowed.shelves or parent in MONAI_SHELVES):
         return None
     if parent == _NETWORKS and _NETWORK_FUNCTION.fullmatch(leaf):
@@ -65,6 +68,8 @@ def _judge_bare(name: str) -> Verdict:
     """A name without dots: MONAI looks it up in its own modules, and takes Python's when it finds none."""
     if name in DANGEROUS_BUILTINS or name in DANGEROUS_LEAVES or name in sys.stdlib_module_names:
         return Level.REFUSED, "dangerous-target", "it runs code, changes files, or reaches outside"
+    if name in QUESTIONED_CLASSES:
+        return Level.UNKNOWN, "questioned-class", QUESTIONED_CLASSES[name]
     for shelf in MONAI_SHELVES:
         if inspect.isclass(getattr(importlib.import_module(shelf), name, None)) and _CLASS.fullmatch(name):
             return None

@@ -14,6 +14,7 @@ __all__ = [
     "HARMLESS_MODULES",
     "HARMLESS_NAMES",
     "MONAI_SHELVES",
+    "QUESTIONED_CLASSES",
 ]
 
 DEFAULT_GLOBALS = {"monai": "monai", "torch": "torch", "np": "numpy", "numpy": "numpy"}
@@ -57,7 +58,7 @@ DANGEROUS_MODULES = {
     *("zipfile", "zipimport", "_thread", "fabric", "sh", "nt", "yaml", "aiohttp", "websockets", "numba", "cython"),
 }
 DANGEROUS_LEAVES = {
-    *("system", "popen", "Popen", "check_output", "check_call", "run_cmd", "exec", "eval", "compile", "spawn"),
+    *("system", "popen", "Popen", "check_output", "check_call", "run_cmd", "exec", "eval", "spawn"),
     *("execv", "execve", "fork", "forkpty", "kill", "remove", "unlink", "rmtree", "rmdir", "removedirs", "rename"),
     *("chmod", "chown", "symlink", "link", "startfile", "putenv", "environ", "modules", "settrace", "setprofile"),
     *("load_module", "import_module", "optional_import", "load_submodules", "instantiate", "locate", "Pickler"),
@@ -70,7 +71,7 @@ DANGEROUS_LEAVES = {
     *("BundleGen", "BundleAlgo", "import_bundle_algo", "push_to_hf_hub", "run_workflow", "fileConfig", "dictConfig"),
     *("basicConfig", "FileHandler", "SocketHandler", "HTTPHandler", "SMTPHandler", "listen", "path_hooks"),
 }
-DANGEROUS_METHODS = DANGEROUS_LEAVES | {
+DANGEROUS_METHODS = (DANGEROUS_LEAVES - {"modules", "remove", "link", "jit", "package", "hub"}) | {
     *("write", "write_text", "write_bytes", "open", "touch", "symlink_to", "hardlink_to", "link_to", "mkdir"),
     *("save", "dump", "dumps", "tobytes", "to_csv", "to_json", "to_hdf", "query", "connect", "send", "sendall"),
     *("recv", "urlopen", "urlretrieve", "get_data", "post", "put", "requests", "subprocess", "os", "sys", "builtins"),
@@ -85,7 +86,19 @@ HARMLESS_METHODS = {
     *("state", "metrics", "output", "batch", "epoch", "iteration", "max_epochs", "epoch_length", "device", "dtype"),
     *("data", "dataset", "network", "module", "train_data", "val_data", "images", "labels", "name", "stem", "parent"),
     *("suffix", "glob", "exists", "isoformat", "strftime", "is_dir", "is_file", "attach", "step", "zero_grad"),
-    *("optimizer", "named_children", "children", "features", "fc", "in_features", "out_features", "eval", "close"),
+    *(
+        "optimizer",
+        "named_children",
+        "children",
+        "modules",
+        "named_modules",
+        "features",
+        "fc",
+        "in_features",
+        "out_features",
+        "eval",
+        "close",
+    ),
     *("zfill", "rsplit", "partition", "isdigit", "any", "all", "abs", "clamp", "T", "hexdigest", "writerow"),
     *("writerows", "forward", "requires_grad_", "init_process_group", "evaluator", "trainer", "rank"),
 }
@@ -111,12 +124,27 @@ HARMLESS_NAMES = {
     *("monai.utils.set_determinism", "monai.handlers.from_engine", "monai.data.decollate_batch", "logging.getLogger"),
     *("monai.data.list_data_collate", "monai.utils.first", "monai.data.partition_dataset", "warnings.filterwarnings"),
     *("monai.handlers.utils.from_engine", "monai.data.load_decathlon_datalist", "monai.__version__", "re.sub"),
-    *("monai.data.utils.list_data_collate", "monai.bundle.ConfigParser", "monai.handlers.stopping_fn_from_metric"),
+    *(
+        "monai.data.utils.list_data_collate",
+        "monai.bundle.ConfigParser",
+        "monai.handlers.stopping_fn_from_metric",
+        "re.compile",
+    ),
     *("ignite.metrics.Accuracy", "ignite.metrics.Loss", "ignite.distributed.get_rank", "monai.utils.misc.first"),
     *("torch.utils.data.ConcatDataset", "monai.networks.utils.copy_model_state", "torch.cuda.amp.autocast"),
     *("dict.fromkeys", "str.lower", "str.upper", "str.join", "str.format", "dict.get", "float.is_integer"),
 }
 """Names of modules that do arithmetic, name things, or list files."""
+
+QUESTIONED_CLASSES = {
+    "MLFlowHandler": "it sends what it records to an address",
+    **dict.fromkeys(
+        ("PersistentDataset", "CacheNTransDataset", "LMDBDataset", "GDSDataset"),
+        "it keeps pickles in a folder, and reads those that lie there",
+    ),
+    "NumpyReader": "it can read arrays of Python objects, which are pickles",
+}
+"""Classes of MONAI that are often used and can do more than others."""
 
 DANGEROUS_ARGUMENTS = {
     "allow_pickle": (True, "arrays of Python objects are pickles, which run code"),

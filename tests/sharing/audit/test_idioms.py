@@ -39,6 +39,7 @@ PASSES = [
     {"x": {"_target_": "torch.nn.CrossEntropyLoss", "_disabled_": "$not @use", "_requires_": "@y"}},
     {"x": "$setattr(torch.backends.cudnn, 'benchmark', True)"},
     {"dataset_dir": "/workspace/data/Task09_Spleen"},
+    {"imports": ["$import re"], "x": "$re.compile('a')", "y": "$[m for m in @network.modules()]"},
     {"x": "$@model.state_dict()", "y": "$max(@roi) / 2 ** 3", "z": "$f'{@name}_{@fold}'"},
 ]
 EXPLAINED = {
@@ -46,6 +47,7 @@ EXPLAINED = {
     "own-code": {"imports": ["$import scripts"]},
     "unknown-import": {"imports": ["$import lung_nodule_ct_detection_helpers"]},
     "unknown-method": {"x": "$@trainer.something_of_its_own()"},
+    "questioned-class": {"x": {"_target_": "PersistentDataset", "data": [], "cache_dir": "cache"}},
     "url": {"tracking_uri": "http://localhost:5000"},
     "outside-path": {"output_dir": "/workspace/out"},
 }
