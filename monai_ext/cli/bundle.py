@@ -1,10 +1,17 @@
-"""``python -m monai_ext bundle``: pack, sign, verify, audit, check and safely run a bundle."""
+"""``python -m monai_ext bundle``: share a bundle with somebody, or look at, verify and safely run one that was shared.
+
+The one who trained packs and signs; the one who receives verifies, audits and runs: docs/sharing.md tells it in order.
+
+Example:
+  python -m monai_ext bundle audit package.zip --format html --output audit.html
+"""
 
 from __future__ import annotations
 
-import argparse
 import importlib
 from collections.abc import Sequence
+
+from monai_ext.cli._parser import add_subcommand, command_parser
 
 __all__ = ["main"]
 
@@ -20,12 +27,12 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Share a bundle with somebody, or use one that was shared: `bundle COMMAND --help` tells more."""
-    parser = argparse.ArgumentParser(prog="python -m monai_ext bundle", description=main.__doc__)
+    """Run one of the commands; returns its exit status."""
+    parser = command_parser("bundle", __doc__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
         module = importlib.import_module(f"monai_ext.cli._bundle.{name.replace('-', '_')}")
-        command = commands.add_parser(name, help=text, description=module.main.__doc__)
+        command = add_subcommand(commands, name, text)
         module.add_options(command)
         command.set_defaults(main=module.main)
     options = parser.parse_args(arguments)

@@ -1,4 +1,11 @@
-"""``python -m monai_ext infer``: answer DICOM studies with a trained classifier, as tables and DICOM objects."""
+"""``python -m monai_ext infer``: answer every CT series of a folder with a trained classifier, as tables and DICOM.
+
+Each series and study gets a probability, the call at the validated threshold, an interval, and warnings. The bundle's
+configs are not evaluated, and source files are only read. For research only; not for diagnosis.
+
+Example:
+  python -m monai_ext infer covid19.zip /data/dicom answers --to-pacs ARCHIVE@pacs.local:104
+"""
 
 from __future__ import annotations
 
@@ -11,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monai_ext.cli._bundle.verify import add_trust_options, trusted_keys
+from monai_ext.cli._parser import command_parser
 from monai_ext.cli._progress import progress_bar
 
 if TYPE_CHECKING:
@@ -23,10 +31,7 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Answer every CT series of a folder: probability, call at the validated threshold, interval, warnings.
-
-    The bundle's configs are not evaluated; source files are only read. Research use only.
-    """
+    """Run the command; returns the exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if len(options.folders) != (1 if options.listen else 2):
@@ -46,10 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m monai_ext infer",
-        description=main.__doc__,
-        usage="%(prog)s [options] BUNDLE_OR_ZIP SOURCE OUT\n       %(prog)s [options] BUNDLE_OR_ZIP OUT --listen PORT",
+    parser = command_parser("infer", __doc__)
+    parser.usage = (
+        "%(prog)s [options] BUNDLE_OR_ZIP SOURCE OUT\n       %(prog)s [options] BUNDLE_OR_ZIP OUT --listen PORT"
     )
     parser.add_argument("bundle", metavar="BUNDLE_OR_ZIP", help="folder of a trained bundle, or a package")
     parser.add_argument("folders", metavar="SOURCE OUT", nargs="+", help="folder with DICOM files; a new folder")

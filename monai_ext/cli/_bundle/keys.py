@@ -7,26 +7,28 @@ import datetime
 import sys
 from pathlib import Path
 
+from monai_ext.cli._parser import add_subcommand
+
 __all__ = ["add_options", "main"]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    make = actions.add_parser("make", help="make NAME.key, to sign with, and NAME.pub, to hand out")
+    make = add_subcommand(actions, "make", "make NAME.key, to sign with, and NAME.pub, to hand out")
     make.add_argument("name", metavar="NAME", help="path without an ending")
     make.add_argument("--passphrase", action="store_true", help="ask for a passphrase to encrypt the key with")
-    show = actions.add_parser("show", help="show the fingerprint of a public key, to read it out on the phone")
+    show = add_subcommand(actions, "show", "show the fingerprint of a public key, to read it out on the phone")
     show.add_argument("key", metavar="KEY.pub")
-    trust = actions.add_parser("trust", help="let the signatures of a key count, after comparing fingerprints")
+    trust = add_subcommand(actions, "trust", "let the signatures of a key count, after comparing fingerprints")
     trust.add_argument("key", metavar="KEY.pub")
     trust.add_argument("--name", required=True, help="whose key it is")
     trust.add_argument(
         "--expires", metavar="YYYY-MM-DD", type=datetime.date.fromisoformat, help="last day of the trust"
     )
-    distrust = actions.add_parser("distrust", help="let the signatures of a key count no longer")
+    distrust = add_subcommand(actions, "distrust", "let the signatures of a key count no longer")
     distrust.add_argument("name", metavar="NAME", help="whose key it is")
-    listing = actions.add_parser("list", help="list whose signatures count")
+    listing = add_subcommand(actions, "list", "list whose signatures count")
     for action in (trust, distrust, listing):
         action.add_argument("--trust-file", metavar="FILE", help="instead of ~/.config/monai_ext/trust.json")
 
