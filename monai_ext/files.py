@@ -1,13 +1,15 @@
-"""Files that are there completely or not at all, whenever the process or the machine stops."""
+"""Files that are written completely or not at all, and read without waiting for what is no file."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["remove_partial_files", "sync_folder", "write_atomically", "write_durably"]
+__all__ = ["open_regular", "read_regular", "remove_partial_files", "sync_folder", "write_atomically", "write_durably"]
 
 _PARTIAL = ".partial"
 
@@ -85,3 +87,32 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a file for reading; what is no regular file, or no link to one, is refused at once.
+
+    A pipe that nobody writes to would be waited for, and a device such as ``/dev/zero`` never ends.
+
+    Raises:
+        OSError: it is a folder, pipe, socket or device, or cannot be opened.
+    """
+    # O_NONBLOCK: opening a pipe for reading waits for a writer otherwise; for regular files it means nothing
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is no file, but a folder, pipe, socket or device", str(path))
+
+
+def read_regular(path: str | Path, *, most: int) -> bytes:
+    """The content of a regular file of at most so many bytes.
+
+    Raises:
+        OSError: as :func:`open_regular`, or the file is larger.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise OSError(errno.EFBIG, f"it has {size} bytes, and at most {most} are read", str(path))
+        return file.read(size)

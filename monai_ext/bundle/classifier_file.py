@@ -15,10 +15,9 @@ from torch import nn
 
 from monai_ext.bundle.model_file import MODEL_FILE, load_model, model_setting
 from monai_ext.errors import WeightsError
-from monai_ext.files import write_atomically
 from monai_ext.handlers.training_state import plain_values
 from monai_ext.networks.ensemble import ProbabilityEnsemble
-from monai_ext.networks.weights.files import weights_on_cpu
+from monai_ext.networks.weights import write_model
 from monai_ext.parallel.processes import process_rank, unwrap
 from monai_ext.running_config import refusal, running_config_folder
 
@@ -32,9 +31,8 @@ _SHARED = ("backbone", "in_channels", "image_size", "window", "class_names")
 def publish_classifier(bundle_root: str, *, trainer: Any, output_dir: str, metadata: Mapping[str, Any]) -> None:
     """Write a training's result to its own folder, and to ``models/model.pt``, where the other configs look.
 
-    The file is ``{"state_dict": ..., "metadata": ...}``, readable with ``weights_only=True``: the weights of the best
-    epoch (which :class:`~monai_ext.handlers.BestModelResults` has put into the network), and what evaluation and
-    inference need to treat images as training did.
+    ``model.pt`` is the state dict of the best epoch (which :class:`~monai_ext.handlers.BestModelResults` has put into
+    the network); ``model.json`` beside it is what evaluation and inference need to treat images as training did.
 
     Args:
         bundle_root: folder of the bundle.
@@ -46,7 +44,6 @@ def publish_classifier(bundle_root: str, *, trainer: Any, output_dir: str, metad
     if process_rank() != 0:
         return
     state = trainer.state
-    weights = weights_on_cpu(unwrap(trainer.network))
     told = {
         **plain_values(metadata),
         **_bundle(bundle_root),
@@ -55,12 +52,10 @@ def publish_classifier(bundle_root: str, *, trainer: Any, output_dir: str, metad
         "best_metric": float(state.best_metric),
         "mlflow_run_id": getattr(state, "mlflow_run_id", None),
     }
-    content = {"state_dict": weights, "metadata": told}
     published = Path(bundle_root) / "models" / MODEL_FILE
     try:
         for path in (Path(output_dir) / MODEL_FILE, published):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, lambda file: torch.save(content, file))
+            write_model(path, unwrap(trainer.network), metadata=told)
     except OSError as error:
         raise refusal(
             type(error)(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from monai_ext.data import SliceImages
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
 from monai_ext.errors import WeightsError
 from monai_ext.files import write_atomically
-from monai_ext.networks.weights.files import weights_on_cpu
+from monai_ext.handlers.training_state import plain_values
+from monai_ext.networks.weights import read_model, read_model_metadata, write_model
 from monai_ext.parallel.processes import process_rank, unwrap
 from monai_ext.running_config import refusal
 
@@ -31,8 +31,8 @@ ENCODER_FILE = "encoder.pt"
 def publish_model(bundle_root: str, *, trainer: PretrainingTrainer, encoder: str, metadata: Mapping[str, Any]) -> None:
     """Put a run's result where the bundle's other configs look: ``models/model.pt`` and ``models/encoder.pt``.
 
-    ``model.pt`` is ``{"state_dict": ..., "metadata": ...}`` of the whole network, readable with ``weights_only=True``;
-    ``encoder.pt`` is a copy of the run's export. Each file is replaced in one step, by the first process only.
+    ``model.pt`` is the state dict of the whole network, ``model.json`` beside it its metadata; ``encoder.pt`` is a copy
+    of the run's export. Each file is replaced in one step, by the first process only.
 
     Args:
         bundle_root: folder of the bundle.
@@ -44,12 +44,10 @@ def publish_model(bundle_root: str, *, trainer: PretrainingTrainer, encoder: str
     if process_rank() != 0:
         return
     models = Path(bundle_root) / "models"
-    weights = weights_on_cpu(unwrap(trainer.network))
     run_id = getattr(trainer.state, "mlflow_run_id", None)
-    content = {"state_dict": weights, "metadata": {**metadata, "mlflow_run_id": run_id}}
+    told = {**plain_values(metadata), "mlflow_run_id": run_id}
     try:
-        models.mkdir(parents=True, exist_ok=True)
-        write_atomically(models / MODEL_FILE, lambda file: torch.save(content, file))
+        write_model(models / MODEL_FILE, unwrap(trainer.network), metadata=told)
         with open(encoder, "rb") as source:
             write_atomically(models / ENCODER_FILE, lambda file: shutil.copyfileobj(source, file))
     except OSError as error:
@@ -80,7 +78,7 @@ def latest_model(bundle_root: str) -> str:
 
 
 def model_setting(model: str, *, name: str) -> Any:
-    """One value of a model file's metadata, so that evaluation builds the network that was trained.
+    """One value of a model's metadata, so that evaluation builds the network that was trained.
 
     Args:
         model: path of a file by :func:`publish_model`.
@@ -89,7 +87,7 @@ def model_setting(model: str, *, name: str) -> Any:
     Raises:
         WeightsError: the file is damaged or no such file, or it does not say.
     """
-    metadata = _read(model)["metadata"]
+    metadata = _or_refuse(read_model_metadata, model)
     if name not in metadata:
         raise refusal(
             WeightsError(
@@ -111,16 +109,16 @@ def load_model(network: nn.Module, *, model: str, device: torch.device | str = "
     Raises:
         WeightsError: the file is damaged or no such file, or of another architecture.
     """
-    content = _read(model)
+    weights = _or_refuse(read_model, model)
     try:
-        network.load_state_dict(content["state_dict"])
+        network.load_state_dict(weights)
     except RuntimeError as error:
         differences = str(error).splitlines()[1:]
         told = "; ".join(line.strip() for line in differences[:3])
         raise refusal(
             WeightsError(
                 f"The weights of {model} do not fit the network of this config ({told}; {len(differences)} differences "
-                f"in all). The model was trained with {content['metadata']}: use the same settings."
+                f"in all). The model was trained with {read_model_metadata(model)}: use the same settings."
             )
         ) from error
     return network.to(device).eval()
@@ -143,19 +141,8 @@ def trained_on(dataset: SliceImages, *, model: str) -> bool:
     return same
 
 
-def _read(model: str) -> dict[str, Any]:
-    """Content of a model file; tensors stay on the disk until they are used."""
+def _or_refuse(read: Callable[[str], Any], model: str) -> Any:
     try:
-        content = torch.load(model, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise refusal(
-            WeightsError(
-                f"The model {model} cannot be read: it does not exist or is no model file or is damaged. Name a "
-                "file that training wrote to models/model.pt."
-            )
-        ) from error
-    if not isinstance(content, dict) or content.keys() != {"state_dict", "metadata"}:
-        raise refusal(
-            WeightsError(f"{model} is no model file of a bundle; expected is models/model.pt, which training writes.")
-        )
-    return content
+        return read(model)
+    except WeightsError as error:
+        raise refusal(error) from error.__cause__

@@ -62,7 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             about["dimensions"] = write_feature_table(
                 output / TABLE, slices, kept.pass_on(features, bar.update), about=about
             )
-        sys.stdout.write(f"{output / TABLE}: {len(slices.images)} slices, {about['dimensions']} features each\n")
+        written = len(slices.images) - kept.left_out
+        sys.stdout.write(f"{output / TABLE}: {written} slices, {about['dimensions']} features each\n")
+        if kept.left_out:
+            sys.stdout.write(f"{kept.left_out} slices cannot be decoded and are left out; the warnings name them\n")
         _draw(output, slices, kept, about, options)
     except OSError as error:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""``python -m monai_ext ingest``: turn a folder of DICOM, NIfTI or pictures into a slice store.
+"""``python -m monai_ext ingest``: turn a folder of DICOM, volumes or pictures into a slice store.
 
 Run it again to continue after an interruption or to add what is new; what is stored is not read again.
 Ids are hashes with a secret key, made on first use (~/.config/monai_ext/pseudonym.key): keep it, to yourself.
@@ -68,11 +68,11 @@ def _parser() -> argparse.ArgumentParser:
         "--patient-by",
         default="auto",
         metavar="HOW",
-        help="auto (PatientID; for NIfTI and pictures, every file is a patient), study, folder (the first one below"
+        help="auto (PatientID; for volumes and pictures, every file is a patient), study, folder (the first one below"
         " SOURCE), file, or name:REGEX whose group names the patient in the file's path",
     )
     add("--site", metavar="CODE", help="code of the hospital or scanner, kept with every slice")
-    add("--file-timeout", type=float, default=120.0, metavar="S", help="seconds that reading a file may take (120)")
+    add("--file-timeout", type=float, default=120.0, metavar="S", help="processor time that a file may take (120 s)")
     add("--largest-series-mib", type=_positive, default=512, metavar="MIB", help="memory for one series (512)")
     add("--retry-failed", action="store_true", help="read files again that crashed or took too long before")
     add("--list-skipped", action="store_true", help="only name the files that were not stored, and why")

@@ -19,6 +19,7 @@ from helpers.labelled_pictures import TINY_FINE_TUNING, gray_picture, untracked,
 from helpers.tiny_resnet import TINY_CLASSIFIER
 from monai_ext.data import open_labelled_images
 from monai_ext.networks import build_encoder
+from monai_ext.networks.weights import read_model, read_model_metadata, write_model
 
 COVID = Path("bundles/covid19_classification")
 WITHOUT_PROJECT = """
@@ -54,8 +55,8 @@ def classifier(checkout: Path, labelled: Path) -> Path:
     return checkout / COVID
 
 
-def _model(bundle: Path) -> dict:
-    return torch.load(bundle / "models" / "model.pt", weights_only=True)
+def _metadata(bundle: Path) -> dict:
+    return read_model_metadata(bundle / "models" / "model.pt")
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -64,7 +65,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_training_publishes_the_best_model_with_what_inference_needs(classifier):
-    metadata = _model(classifier)["metadata"]
+    metadata = _metadata(classifier)
     assert metadata["class_names"] == ["NonCOVID", "COVID"]
     assert metadata["window_hu"] == [-1350.0, 150.0]
     assert metadata["bundle_version"] == json.loads((classifier / "configs" / "metadata.json").read_text())["version"]
@@ -80,7 +81,7 @@ def test_evaluation_judges_the_test_section_with_the_threshold_of_validation(cla
     _run(COVID, "evaluate", dataset_dir=str(labelled), network_def=TINY_CLASSIFIER, output_dir=str(tmp_path))
     content = json.loads((tmp_path / "metrics.json").read_text())
     assert content["images"] == 4
-    assert content["threshold"] == _model(classifier)["metadata"]["threshold"]
+    assert content["threshold"] == _metadata(classifier)["threshold"]
     assert len(_rows(tmp_path / "predictions.csv")) == 4
 
 
@@ -98,9 +99,8 @@ def test_an_ensemble_of_equal_models_is_the_model(classifier, labelled, from_roo
 
 
 def test_models_that_see_images_differently_are_no_ensemble(classifier, labelled, from_root, tmp_path):
-    content = _model(classifier)
-    content["metadata"]["image_size"] = 64
-    torch.save(content, tmp_path / "other.pt")
+    weights = read_model(classifier / "models" / "model.pt")
+    write_model(tmp_path / "other.pt", weights, metadata=_metadata(classifier) | {"image_size": 64})
     models = [str(classifier / "models" / "model.pt"), str(tmp_path / "other.pt")]
     with pytest.raises(RuntimeError) as caught:
         _run(COVID, "evaluate", dataset_dir=str(labelled), models=models, output_dir=str(tmp_path))
@@ -248,7 +248,7 @@ def test_a_pretrained_encoder_is_recorded_and_fine_tuned_gradually(checkout, lab
         "bundle_root": str(tmp_path),
     }
     _run(COVID, "smoke", dataset_dir=str(labelled), **settings)
-    metadata = torch.load(tmp_path / "models" / "model.pt", weights_only=True)["metadata"]
+    metadata = _metadata(tmp_path)
     assert metadata["protocol"] == "gradual"
     assert (metadata["bundle"], metadata["bundle_version"]) == ("covid19_classification", "0.1.0")
     assert metadata["lineage"]["pretrained_method"] == "SparK"
@@ -333,7 +333,8 @@ def test_a_fine_tuning_is_tracked_as_a_child_of_its_pre_training(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     client = mlflow.MlflowClient()
     pretraining = client.create_run(client.create_experiment("pretraining", (tmp_path / "artifacts").as_uri()))
-    encoder = {name: value for name, value in _model(classifier)["state_dict"].items() if not name.startswith("fc.")}
+    weights = read_model(classifier / "models" / "model.pt")
+    encoder = {name: value for name, value in weights.items() if not name.startswith("fc.")}
     metadata = {"monai_ext_version": "0.1.0", "method": "SparK"}
     torch.save({"state_dict": encoder, "metadata": metadata}, tmp_path / "encoder.pt")
     client.log_artifact(pretraining.info.run_id, str(tmp_path / "encoder.pt"), "encoder")
@@ -350,7 +351,7 @@ def test_a_fine_tuning_is_tracked_as_a_child_of_its_pre_training(
     assert tracked.data.tags["mlflow.parentRunId"] == pretraining.info.run_id
     assert tracked.data.params["lineage/pretrained"] == source
     assert {"auc", "best_auc", "threshold", "loss"} <= tracked.data.metrics.keys()
-    assert _model(tmp_path)["metadata"]["mlflow_run_id"] == tracked.info.run_id
+    assert _metadata(tmp_path)["mlflow_run_id"] == tracked.info.run_id
 
 
 def test_two_processes_fine_tune_together_under_torchrun(repository, labelled, tmp_path):
@@ -365,6 +366,6 @@ def test_two_processes_fine_tune_together_under_torchrun(repository, labelled, t
     environment = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert _model(tmp_path)["metadata"]["protocol"] == "gradual"
+    assert _metadata(tmp_path)["protocol"] == "gradual"
     (folder,) = (tmp_path / "models").glob("*/")
     assert json.loads((folder / "validation" / "metrics.json").read_text())["images"] == 4

@@ -19,6 +19,7 @@ from monai.networks.nets import ResNet
 
 from helpers.bundle_files import REPOSITORY, config_files, tiny_model, tiny_training, without_tracking
 from helpers.tiny_resnet import TINY_RESNET
+from monai_ext.networks.weights import read_model_metadata
 
 METHODS = ("byol", "moco_v2", "swav")
 
@@ -48,7 +49,12 @@ def test_a_training_leaves_checkpoints_views_and_the_published_model(trained):
     names = {file.name for file in folder.iterdir()}
     assert {"best.pt", "checkpoint_00000006.pt", "encoder.pt"} <= names
     assert [name for name in names if name.endswith(".png")]
-    assert {file.name for file in (bundle / "models").iterdir()} == {folder.name, "model.pt", "encoder.pt"}
+    assert {file.name for file in (bundle / "models").iterdir()} == {
+        folder.name,
+        "model.pt",
+        "model.json",
+        "encoder.pt",
+    }
 
 
 def test_the_exported_encoder_is_the_plain_backbone(trained):
@@ -155,7 +161,7 @@ def test_a_queue_longer_than_the_data_is_shortened_and_said(checkout, pictures, 
         checkout / "bundles" / "moco_v2_pretrain", "smoke", bundle_root=str(tmp_path), dataset_dir=pictures, **settings
     )
     assert "The queue holds 7 keys, not 65536" in caplog.text
-    assert torch.load(tmp_path / "models" / "model.pt", weights_only=True)["metadata"]["queue_size"] == 7
+    assert read_model_metadata(tmp_path / "models" / "model.pt")["queue_size"] == 7
 
 
 def test_a_checkpoint_of_another_method_is_refused(trained, checkout, pictures, tmp_path):

@@ -26,6 +26,7 @@ from helpers.bundle_files import (
 from helpers.tiny_resnet import TINY_RESNET
 from monai_ext.errors import CheckpointError, WeightsError
 from monai_ext.networks import build_encoder
+from monai_ext.networks.weights import read_model_metadata
 
 
 def _run(bundle: Path, name: str, **overrides) -> None:
@@ -53,8 +54,13 @@ def test_a_training_leaves_checkpoints_pictures_and_the_published_model(trained)
         "reconstruction_00002.png",
         "views.png",
     }
-    assert {file.name for file in (trained / "models").iterdir()} == {folder.name, "model.pt", "encoder.pt"}
-    metadata = torch.load(trained / "models" / "model.pt", weights_only=True)["metadata"]
+    assert {file.name for file in (trained / "models").iterdir()} == {
+        folder.name,
+        "model.pt",
+        "model.json",
+        "encoder.pt",
+    }
+    metadata = read_model_metadata(trained / "models" / "model.pt")
     assert metadata["image_size"] == 64
     assert metadata["images_seen"] == 24
 
@@ -101,7 +107,7 @@ def test_last_continues_the_run_in_its_folder(trained, pictures, from_root, tmp_
     _run(bundle, "smoke", **TINY_TRAINING | {"epochs": 3}, dataset_dir=pictures, resume="last")
     (folder,) = _runs(bundle)
     assert (folder / "checkpoint_00000009.pt").is_file()
-    assert torch.load(bundle / "models" / "model.pt", weights_only=True)["metadata"]["images_seen"] == 36
+    assert read_model_metadata(bundle / "models" / "model.pt")["images_seen"] == 36
 
 
 @pytest.mark.parametrize("place", ["inside", "unpacked elsewhere"])

@@ -40,7 +40,7 @@ def test_a_refusal_is_a_sentence_and_status_2(tmp_path: Path, capsys: pytest.Cap
 def test_commands_are_found_and_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"ingest", "store"} <= set(commands())
     assert main(["--help"]) == 0
-    assert "turn a folder of DICOM, NIfTI or pictures into a slice store" in capsys.readouterr().out
+    assert "turn a folder of DICOM, volumes or pictures into a slice store" in capsys.readouterr().out
     assert main([]) == 2
     assert main(["bogus"]) == 2
     assert "There is no command 'bogus'" in capsys.readouterr().err

@@ -52,7 +52,7 @@ class DicomStacks:
         self._files = {source / one.name: one for one in task.files}
         self._is_ct = source_kind == "ct"
         accepted = (*HOUNSFIELD_TYPES, *options.wanted.rescale_types)
-        self._reader = SliceReader(rescale_types=accepted, remembered=_REMEMBERED_HEADERS)
+        self._reader = SliceReader(rescale_types=accepted, remembered=_REMEMBERED_HEADERS, is_isolated=False)
         self._left: Counter[Path] = Counter()
         self._failed: set[Path] = set()
 

@@ -1,4 +1,4 @@
-"""Turns a folder of DICOM, NIfTI or pictures into a slice store: in parallel, continued after any interruption."""
+"""Turns a folder of DICOM, volumes or pictures into a slice store: in parallel, continued after any interruption."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from monai_ext.data.dicom.header import has_dicom_mark
 from monai_ext.data.dicom.refusals import SkipReason
 from monai_ext.data.ingestion.ingestion_run import IngestionRun, file_hash, known_reason
 from monai_ext.data.ingestion.ledger import Ledger
@@ -24,7 +25,6 @@ from monai_ext.errors import DatasetError, SliceStoreError
 __all__ = ["IngestFilter", "IngestOptions", "IngestReport", "ingest", "ledger_folder", "list_skipped"]
 
 _WORKER_BYTES = 2 * 2**30
-_DICOM_MARK = b"DICM"
 
 
 def ingest(
@@ -45,7 +45,7 @@ def ingest(
     keyed hashes, text is kept as known codes only, and what the ledger beside the store remembers are hashes too.
 
     Args:
-        source: folder with DICOM, NIfTI or pictures, nested as it comes, or one such file.
+        source: folder with DICOM, volumes (NIfTI, MetaImage, NRRD) or pictures, nested as it comes, or one such file.
         store: folder of the store, made when it is not there; ``STORE.ingest`` beside it holds ledger and report.
         options: which series, which resolution, how patients are told apart.
         source_kind: ``"ct"``, ``"mr"`` or ``"picture"``; that of the store, of the filter or of the files when omitted.
@@ -134,7 +134,7 @@ def _checked(report: IngestReport, source: Path, store: Path) -> IngestReport:
 
 def _check_places(source: Path, store: Path, key_file: str | Path | None) -> None:
     if not source.exists():
-        raise DatasetError(f"The source {source} does not exist: name a folder with DICOM, NIfTI or pictures.")
+        raise DatasetError(f"The source {source} does not exist: name a folder with DICOM, volumes or pictures.")
     if source.is_dir() and is_slice_store(source):
         raise DatasetError(
             f"The source {source} is a slice store already: train from it, or name the folder that it was made from."
@@ -142,7 +142,7 @@ def _check_places(source: Path, store: Path, key_file: str | Path | None) -> Non
     if source.resolve() == store.resolve() or store.resolve() in source.resolve().parents:
         raise DatasetError(f"The source {source} lies within the store {store}: name different folders.")
     if next(iter(list_source(source)), None) is None:
-        raise DatasetError(f"The source {source} is empty: name a folder with DICOM, NIfTI or pictures.")
+        raise DatasetError(f"The source {source} is empty: name a folder with DICOM, volumes or pictures.")
     key = (Path(key_file).expanduser() if key_file is not None else default_key_file()).resolve()
     if any(folder.resolve() in key.parents for folder in (store, ledger_folder(store))):
         raise DatasetError(
@@ -157,18 +157,11 @@ def _choose_kind(source: Path, store: Path, options: IngestOptions) -> str:
         return read_manifest(store).source_kind
     has_pictures = False
     for file in list_source(source, apart_from=(store,)):
-        if file.reason is None and (file.kind == "nifti" or (file.kind == "dicom" and _has_mark(source, file.name))):
+        is_dicom = file.reason is None and file.kind == "dicom" and has_dicom_mark(_root(source) / file.name)
+        if is_dicom or (file.reason is None and file.kind == "volume"):
             return "ct"
         has_pictures |= file.kind == "picture"
     return "picture" if has_pictures else "ct"
-
-
-def _has_mark(source: Path, name: str) -> bool:
-    try:
-        with (_root(source) / name).open("rb") as stream:
-            return stream.read(132)[128:] == _DICOM_MARK
-    except OSError:
-        return False
 
 
 def _root(source: Path) -> Path:

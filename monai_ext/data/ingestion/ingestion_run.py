@@ -21,7 +21,7 @@ __all__ = ["IngestionRun", "file_hash", "known_reason"]
 
 _FILES_A_SCAN, _PICTURES_A_TASK = 128, 1024
 _OUTCOMES_AT_ONCE = 256
-_FITTING = {"ct": ("dicom", "nifti"), "mr": ("dicom",), "picture": ("picture",)}
+_FITTING = {"ct": ("dicom", "volume"), "mr": ("dicom",), "picture": ("picture",)}
 
 
 class IngestionRun:
@@ -50,7 +50,7 @@ class IngestionRun:
         self.report.looked_at = sum(map(len, new.values()))
         try:
             units = self._find_series(new["dicom"])
-            left = sum(map(len, units.values())) + len(new["nifti"]) + len(new["picture"])
+            left = sum(map(len, units.values())) + len(new["volume"]) + len(new["picture"])
             with Progress(left, doing="Reading") as self._progress:
                 for task, message in self._pool.run(self._tasks(units, new)):
                     self._take(task, message)
@@ -59,7 +59,7 @@ class IngestionRun:
 
     def _list(self, apart_from: tuple[Path, ...]) -> dict[str, list[FileRef]]:
         """Count every file of the source; returns those that have to be read, by kind."""
-        new: dict[str, list[FileRef]] = {"dicom": [], "nifti": [], "picture": []}
+        new: dict[str, list[FileRef]] = {"dicom": [], "volume": [], "picture": []}
         for file in list_source(self._source, apart_from=apart_from):
             self.report.files += 1
             reason = known_reason(file, self.report.source_kind)
@@ -89,7 +89,7 @@ class IngestionRun:
     def _tasks(self, units: dict[bytes, list[FileRef]], new: dict[str, list[FileRef]]) -> Iterator[Task]:
         for unit, files in sorted(units.items(), key=lambda item: item[1][0].name):
             yield Task("dicom", sorted(files, key=lambda one: one.name), unit, self._ledger.instances(unit))
-        for kind, together in (("nifti", 1), ("picture", _PICTURES_A_TASK)):
+        for kind, together in (("volume", 1), ("picture", _PICTURES_A_TASK)):
             for at in range(0, len(new[kind]), together):
                 files = new[kind][at : at + together]
                 stored = {}

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from monai_ext.data.sources.pictures import PictureSource
-from monai_ext.data.sources.source import pseudonym
+from monai_ext.data.sources.open import MEDMNIST, open_source
+from monai_ext.data.sources.source import group_name
 from monai_ext.data.splits.items import SplitSource
 from monai_ext.data.store.reader import SliceStoreWriter
-from monai_ext.errors import DatasetError
 
 __all__ = ["store_labelled_pictures"]
 
@@ -38,10 +37,9 @@ def store_labelled_pictures(source: SplitSource, path: str | Path, store: str | 
         DatasetError: a picture cannot be read, is in colour in a MedMNIST file, or a label is not a short code.
     """
     path = Path(path).expanduser()
-    pictures = _medmnist_pictures(path) if source.kind == "MedMNIST" else _table_pictures(path, source)
     waiting: dict[tuple[tuple[int, ...], str], list[tuple[int, np.ndarray]]] = {}
     with SliceStoreWriter.open(store, source_kind="picture") as writer:
-        for place, pixels in enumerate(pictures):
+        for place, pixels in enumerate(_pictures(path, source)):
             key = pixels.shape, source.official[place] if source.official else ""
             batch = waiting.setdefault(key, [])
             batch.append((place, pixels))
@@ -55,7 +53,7 @@ def store_labelled_pictures(source: SplitSource, path: str | Path, store: str | 
 
 def _write(writer: SliceStoreWriter, source: SplitSource, batch: list[tuple[int, np.ndarray]]) -> None:
     places = [place for place, _ in batch]
-    series_key = pseudonym(source.content_hash, *places)
+    series_key = group_name(source.content_hash, *places)
     if not writer.has_series(series_key):
         pixels = np.stack([pixels for _, pixels in batch])
         rows = [_row(source, place) for place in places]
@@ -64,7 +62,7 @@ def _write(writer: SliceStoreWriter, source: SplitSource, batch: list[tuple[int,
 
 def _row(source: SplitSource, place: int) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "patient_id": pseudonym(source.name, source.groups[place]),
+        "patient_id": group_name(source.name, source.groups[place]),
         "label": source.labels[place] or None,
         "source_format": source.kind.replace(" ", "_"),
     }
@@ -75,20 +73,9 @@ def _row(source: SplitSource, place: int) -> dict[str, Any]:
     return row
 
 
-def _table_pictures(path: Path, source: SplitSource) -> Iterator[np.ndarray]:
-    pictures = PictureSource(path.parent, [path.parent / item for item in source.ids])
+def _pictures(path: Path, source: SplitSource) -> Iterator[np.ndarray]:
+    """8-bit gray levels (rows, columns) of every item, in order."""
+    pictures = open_source(path, pictures=None if source.kind == MEDMNIST else source.ids)
     white = np.iinfo(pictures.dtype).max
     for place in range(len(source.ids)):
         yield np.rint(pictures.read(place) * (255 / white)).astype(np.uint8)
-
-
-def _medmnist_pictures(path: Path) -> Iterator[np.ndarray]:
-    with np.load(path) as arrays:
-        for part in ("train", "val", "test"):
-            images = arrays[f"{part}_images"]
-            if images.ndim != 3 or images.dtype != np.uint8:
-                raise DatasetError(
-                    f"The {part} images of {path.name} have shape {images.shape} and type {images.dtype}: gray pictures"
-                    " (n, rows, columns) of type uint8 can be stored."
-                )
-            yield from images

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from monai_ext.errors import SliceStoreError
-from monai_ext.files import write_durably
+from monai_ext.files import open_regular, write_durably
 
 __all__ = [
     "INDEX_COLUMNS",
@@ -106,9 +106,9 @@ class Manifest:
 
 def is_slice_store(path: str | Path) -> bool:
     """Whether a folder is a slice store, of whatever version; a damaged manifest counts, so that opening explains."""
-    manifest = Path(path) / MANIFEST
     try:
-        return manifest.is_file() and FORMAT.encode() in manifest.read_bytes()[:4096]
+        with open_regular(Path(path) / MANIFEST) as manifest:
+            return FORMAT.encode() in manifest.read(4096)
     except OSError:
         return False
 
