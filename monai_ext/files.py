@@ -5,13 +5,25 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial as bound
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["open_regular", "read_regular", "remove_partial_files", "sync_folder", "write_atomically", "write_durably"]
+__all__ = [
+    "open_regular",
+    "read_regular",
+    "remove_partial_files",
+    "sync_folder",
+    "write_atomically",
+    "write_durably",
+    "write_together",
+]
 
 _PARTIAL = ".partial"
+_OWNER_ONLY, _AS_UMASK_SAYS = 0o600, 0o666
+_SYNCS_AT_ONCE = 16
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -45,15 +57,16 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     sync_folder(path.parent)
 
 
-def write_durably(file: Path, content: bytes | memoryview, *, sync_name: bool = True) -> None:
+def write_durably(file: Path, content: bytes | memoryview, *, sync_name: bool = True, owner_only: bool = False) -> None:
     """Write a file so that it is either there completely or not at all, even when power fails: sync, then rename.
 
     Without ``sync_name`` the file may still be absent after a power failure, as if it had not been written; that saves
-    half of the time on many small files.
+    half of the time on many small files. With ``owner_only`` nobody else can read it, whatever the umask says.
     """
     temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    mode = _OWNER_ONLY if owner_only else _AS_UMASK_SAYS
     try:
-        with temporary.open("wb") as stream:
+        with open(temporary, "wb", opener=lambda path, flags: os.open(path, flags, mode)) as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
@@ -63,6 +76,24 @@ def write_durably(file: Path, content: bytes | memoryview, *, sync_name: bool = 
         raise
     if sync_name:
         sync_folder(file.parent)
+
+
+def write_together(files: Sequence[tuple[Path, bytes]], *, owner_only: bool = False) -> None:
+    """Write many files as :func:`write_durably` does, without ``sync_name``: their syncs are waited for side by side.
+
+    A disk, above all one behind a network, takes hardly longer for many syncs at once than for one. When a file cannot
+    be written, others of them may be there.
+
+    Raises:
+        OSError: of the first file that cannot be written.
+    """
+    write = bound(write_durably, sync_name=False, owner_only=owner_only)
+    if len(files) == 1:
+        write(*files[0])
+        return
+    with ThreadPoolExecutor(_SYNCS_AT_ONCE) as threads:
+        for done in [threads.submit(write, file, content) for file, content in files]:
+            done.result()
 
 
 def remove_partial_files(folder: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "monai_ext"
 
 FLOORS = (
-    {"errors", "files", "locations", "running_config"},
+    {"errors", "files", "foreign_text", "locations", "running_config"},
     {"parallel"},
     {"transforms", "losses", "optimizers", "inferers", "decoders"},
     {"networks", "metrics", "data"},

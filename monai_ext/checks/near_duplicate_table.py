@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +20,7 @@ from monai_ext.data.splits.making import read_near_duplicates
 from monai_ext.data.splits.splits import read_splits
 from monai_ext.errors import DatasetError
 from monai_ext.files import write_durably
+from monai_ext.foreign_text import csv_text
 
 __all__ = ["NearDuplicateList", "list_near_duplicates"]
 
@@ -83,15 +82,12 @@ class NearDuplicateList:
 
     def save(self, path: str | Path) -> None:
         """Write the table as CSV; a file that is there is replaced."""
-        table = io.StringIO()
         header = ["file_a", "file_b", "phase_peak", "similarity", "same_group", "label_a", "label_b"]
         header += ["section_a", "section_b"] if self.sections else []
-        writer = csv.DictWriter(table, header, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows())
+        table = csv_text(header, ([row[name] for name in header] for row in self.rows()))
         path = Path(path).expanduser()
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(path, table.getvalue().encode())
+        write_durably(path, table.encode())
 
 
 def list_near_duplicates(

@@ -1,11 +1,12 @@
 """From folders of DICOM, volumes or pictures to slices that a network can be trained on."""
 
+from monai_ext.data.cached_images import CachedImages
 from monai_ext.data.ingestion.ingest import IngestFilter, IngestOptions, IngestReport, ingest
 from monai_ext.data.labelled.images import LabelledImages
 from monai_ext.data.labelled.labelled_sections import LabelledSections, open_labelled_images, open_labelled_sections
 from monai_ext.data.labelled.sets import open_labelled_sets
 from monai_ext.data.open_slices import SliceSections, load_size_for, open_sections, open_slices
-from monai_ext.data.phantoms.sample import embedded_sample, sample_epochs_limit
+from monai_ext.data.phantoms.sample import embedded_sample
 from monai_ext.data.sampling import SliceLoader, StreamSampler, endless_loader, slice_loader
 from monai_ext.data.slice_images import SliceImages
 from monai_ext.data.sources.open import open_source
@@ -15,6 +16,7 @@ from monai_ext.data.splits.splits import Splits, read_splits
 from monai_ext.data.store.reader import SliceStore, SliceStoreWriter
 
 __all__ = [
+    "CachedImages",
     "IngestFilter",
     "IngestOptions",
     "IngestReport",
@@ -41,6 +43,5 @@ __all__ = [
     "open_source",
     "open_split_source",
     "read_splits",
-    "sample_epochs_limit",
     "slice_loader",
 ]

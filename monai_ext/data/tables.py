@@ -10,6 +10,7 @@ from pathlib import Path
 
 from monai_ext.errors import SplitError
 from monai_ext.files import read_regular
+from monai_ext.foreign_text import plain_cell
 
 __all__ = ["Table", "read_table"]
 
@@ -52,6 +53,8 @@ class Table:
 def read_table(path: Path, *, holding: str = "labels table") -> Table:
     """Read a table: UTF-8, a header, cells separated by commas; empty lines are passed over.
 
+    Cells that :func:`~monai_ext.foreign_text.csv_text` kept from being formulas are read as they were.
+
     Args:
         path: the file.
         holding: what the table is to the user, for messages.
@@ -89,4 +92,4 @@ def _rows(reader: Iterator[list[str]], width: int) -> Iterator[tuple[tuple[str, 
             raise ValueError(f"line {line} has {len(cells)} cells, but the header has {width}")
         if any("\0" in cell for cell in cells):
             raise ValueError(f"line {line} has a character of code 0")
-        yield tuple(cells[:width]) + ("",) * (width - len(cells)), line
+        yield tuple(map(plain_cell, cells[:width])) + ("",) * (width - len(cells)), line

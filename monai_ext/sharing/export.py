@@ -14,7 +14,7 @@ import torch
 from monai.bundle import ConfigParser
 from torch import Tensor, nn
 
-from monai_ext.bundle.model_file import latest_model, load_model
+from monai_ext.bundle import latest_model, load_model
 from monai_ext.errors import BundleAuditError, WeightsError
 from monai_ext.networks.weights import read_model_metadata
 

@@ -69,6 +69,12 @@ def test_sections_of_a_folder_are_those_of_two_openings_from_one(folder: Path, m
     assert openings == [folder]
 
 
+def test_the_sample_limits_the_length_of_a_demonstration_and_real_data_do_not(tmp_path: Path) -> None:
+    write_pictures(tmp_path, count=4)
+    assert open_sections(None, image_size=16).epochs_limit(8) == 8
+    assert open_sections(tmp_path, image_size=16).epochs_limit(8) is None
+
+
 @EVERY_KIND
 def test_the_description_can_be_written_as_json(folder: Path) -> None:
     told = open_slices(folder, image_size=28).describe()

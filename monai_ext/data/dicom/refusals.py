@@ -44,6 +44,7 @@ class SkipReason(str, Enum):
     UNDECODABLE = "undecodable", "its compressed pixels cannot be decoded"
     UNREADABLE = "unreadable", "the file cannot be read"
     DUPLICATE = "duplicate", "the same object is stored from another file"
+    NOT_DEFACED = "not_defaced", "it may show a face that could not be taken out"
     FILTERED = "filtered", "the filter does not want it"
     TOO_LARGE = "too_large", "it is larger than a series that is kept in memory at once"
     LABEL_MAP = "label_map", "it is a label map, or a volume that is not in Hounsfield units"

@@ -13,11 +13,11 @@ from monai_ext.data.ingestion.ingestion_run import IngestionRun, file_hash, know
 from monai_ext.data.ingestion.ledger import Ledger
 from monai_ext.data.ingestion.options import IngestFilter, IngestOptions
 from monai_ext.data.ingestion.outcomes import STORED, Outcome
-from monai_ext.data.ingestion.pseudonyms import default_key_file, load_pseudonyms
 from monai_ext.data.ingestion.report import IngestReport
 from monai_ext.data.ingestion.source_files import list_source
 from monai_ext.data.ingestion.source_reader import SourceReader
 from monai_ext.data.ingestion.worker_pool import WorkerPool
+from monai_ext.data.pseudonyms import default_key_file, load_pseudonyms
 from monai_ext.data.store.format import read_manifest
 from monai_ext.data.store.reader import SliceStore, SliceStoreWriter, is_slice_store
 from monai_ext.errors import DatasetError, SliceStoreError
@@ -51,7 +51,7 @@ def ingest(
         source_kind: ``"ct"``, ``"mr"`` or ``"picture"``; that of the store, of the filter or of the files when omitted.
         workers: processes that read; as many as there are processors when omitted.
         key_file: secret key of the pseudonyms, see
-            :func:`~monai_ext.data.ingestion.pseudonyms.default_key_file`; it stays with the user.
+            :func:`~monai_ext.data.pseudonyms.default_key_file`; it stays with the user.
         retry_failed: read files again that took too long, crashed or needed too much memory in an earlier run.
 
     Returns:
@@ -66,6 +66,11 @@ def ingest(
     _check_places(source, store, key_file)
     pseudonyms = load_pseudonyms(key_file)
     kind = source_kind or _choose_kind(source, store, options)
+    if options.deface and kind != "ct":
+        raise DatasetError(
+            f"Faces are taken out of CT, by its Hounsfield units, and this is to be a store of kind {kind!r}: leave"
+            " defacing out, or do it with another tool before."
+        )
     started = time.monotonic()
     reader = SourceReader(_root(source), source_kind=kind, options=options, pseudonyms=pseudonyms)
     with (

@@ -16,8 +16,8 @@ from monai_ext.data.dicom.selection import LARGEST_SIDE
 from monai_ext.data.ingestion.messages import FileRef, Finished, Message, Reading, Stack, Task
 from monai_ext.data.ingestion.options import IngestOptions
 from monai_ext.data.ingestion.outcomes import outcome_of
-from monai_ext.data.ingestion.pseudonyms import Pseudonyms
 from monai_ext.data.ingestion.stack_making import Plane, file_unit
+from monai_ext.data.pseudonyms import Pseudonyms
 from monai_ext.data.store.codec import pack_series
 from monai_ext.files import read_regular
 

@@ -77,7 +77,7 @@ class IngestReport:
 
     def save(self, file: Path) -> None:
         """Write the report as JSON."""
-        write_durably(file, (self.to_json() + "\n").encode())
+        write_durably(file, (self.to_json() + "\n").encode(), owner_only=True)
 
     def to_json(self) -> str:
         """The report as JSON, with a sentence for each reason."""

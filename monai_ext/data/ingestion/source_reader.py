@@ -13,8 +13,8 @@ from monai_ext.data.ingestion.messages import Finished, Message, Reading, Series
 from monai_ext.data.ingestion.options import IngestOptions
 from monai_ext.data.ingestion.outcomes import outcome_of
 from monai_ext.data.ingestion.picture_stacks import PictureStacks
-from monai_ext.data.ingestion.pseudonyms import Pseudonyms
 from monai_ext.data.ingestion.volume_stack import read_volume
+from monai_ext.data.pseudonyms import Pseudonyms
 
 __all__ = ["SourceReader"]
 

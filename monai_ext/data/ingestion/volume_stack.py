@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
 from monai_ext.data.dicom.selection import LARGEST_SIDE
+from monai_ext.data.ingestion.defacing import deface
 from monai_ext.data.ingestion.messages import FileRef, Stack
 from monai_ext.data.ingestion.options import IngestOptions
-from monai_ext.data.ingestion.pseudonyms import Pseudonyms
 from monai_ext.data.ingestion.stack_making import Plane, file_unit, hash_content
+from monai_ext.data.pseudonyms import Pseudonyms
 from monai_ext.data.sources.folder_scan import NIFTI_SUFFIXES
 from monai_ext.data.sources.itk_volumes import ItkVolume
 from monai_ext.data.sources.nifti import NiftiVolume
@@ -19,6 +21,8 @@ from monai_ext.data.sources.volume_file import VolumeFile
 from monai_ext.data.store.codec import pack_series
 
 __all__ = ["read_volume"]
+
+_AXIAL = (1, 0, 0, 0, 1, 0)
 
 
 def read_volume(source: Path, one: FileRef, *, options: IngestOptions, pseudonyms: Pseudonyms) -> Stack:
@@ -68,7 +72,7 @@ def _stack(
 ) -> Stack:
     spacing = volume.grid.spacing()
     kind, name = volume.format_code, one.name
-    shared = {
+    shared: dict[str, Any] = {
         "patient_id": pseudonyms.of("patient", options.patient_from_name(name) or name),
         "study_id": pseudonyms.of("study", kind, name),
         "modality": "CT",
@@ -78,11 +82,15 @@ def _stack(
         **plane.spacing(spacing["row_spacing_mm"], spacing["column_spacing_mm"]),
     }
     positions = spacing["first_mm"] + spacing["slice_spacing_mm"] * np.arange(len(pixels))
+    done = {}
+    if options.deface:
+        sides = shared["row_spacing_mm"], shared["column_spacing_mm"]
+        done["deface"] = deface(pixels, positions_mm=positions, spacing_mm=sides, orientation=_AXIAL, body_part=None)
     content = b"".join(map(hash_content, volume.files))
     return Stack(
         units=[file_unit(name, pseudonyms)],
         series=pseudonyms.digest("series", kind, name),
-        provenance=plane.provenance() | {"format": kind, "findings": [], "unit": _unit(volume)},
+        provenance=plane.provenance() | {"format": kind, "findings": [], "unit": _unit(volume), **done},
         instances={pseudonyms.digest("instance", kind, name, content): one.file},
         completes=[one.file],
         content=pack_series(pixels, [shared | {"position_mm": float(position)} for position in positions]),

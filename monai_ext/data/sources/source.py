@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from monai_ext.data.pseudonyms import group_pseudonyms
 
 __all__ = ["SliceSource", "describe_sizes", "fingerprint_files", "group_name"]
 
@@ -25,7 +28,8 @@ class SliceSource(ABC):
         kind: ``"pictures"``, ``"DICOM"``, ``"NIfTI"``, ``"MetaImage or NRRD"``, ``"MedMNIST"`` or ``"slice store"``.
         root: the folder; names in messages are relative to it.
         dtype: what a slice is kept as: int16 for HU, uint8 or uint16 for gray levels (white is the largest value).
-        held_together: of every slice, what it stays together with when some are held out.
+        held_together: of every slice, what it stays together with when some are held out. It is the same whoever's key
+            is used, so that a training goes on on another machine, and stays in memory: it may tell who the patient is.
         grouped_by: what a group is, in one word: patient, study, series, volume, folder or picture.
         fingerprint: identifies the data, see :func:`fingerprint_files`.
     """
@@ -43,10 +47,14 @@ class SliceSource(ABC):
         """Number of slices."""
         return len(self.held_together)
 
-    @property
+    @cached_property
     def groups(self) -> tuple[str, ...]:
-        """Of every slice, a pseudonym of what it stays together with."""
-        return self.held_together
+        """Of every slice, a pseudonym of what it stays together with, made with the user's key when first asked for.
+
+        Raises:
+            DatasetError: the key cannot be used, see :func:`~monai_ext.data.pseudonyms.load_pseudonyms`.
+        """
+        return group_pseudonyms(self.held_together)
 
     @abstractmethod
     def read(self, index: int) -> np.ndarray:
@@ -97,5 +105,8 @@ def fingerprint_files(root: Path, files: Iterable[Path]) -> str:
 
 
 def group_name(*identity: object) -> str:
-    """A name for a group that does not show what it was made from: 16 hexadecimal digits of a SHA-256."""
+    """A name for a group by which it is chosen what is held out: equal on all machines.
+
+    It is no pseudonym, and never written: who guesses the identity finds it confirmed.
+    """
     return hashlib.sha256("\0".join(map(str, identity)).encode(errors="surrogateescape")).hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from monai_ext.data.store.reader import SliceStore
 from monai_ext.errors import DatasetError
 
 __all__ = ["StoreSource"]
+
+logger = logging.getLogger(__name__)
 
 
 class StoreSource(SliceSource):
@@ -35,6 +38,7 @@ class StoreSource(SliceSource):
                 f"The slice store {self.store.path} has no slices: ingest something into it, with"
                 f" `python -m monai_ext ingest SOURCE {self.store.path}`."
             )
+        self._warn_about_old_pseudonyms()
         self.dtype = self.store.dtype
         patients = self.store.columns(["patient_id"]).column("patient_id").combine_chunks().dictionary_encode()
         names = patients.dictionary.to_pylist()
@@ -43,6 +47,19 @@ class StoreSource(SliceSource):
             held_together=[names[code] for code in patients.indices.to_numpy()],
             fingerprint=self.store.content_hash,
         )
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Of every slice, the pseudonym of its patient that the store has."""
+        return self.held_together
+
+    def _warn_about_old_pseudonyms(self) -> None:
+        if any("labelled_pictures" in made and "key" not in made for made in self.store.provenance):
+            logger.warning(
+                "The pseudonyms in the slice store %s were made without a key, by an older version of this program: who"
+                " can guess a patient's id finds it confirmed. Make it again with `python -m monai_ext data store`.",
+                self.store.path,
+            )
 
     def read(self, index: int) -> np.ndarray:
         """One slice as float32 (rows, columns), in Hounsfield units, stored values of MR, or gray levels.

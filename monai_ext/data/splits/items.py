@@ -11,10 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from monai_ext.data.pseudonyms import group_pseudonyms
 from monai_ext.data.sources.below import names_below
 from monai_ext.data.sources.medmnist import read_medmnist_items
 from monai_ext.data.sources.open import LABELS_TABLE, MEDMNIST, SLICE_STORE, DataPlace, find_data
-from monai_ext.data.sources.source import fingerprint_files, group_name
+from monai_ext.data.sources.source import fingerprint_files
 from monai_ext.data.store.format import INDEX_COLUMNS
 from monai_ext.data.store.reader import SliceStore
 from monai_ext.data.tables import Table, read_table
@@ -72,8 +73,21 @@ class SplitSource:
         return {item: place for place, item in enumerate(self.ids)}
 
     def pseudonyms(self, places: Sequence[int]) -> tuple[str, ...]:
-        """Pseudonyms of the groups that items at these places belong to."""
-        return tuple(group_name(self.name, self.groups[place]) for place in places)
+        """Pseudonyms of the groups that items at these places belong to, with the user's own key.
+
+        Those of a slice store are pseudonyms already, and stay as they are: what a result names is found in the store.
+
+        Raises:
+            DatasetError: the key cannot be used.
+        """
+        groups = [self.groups[place] for place in places]
+        if self.kind == SLICE_STORE:
+            return tuple(groups)
+        return group_pseudonyms(self.group_name(group) for group in groups)
+
+    def group_name(self, group: str) -> str:
+        """What a pseudonym of a group is made from: patient 1 of one data set is not patient 1 of another."""
+        return f"{self.name}\0{group}"
 
     def positions(self, ids: Iterable[str]) -> list[int]:
         """Positions of items in this source's order (for a slice store: its index).

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monai_ext.data.sources.open import SLICE_STORE
 from monai_ext.data.splits.items import SECTIONS, SplitSource
 from monai_ext.errors import SplitError
 from monai_ext.files import read_regular, write_durably
@@ -18,6 +19,7 @@ __all__ = ["Fold", "Splits", "read_splits"]
 
 LARGEST_SPLITS_BYTES = 2**31
 
+_MADE_AGAIN = ", or the store was made again with another key, so that all its ids are others"
 _FORMAT, _VERSION = "monai_ext splits", 1
 _REDUCTION = re.compile(r"[0-9]{1,9}_per_class|[0-9]{1,3}(\.[0-9]{1,20})?(e-[0-9]{1,3})?")
 
@@ -120,7 +122,8 @@ class Splits:
             raise SplitError(
                 f"These splits were made of {self.source['name']!r} with {self.source['items']} items, and"
                 f" {source.name!r} with {len(source.ids)} items is not the same: items, labels, patients or images have"
-                " changed, or other columns were named. Use the data they were made of, or make new splits."
+                f" changed, or other columns were named{_MADE_AGAIN if source.kind == SLICE_STORE else ''}. Use the"
+                " data they were made of, or make new splits."
             )
         for number, fold in enumerate(self.folds):
             _check_sections(fold, source, number)

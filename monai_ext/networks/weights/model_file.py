@@ -16,7 +16,18 @@ from monai_ext.errors import WeightsError
 from monai_ext.files import write_atomically
 from monai_ext.networks.weights.files import weights_on_cpu
 
-__all__ = ["metadata_file", "read_model", "read_model_metadata", "split_model_file", "write_model"]
+__all__ = [
+    "MODEL_FILE",
+    "is_published",
+    "metadata_file",
+    "read_model",
+    "read_model_metadata",
+    "split_model_file",
+    "write_model",
+]
+
+MODEL_FILE = "model.pt"
+"""Name of the file in a run's folder and in a bundle's ``models``."""
 
 _HASH = "weights_sha256"
 
@@ -85,6 +96,15 @@ def read_model_metadata(path: str | Path) -> dict[str, Any]:
             f"writes both. Whoever changed the weights on purpose removes {_HASH} from the JSON file."
         )
     return metadata
+
+
+def is_published(path: str | Path) -> bool:
+    """Whether a file of metadata that :func:`write_model` wrote lies beside a file."""
+    try:
+        metadata = json.loads(metadata_file(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(metadata, dict) and _HASH in metadata
 
 
 def split_model_file(path: str | Path) -> None:

@@ -14,7 +14,7 @@ from monai_ext.data.ingestion import picture_stacks
 from monai_ext.data.ingestion.messages import FileRef, Finished, Message, Stack, Task
 from monai_ext.data.ingestion.options import IngestOptions
 from monai_ext.data.ingestion.picture_stacks import PictureStacks
-from monai_ext.data.ingestion.pseudonyms import Pseudonyms
+from monai_ext.data.pseudonyms import Pseudonyms
 
 
 def write_gray(folder: Path, *shapes: tuple[int, int], dtype: type = np.uint8) -> None:
