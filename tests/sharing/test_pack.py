@@ -1,13 +1,17 @@
 """A packed bundle: only what is listed, literal, without a finding, the same bytes each time."""
 
+import csv
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load as load_safetensors
 
 from helpers.trained_bundle import SETTINGS, write_trained_bundle
@@ -18,7 +22,7 @@ from monai_ext.sharing.audit.config_text import flattened
 from monai_ext.sharing.bundle_files import open_bundle_files
 from monai_ext.sharing.pack import PackOptions, pack_bundle
 from monai_ext.sharing.package_file import MANIFEST
-from monai_ext.sharing.reference_statistics import DistanceModel
+from monai_ext.sharing.reference_statistics import DistanceModel, network_inputs
 from monai_ext.sharing.trained_classifier import read_trained_classifier
 from monai_ext.sharing.verification import verify_package
 
@@ -162,3 +166,28 @@ def test_the_card_says_what_is_known_and_what_is_not(bundle: Path, tmp_path: Pat
     wrong = ["--results", str(tmp_path / "shortcuts.json")]
     assert main(["bundle", "pack", str(bundle), str(tmp_path / "b.zip"), *wrong]) == 2
     assert "expected is metrics.json" in capsys.readouterr().err
+
+
+def test_the_package_runs_with_monai_alone_from_where_it_was_unpacked(package: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(package) as archive:
+        archive.extractall(tmp_path)
+    (tmp_path / "images").mkdir()
+    for number in range(2):
+        Image.new("L", (40, 40), 60 * number).save(tmp_path / "images" / f"{number}.png")
+    command = [sys.executable, "-c", _WITHOUT_THIS_PROJECT, "--config_file", "configs/inference.json"]
+    command += ["--dataset_dir", "../images", "--output_dir", str(tmp_path / "out")]
+    ran = subprocess.run(command, cwd=tmp_path / NAME, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    with open(tmp_path / "out" / "predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"].rpartition("/")[2] for row in rows] == ["0.png", "1.png"]
+    network = read_trained_classifier(open_bundle_files(package)).build()
+    images = [torch.full((1, 40, 40), 60 * number / 255) for number in range(2)]
+    with torch.no_grad():
+        expected = network(network_inputs(images, 32, 1)).softmax(dim=1)[:, 1]
+    assert torch.allclose(torch.tensor([float(row["COVID"]) for row in rows]), expected, atol=1e-5)
+
+
+_WITHOUT_THIS_PROJECT = (
+    "import sys; sys.modules['monai_ext'] = None; import fire, monai.bundle; fire.Fire(monai.bundle.run)"
+)

@@ -20,6 +20,7 @@ from monai_ext.sharing.audit.vocabulary import (
     HARMLESS_NAMES,
     MONAI_SHELVES,
     QUESTIONED_CLASSES,
+    TORCH_SHELVES,
 )
 
 __all__ = ["Verdict", "judge_attribute", "judge_import", "judge_name", "judge_target"]
@@ -57,11 +58,16 @@ def judge_target(target: object, allowed: Allowed) -> Verdict:
     parent, _, leaf = target.rpartition(".")
     if parent in MONAI_SHELVES and leaf in QUESTIONED_CLASSES:
         return Level.UNKNOWN, "questioned-class", QUESTIONED_CLASSES[leaf]
-    if _CLASS.fullmatch(leaf) and (parent in allowed.shelves or parent in MONAI_SHELVES):
+    if _CLASS.fullmatch(leaf) and _is_shelf(parent, allowed):
         return None
     if parent == _NETWORKS and _NETWORK_FUNCTION.fullmatch(leaf):
         return None
     return Level.UNKNOWN, "unknown-target", "it is called, and is not on the list of what is known to be harmless"
+
+
+def _is_shelf(module: str, allowed: Allowed) -> bool:
+    """Whether any class of a module passes."""
+    return module in allowed.shelves or module in MONAI_SHELVES or module in TORCH_SHELVES
 
 
 def _judge_bare(name: str) -> Verdict:
@@ -100,7 +106,7 @@ def judge_name(name: str, allowed: Allowed) -> Verdict:
     if name in allowed.names or name in allowed.targets:
         return None
     parent, _, leaf = name.rpartition(".")
-    if _CLASS.fullmatch(leaf) and (parent in allowed.shelves or parent in MONAI_SHELVES):
+    if _CLASS.fullmatch(leaf) and _is_shelf(parent, allowed):
         return None
     if name in HARMLESS_MODULES:
         return Level.UNKNOWN, "module-as-value", "a whole module is handed over, with all that it contains"

@@ -15,6 +15,7 @@ __all__ = [
     "HARMLESS_NAMES",
     "MONAI_SHELVES",
     "QUESTIONED_CLASSES",
+    "TORCH_SHELVES",
 ]
 
 DEFAULT_GLOBALS = {"monai": "monai", "torch": "torch", "np": "numpy", "numpy": "numpy"}
@@ -26,6 +27,9 @@ MONAI_SHELVES = (
     *("monai.visualize", "monai.utils"),
 )
 """Modules that a name without dots is looked up in; MONAI looks into all that it has loaded."""
+
+TORCH_SHELVES = ("torch.nn", "torch.optim", "torch.optim.lr_scheduler", "torch.utils.data")
+"""Modules of torch whose classes do arithmetic and count."""
 
 HARMLESS_BUILTINS = {
     *("abs", "all", "any", "bool", "bytes", "complex", "dict", "divmod", "enumerate", "filter", "float", "frozenset"),
