@@ -6,6 +6,8 @@ __all__ = [
     "BundleAuditError",
     "CheckpointError",
     "ConfigOverrideError",
+    "DamagedCheckpointError",
+    "DamagedFileError",
     "DatasetError",
     "DicomSeriesError",
     "PackageError",
@@ -43,6 +45,14 @@ class CheckpointError(ValueError):
     """A training checkpoint is truncated, or belongs to another method or architecture."""
 
 
+class DamagedCheckpointError(CheckpointError):
+    """A training checkpoint does not hold what was written to it."""
+
+
+class DamagedFileError(ValueError):
+    """A file is truncated, or differs from the checksum that it holds."""
+
+
 class ConfigOverrideError(ValueError):
     """An override names an id that the bundle's config does not have."""
 
@@ -68,4 +78,4 @@ class SandboxError(ValueError):
 
 
 class TrainingStoppedError(RuntimeError):
-    """Training stopped on its own: the message names the iteration and the last good checkpoint."""
+    """Training, or an evaluation, stopped on its own: the message names iteration and last good checkpoint."""
