@@ -20,7 +20,7 @@ def predictions_of(labels, separation, *, groups=None, seed=0):
     )
 
 
-def arm(separations, *, patients=60, seed=0, n_train=100, same_test=False, repeats=1):
+def arm(separations, *, patients=60, seed=0, n_train=100, same_test=False, repeats=1, resamples=200):
     """One arm with a fold for each separation."""
     cells = []
     for fold, separation in enumerate(separations):
@@ -28,7 +28,7 @@ def arm(separations, *, patients=60, seed=0, n_train=100, same_test=False, repea
         test_set = "test" if same_test else f"test {fold}"
         for repeat in range(repeats):
             predictions = predictions_of(labels, separation, seed=seed + 100 * fold + 10_000 * repeat)
-            weights = resamples_for(predictions, test_set=test_set, count=300)
+            weights = resamples_for(predictions, test_set=test_set, count=resamples)
             cells.append(
                 score_cell(predictions, weights, fold=fold, repeat=(repeat, 0), n_train=n_train, test_set=test_set)
             )
