@@ -35,7 +35,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from monai_ext.data import StreamSampler, open_slices, slice_loader
-from monai_ext.engines.devices import Precision
+from monai_ext.parallel.devices import Precision
 
 BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
 METHODS = ("byol", "moco_v2", "swav", "spark")

@@ -24,7 +24,7 @@ from torch import nn
 
 from monai_ext.losses import MaskedReconstructionLoss
 from monai_ext.networks import SparK, SparKDecoder, build_encoder
-from monai_ext.networks.decoder import InplaceReLU6
+from monai_ext.networks.spark.decoder import InplaceReLU6
 from monai_ext.optimizers import LAMB, parameter_groups
 
 

@@ -3,12 +3,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/install.sh
-install_project test
+install_project test,docs
 
 export MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/mypy
-.venv/bin/python -m pytest "$@"
+.venv/bin/sphinx-build -q -W --keep-going docs build/pages
+# Tests and doctests, one file at a time in each of two processes; TEST_PROCESSES=0 runs them in one.
+.venv/bin/python -m pytest --numprocesses "${TEST_PROCESSES:-2}" --dist loadfile "$@"
 echo
 echo "All checks passed. Next: bash scripts/quickstart.sh, or README.md for training on your own slices."

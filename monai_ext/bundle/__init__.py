@@ -6,7 +6,7 @@ from monai_ext.bundle.locate import locate_bundle
 from monai_ext.bundle.model_file import latest_model, load_model, model_setting, publish_model, trained_on
 from monai_ext.bundle.output_dir import name_run, prepare_output_dir, resume_point
 from monai_ext.bundle.overrides import check_overrides
-from monai_ext.bundle.process_group import join_process_group, leave_process_group
+from monai_ext.parallel.process_group import join_process_group, leave_process_group
 
 __all__ = [
     "agreeing_models",

@@ -14,13 +14,13 @@ import torch
 from torch import nn
 
 from monai_ext.bundle.model_file import MODEL_FILE, load_model, model_setting
-from monai_ext.bundle.running import refusal, running_config_folder
-from monai_ext.engines.distributed import process_rank, unwrap
 from monai_ext.errors import WeightsError
-from monai_ext.handlers.atomic_file import write_atomically
+from monai_ext.files import write_atomically
 from monai_ext.handlers.training_state import plain_values
 from monai_ext.networks.ensemble import ProbabilityEnsemble
 from monai_ext.networks.weights.files import weights_on_cpu
+from monai_ext.parallel.processes import process_rank, unwrap
+from monai_ext.running_config import refusal, running_config_folder
 
 __all__ = ["agreeing_models", "load_classifiers", "mean_threshold", "publish_classifier"]
 

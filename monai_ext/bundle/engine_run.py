@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 
 import monai_ext.errors
-from monai_ext.bundle.running import refusal, running_parser, started_from_command_line
+from monai_ext.running_config import refusal, running_parser, started_from_command_line
 
 __all__ = ["run_engine"]
 

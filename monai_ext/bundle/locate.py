@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from monai_ext.bundle.running import refusal, running_config_folder
+from monai_ext.running_config import refusal, running_config_folder
 
 __all__ = ["locate_bundle"]
 

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from monai_ext.bundle.running import refusal
 from monai_ext.data import SliceImages
-from monai_ext.engines.distributed import process_rank, unwrap
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
 from monai_ext.errors import WeightsError
-from monai_ext.handlers.atomic_file import write_atomically
+from monai_ext.files import write_atomically
 from monai_ext.networks.weights.files import weights_on_cpu
+from monai_ext.parallel.processes import process_rank, unwrap
+from monai_ext.running_config import refusal
 
 __all__ = ["latest_model", "load_model", "model_setting", "publish_model", "trained_on"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch.distributed
 
-from monai_ext.bundle.running import refusal
 from monai_ext.handlers import find_checkpoint
+from monai_ext.running_config import refusal
 
 __all__ = ["name_run", "prepare_output_dir", "resume_point"]
 

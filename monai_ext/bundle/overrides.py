@@ -12,8 +12,8 @@ from typing import Any
 from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS, ID_SEP_KEY
 
-from monai_ext.bundle.running import refusal, running_config_folder, running_parser
 from monai_ext.errors import ConfigOverrideError
+from monai_ext.running_config import refusal, running_config_folder, running_parser
 
 __all__ = ["check_overrides", "unknown_ids"]
 

@@ -22,9 +22,9 @@ from monai_ext.data.sources.store import StoreSource
 from monai_ext.data.splits.items import SECTIONS, SplitSource, open_split_source
 from monai_ext.data.splits.making import read_near_duplicates
 from monai_ext.data.splits.splits import read_splits
-from monai_ext.data.store.format import write_durably
 from monai_ext.data.store.reader import is_slice_store
 from monai_ext.errors import DatasetError
+from monai_ext.files import write_durably
 
 __all__ = ["NearDuplicateList", "list_near_duplicates"]
 

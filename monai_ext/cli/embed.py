@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     from monai_ext.embedding import KeptFeatures, open_slices_to_embed, write_feature_table
-    from monai_ext.engines.devices import select_device
+    from monai_ext.parallel.devices import select_device
 
     encoder, about = _open(options)
     slices = open_slices_to_embed(
@@ -138,7 +138,7 @@ def _draw(output: Path, slices: Any, kept: Any, about: dict[str, Any], options: 
     if options.map == "none":
         return
     from monai_ext.embedding import draw_map_page, draw_map_picture, map_points
-    from monai_ext.handlers.atomic_file import write_atomically
+    from monai_ext.files import write_atomically
 
     points, how = map_points(kept.features, method=options.map, seed=options.seed)
     rows = [

@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _write(results: Sequence[Shortcut], output: Path) -> None:
-    from monai_ext.handlers.atomic_file import write_atomically
+    from monai_ext.files import write_atomically
 
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")

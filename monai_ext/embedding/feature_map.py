@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from monai_ext.handlers.atomic_file import write_atomically
+from monai_ext.files import write_atomically
 
 __all__ = ["draw_map_page", "draw_map_picture", "map_points"]
 

@@ -15,8 +15,8 @@ from monai_ext.data import SliceImages, open_labelled_sets, open_slices, slice_l
 from monai_ext.data.labelled.labels import TABLE
 from monai_ext.data.open_slices import open_source
 from monai_ext.data.store.reader import SliceStore, is_slice_store
-from monai_ext.engines.devices import Precision
-from monai_ext.handlers.joint_features import evenly_spaced, pooled
+from monai_ext.embedding.features import evenly_spaced, pooled
+from monai_ext.parallel.devices import Precision
 from monai_ext.transforms.window import WindowChoice
 
 __all__ = ["KeptFeatures", "SlicesToEmbed", "encode_slices", "open_slices_to_embed"]

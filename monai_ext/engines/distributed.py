@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 import torch.distributed
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from monai_ext.networks import synchronize_batch_norm
-from monai_ext.networks.joint_batch import process_count
+from monai_ext.parallel.processes import in_process_group
 
-__all__ = [
-    "channels_last_format",
-    "distribute",
-    "gradient_sync",
-    "interleaved",
-    "process_count",
-    "process_rank",
-    "unwrap",
-]
-
-
-def process_rank() -> int:
-    """Rank of this process in the process group, 0 without one: the process that writes and reports."""
-    return torch.distributed.get_rank() if _in_group() else 0
+__all__ = ["channels_last_format", "distribute", "gradient_sync"]
 
 
 def distribute(network: nn.Module, *, device: torch.device | str, find_unused_parameters: bool = False) -> nn.Module:
@@ -48,7 +33,7 @@ def distribute(network: nn.Module, *, device: torch.device | str, find_unused_pa
     """
     device = torch.device(device)
     network = network.to(device)
-    if not _in_group():
+    if not in_process_group():
         return network
     network = synchronize_batch_norm(network)
     # Before wrapping: parameters whose strides change afterwards no longer fit their buckets, and gradients mix up.
@@ -66,32 +51,9 @@ def channels_last_format(network: nn.Module) -> torch.memory_format:
     return torch.channels_last_3d if volumetric else torch.channels_last
 
 
-def unwrap(network: Any) -> Any:
-    """The network inside the wrappers of distributed training and of ``torch.compile``."""
-    network = getattr(network, "_orig_mod", network)
-    return network.module if isinstance(network, DistributedDataParallel) else network
-
-
-def interleaved(shares: Sequence[Tensor]) -> Tensor:
-    """Rows of all processes in the order of the data, of which process r of W had each W-th from row r on.
-
-    Example:
-        >>> interleaved([torch.tensor([0, 2, 4]), torch.tensor([1, 3])])
-        tensor([0, 1, 2, 3, 4])
-    """
-    whole = shares[0].new_empty(sum(map(len, shares)), *shares[0].shape[1:])
-    for rank, share in enumerate(shares):
-        whole[rank :: len(shares)] = share
-    return whole
-
-
 def gradient_sync(network: nn.Module, *, enabled: bool) -> AbstractContextManager[None]:
     """Context of a backward pass; when not ``enabled``, a distributed network keeps its gradients to itself for now."""
     inner = getattr(network, "_orig_mod", network)
     if enabled or not isinstance(inner, DistributedDataParallel):
         return nullcontext()
     return inner.no_sync()
-
-
-def _in_group() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()

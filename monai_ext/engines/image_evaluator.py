@@ -10,8 +10,8 @@ import torch
 from monai.engines import Evaluator
 from torch import Tensor, nn
 
-from monai_ext.engines.devices import Precision
 from monai_ext.engines.pretraining_trainer import images_of
+from monai_ext.parallel.devices import Precision
 
 __all__ = ["ImageEvaluator"]
 

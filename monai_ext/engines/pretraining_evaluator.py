@@ -10,9 +10,9 @@ from ignite.metrics import Average
 from monai.engines import Evaluator
 from torch import Tensor, nn
 
-from monai_ext.engines.devices import Precision
 from monai_ext.engines.pretraining_trainer import Views, images_of
-from monai_ext.engines.random_streams import preserved_random_streams
+from monai_ext.parallel.devices import Precision
+from monai_ext.parallel.random_streams import preserved_random_streams
 
 __all__ = ["PretrainingEvaluator"]
 

@@ -12,12 +12,12 @@ from monai.engines.utils import IterationEvents
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from monai_ext.engines.devices import Precision
 from monai_ext.engines.distributed import channels_last_format, gradient_sync
 from monai_ext.engines.events import PretrainingEvents
-from monai_ext.engines.random_streams import part_random_streams
-from monai_ext.engines.training_length import TrainingLength
 from monai_ext.optimizers.schedules import WarmupCosine
+from monai_ext.optimizers.training_length import TrainingLength
+from monai_ext.parallel.devices import Precision
+from monai_ext.parallel.random_streams import part_random_streams
 
 __all__ = ["PretrainingTrainer", "Views", "images_of"]
 

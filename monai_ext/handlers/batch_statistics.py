@@ -11,7 +11,7 @@ from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from monai_ext.networks.joint_batch import broadcast
+from monai_ext.parallel.processes import broadcast
 
 __all__ = ["estimated_batch_statistics"]
 

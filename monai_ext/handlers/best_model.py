@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from ignite.engine import Events
 
-from monai_ext.engines.distributed import process_rank, unwrap
 from monai_ext.errors import TrainingStoppedError
-from monai_ext.handlers.atomic_file import write_atomically
+from monai_ext.files import write_atomically
 from monai_ext.networks.weights.files import weights_on_cpu
+from monai_ext.parallel.processes import process_rank, unwrap
 
 __all__ = ["BestModel"]
 

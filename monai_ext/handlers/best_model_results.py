@@ -9,8 +9,8 @@ import torch
 import torch.distributed
 from ignite.engine import Events
 
-from monai_ext.engines.distributed import process_count, unwrap
 from monai_ext.handlers.classification_results import ClassificationResults
+from monai_ext.parallel.processes import process_count, unwrap
 
 __all__ = ["BestModelResults"]
 

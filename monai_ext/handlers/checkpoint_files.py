@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from ignite.handlers.checkpoint import BaseSaveHandler
 
-from monai_ext.engines.distributed import process_rank
 from monai_ext.errors import CheckpointError
-from monai_ext.handlers.atomic_file import write_atomically
+from monai_ext.files import write_atomically
+from monai_ext.parallel.processes import process_rank
 
 __all__ = ["NAME_PATTERN", "AtomicSaver", "find_checkpoint", "list_checkpoints"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_ext.handlers.atomic_file import write_atomically
+from monai_ext.files import write_atomically
 from monai_ext.metrics import (
     ClassificationEvaluation,
     Estimate,

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ignite.engine import Engine, Events
 
-from monai_ext.engines.distributed import process_rank
 from monai_ext.handlers.classification_files import PICTURES, TABLES, write_classification_files
 from monai_ext.handlers.gathered_predictions import GatheredPredictions, as_probabilities
 from monai_ext.metrics import ClassificationEvaluation, choose_threshold, evaluate_classification
 from monai_ext.metrics.classification import evaluate_predictions
+from monai_ext.parallel.processes import process_rank
 
 if TYPE_CHECKING:
     from monai_ext.tracking import MLflowTracker

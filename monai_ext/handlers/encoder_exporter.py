@@ -10,13 +10,13 @@ import torch
 from ignite.engine import Events
 
 import monai_ext
-from monai_ext.engines.distributed import process_rank, unwrap
 from monai_ext.engines.events import PretrainingEvents, epochs_completed
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
 from monai_ext.errors import TrainingStoppedError
-from monai_ext.handlers.atomic_file import write_atomically
+from monai_ext.files import write_atomically
 from monai_ext.handlers.training_state import plain_values
 from monai_ext.networks.weights.files import weights_on_cpu
+from monai_ext.parallel.processes import process_rank, unwrap
 
 __all__ = ["EncoderExporter"]
 

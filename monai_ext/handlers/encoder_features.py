@@ -12,10 +12,10 @@ from ignite.engine import Events
 from monai.networks.utils import eval_mode
 from torch import Tensor
 
-from monai_ext.engines.distributed import unwrap
 from monai_ext.engines.feature_evaluator import FeatureEvaluator
 from monai_ext.engines.reconstruction_evaluator import ReconstructionEvaluator
-from monai_ext.handlers.atomic_file import write_atomically
+from monai_ext.files import write_atomically
+from monai_ext.parallel.processes import unwrap
 
 __all__ = ["EncoderFeatures"]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-from monai_ext.engines.distributed import process_rank
-from monai_ext.handlers.atomic_file import write_atomically
+from monai_ext.files import write_atomically
+from monai_ext.parallel.processes import process_rank
 
 __all__ = ["EvaluationSummary"]
 

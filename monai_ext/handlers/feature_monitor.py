@@ -11,11 +11,11 @@ from ignite.engine import Events
 from monai.networks.utils import eval_mode
 from torch import Tensor
 
-from monai_ext.engines.distributed import process_rank, unwrap
+from monai_ext.embedding.features import evenly_spaced, joint_features, pooled
 from monai_ext.engines.pretraining_evaluator import PretrainingEvaluator
-from monai_ext.engines.random_streams import preserved_random_streams
-from monai_ext.handlers.joint_features import evenly_spaced, joint_features, pooled
 from monai_ext.metrics import alignment, effective_rank, feature_std, uniformity
+from monai_ext.parallel.processes import process_rank, unwrap
+from monai_ext.parallel.random_streams import preserved_random_streams
 
 __all__ = ["FeatureMonitor"]
 

@@ -9,7 +9,7 @@ import torch
 import torch.distributed
 from torch import Tensor
 
-from monai_ext.engines.distributed import interleaved, process_count
+from monai_ext.parallel.processes import interleaved, process_count
 
 __all__ = ["GatheredPredictions", "as_probabilities"]
 

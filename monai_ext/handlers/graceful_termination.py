@@ -12,9 +12,9 @@ import torch
 import torch.distributed
 from ignite.engine import Events
 
-from monai_ext.engines.distributed import process_count
 from monai_ext.engines.events import PretrainingEvents
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
+from monai_ext.parallel.processes import process_count
 
 __all__ = ["GracefulTermination"]
 
@@ -27,9 +27,8 @@ class GracefulTermination:
     Cluster schedulers and ``docker stop`` send SIGTERM some seconds before they kill. The exit is a ``SystemExit`` out
     of the trainer's ``run``, which trackers see on ``EXCEPTION_RAISED``. A second SIGTERM acts at once. Ctrl-C is left
     alone: it stops at once, with the checkpoints that are there. In a distributed run the processes agree every few
-        iterations, so that
-    all of them take part in the checkpoint. Outside of the main thread, where Python allows no signal handlers, it does
-    nothing.
+    iterations, so that all of them take part in the checkpoint. Outside of the main thread, where Python allows no
+    signal handlers, it does nothing.
 
     Args:
         every_iterations: iterations between agreements of a distributed run.

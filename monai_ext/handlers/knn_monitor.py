@@ -11,12 +11,12 @@ from monai.networks.utils import eval_mode
 from torch import Tensor
 
 from monai_ext.data import LabelledSlices
-from monai_ext.engines.distributed import unwrap
+from monai_ext.embedding.features import evenly_spaced, joint_features, pooled
 from monai_ext.engines.pretraining_evaluator import PretrainingEvaluator
-from monai_ext.engines.random_streams import preserved_random_streams
 from monai_ext.errors import DatasetError
-from monai_ext.handlers.joint_features import evenly_spaced, joint_features, pooled
 from monai_ext.metrics.nearest_neighbours import check_neighbours, knn_accuracies
+from monai_ext.parallel.processes import unwrap
+from monai_ext.parallel.random_streams import preserved_random_streams
 
 __all__ = ["KNNMonitor"]
 

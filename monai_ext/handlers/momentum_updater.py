@@ -6,8 +6,8 @@ import math
 
 from monai.engines.utils import IterationEvents
 
-from monai_ext.engines.distributed import unwrap
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
+from monai_ext.parallel.processes import unwrap
 
 __all__ = ["MomentumUpdater"]
 

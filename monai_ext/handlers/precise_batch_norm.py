@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
-from monai_ext.engines.distributed import process_count, process_rank, unwrap
-from monai_ext.engines.random_streams import preserved_random_streams
+from monai_ext.parallel.processes import process_count, process_rank, unwrap
+from monai_ext.parallel.random_streams import preserved_random_streams
 
 __all__ = ["PreciseBatchNorm"]
 

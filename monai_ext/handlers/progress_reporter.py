@@ -11,8 +11,8 @@ from typing import Any
 
 from ignite.engine import Events
 
-from monai_ext.engines.distributed import process_rank
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
+from monai_ext.parallel.processes import process_rank
 
 __all__ = ["ProgressReporter"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from monai.engines.utils import IterationEvents
 
-from monai_ext.engines.distributed import unwrap
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
+from monai_ext.parallel.processes import unwrap
 
 __all__ = ["PrototypeFreezer"]
 

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from monai_ext.engines.distributed import process_rank, unwrap
 from monai_ext.engines.events import PretrainingEvents, epochs_completed
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer, images_of
-from monai_ext.engines.random_streams import preserved_random_streams
 from monai_ext.errors import TrainingStoppedError
-from monai_ext.handlers.atomic_file import write_atomically
+from monai_ext.files import write_atomically
 from monai_ext.networks import expand_mask, reconstruct
+from monai_ext.parallel.processes import process_rank, unwrap
+from monai_ext.parallel.random_streams import preserved_random_streams
 
 __all__ = ["ReconstructionImages", "picture_grid", "write_picture"]
 

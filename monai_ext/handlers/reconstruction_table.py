@@ -13,7 +13,7 @@ from typing import Any
 from ignite.engine import Events
 
 from monai_ext.engines.reconstruction_evaluator import ReconstructionEvaluator
-from monai_ext.handlers.atomic_file import write_atomically
+from monai_ext.files import write_atomically
 from monai_ext.metrics import ReconstructionError
 
 __all__ = ["ReconstructionTable"]

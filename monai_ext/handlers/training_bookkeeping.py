@@ -6,10 +6,10 @@ from typing import Any
 
 from ignite.engine import Events
 
-from monai_ext.engines.devices import Precision
 from monai_ext.engines.events import PretrainingEvents
-from monai_ext.engines.random_streams import part_random_streams
-from monai_ext.engines.training_length import TrainingLength
+from monai_ext.optimizers.training_length import TrainingLength
+from monai_ext.parallel.devices import Precision
+from monai_ext.parallel.random_streams import part_random_streams
 
 __all__ = ["TrainingBookkeeping"]
 

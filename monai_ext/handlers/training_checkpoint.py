@@ -12,13 +12,13 @@ import torch
 from ignite.engine import Events
 from ignite.handlers.checkpoint import Checkpoint
 
-from monai_ext.engines.distributed import process_rank, unwrap
 from monai_ext.engines.events import PretrainingEvents, epochs_completed
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
 from monai_ext.errors import CheckpointError, TrainingStoppedError
-from monai_ext.handlers.atomic_file import remove_partial_files, write_atomically
+from monai_ext.files import remove_partial_files, write_atomically
 from monai_ext.handlers.checkpoint_files import NAME_PATTERN, AtomicSaver, find_checkpoint, list_checkpoints
 from monai_ext.handlers.training_state import TrainingState
+from monai_ext.parallel.processes import process_rank, unwrap
 
 __all__ = ["TrainingCheckpoint"]
 

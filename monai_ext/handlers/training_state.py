@@ -13,10 +13,10 @@ import torch
 from ignite.engine import Events
 from torch import Tensor, nn
 
-from monai_ext.engines.distributed import unwrap
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
-from monai_ext.engines.random_streams import RandomStreams
 from monai_ext.errors import CheckpointError
+from monai_ext.parallel.processes import unwrap
+from monai_ext.parallel.random_streams import RandomStreams
 
 __all__ = ["TrainingState", "plain_values", "read_checkpoint"]
 

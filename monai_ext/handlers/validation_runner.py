@@ -7,12 +7,12 @@ from typing import Any
 from ignite.engine import Events
 from torch import Tensor
 
-from monai_ext.engines.distributed import unwrap
 from monai_ext.engines.events import PretrainingEvents, epochs_completed
 from monai_ext.engines.pretraining_evaluator import PretrainingEvaluator
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer, images_of
-from monai_ext.engines.random_streams import preserved_random_streams
 from monai_ext.handlers.batch_statistics import estimated_batch_statistics
+from monai_ext.parallel.processes import unwrap
+from monai_ext.parallel.random_streams import preserved_random_streams
 
 __all__ = ["ValidationRunner"]
 

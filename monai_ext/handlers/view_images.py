@@ -9,12 +9,12 @@ from typing import Any
 from ignite.engine import Events
 from torch import Tensor
 
-from monai_ext.engines.distributed import process_rank
 from monai_ext.engines.events import PretrainingEvents
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
 from monai_ext.errors import TrainingStoppedError
-from monai_ext.handlers.atomic_file import write_atomically
+from monai_ext.files import write_atomically
 from monai_ext.handlers.view_page import draw_view_page
+from monai_ext.parallel.processes import process_rank
 
 __all__ = ["ViewImages"]
 

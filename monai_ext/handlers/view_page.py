@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from monai_ext.engines.pretraining_trainer import images_of
-from monai_ext.engines.random_streams import preserved_random_streams
+from monai_ext.parallel.random_streams import preserved_random_streams
 
 if TYPE_CHECKING:
     from PIL.Image import Image

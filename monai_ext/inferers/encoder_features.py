@@ -7,7 +7,7 @@ from typing import Any
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
-from monai_ext.engines.distributed import unwrap
+from monai_ext.parallel.processes import unwrap
 
 __all__ = ["EncoderInferer"]
 

@@ -9,7 +9,7 @@ import torch
 from monai.inferers import Inferer
 from torch import Tensor
 
-from monai_ext.engines.distributed import unwrap
+from monai_ext.parallel.processes import unwrap
 
 __all__ = ["MaskedImageInferer"]
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from math import prod
+from typing import cast
 
 import torch
 from monai.networks import nets
 from monai.networks.nets.resnet import ResNet, ResNetBlock, ResNetBottleneck
 from torch import nn
 
-from monai_ext.networks.features import resnet_stages
-
-__all__ = ["build_encoder", "encoder_stride", "encoder_widths", "feature_width"]
+__all__ = ["build_encoder", "encoder_stride", "encoder_widths", "feature_width", "resnet_stages"]
 
 _NAMES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
@@ -75,6 +74,34 @@ def feature_width(name: str = "resnet50") -> int:
     """
     with torch.device("meta"):
         return encoder_widths(build_encoder(name))[-1]
+
+
+def resnet_stages(encoder: nn.Module) -> list[nn.Sequential]:
+    """Give the residual stages of a MONAI ResNet, highest resolution first.
+
+    Raises:
+        TypeError: When ``encoder`` is not a MONAI ResNet, or has a part without a sparse counterpart (named).
+    """
+    if not isinstance(encoder, ResNet):
+        raise TypeError(
+            f"Sparse execution was asked for an encoder of type {type(encoder).__name__}. Accepted are the ResNets of "
+            "monai.networks.nets (resnet18 ... resnet152, ResNet); see monai_ext.networks.build_encoder."
+        )
+    stages = [cast(nn.Sequential, getattr(encoder, f"layer{i}")) for i in (1, 2, 3, 4)]
+    for stage in stages:
+        for block in stage:
+            _check_block(block)
+    return stages
+
+
+def _check_block(block: nn.Module) -> None:
+    if not isinstance(block, ResNetBlock | ResNetBottleneck):
+        raise TypeError(f"The residual block {type(block).__name__} has no sparse counterpart.")
+    if block.downsample is not None and not isinstance(block.downsample, nn.Sequential):
+        raise TypeError(
+            'The parameter-free shortcut of shortcut_type="A" has no sparse counterpart. Build the encoder with '
+            'shortcut_type="B" (the default of monai.networks.nets.resnet18).'
+        )
 
 
 def _last_norm(block: nn.Module) -> nn.BatchNorm2d:

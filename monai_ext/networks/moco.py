@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from monai_ext.networks.heads import ProjectionHead, unit_length
-from monai_ext.networks.joint_batch import broadcast, gather, own_part
 from monai_ext.networks.momentum import MomentumEncoder
 from monai_ext.networks.momentum_queue import MomentumQueue
 from monai_ext.networks.view_checks import check_views
+from monai_ext.parallel.processes import broadcast, gather, own_part
 
 __all__ = ["MoCo"]
 

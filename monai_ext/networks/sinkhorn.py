@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from monai_ext.networks.joint_batch import all_reduce
+from monai_ext.parallel.processes import all_reduce
 
 __all__ = ["sinkhorn_assignments"]
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from monai_ext.networks.batch_norm import OwnStatisticsBatchNorm, take_over
-from monai_ext.networks.joint_batch import all_reduce, process_count
+from monai_ext.parallel.processes import all_reduce, process_count
 
 __all__ = ["SplitBatchNorm", "split_batch_norm"]
 

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from monai_ext.networks.heads import ProjectionHead, unit_length
-from monai_ext.networks.joint_batch import gather, own_part, process_count
 from monai_ext.networks.momentum_queue import MomentumQueue
 from monai_ext.networks.prototypes import Prototypes
 from monai_ext.networks.sinkhorn import sinkhorn_assignments
 from monai_ext.networks.view_checks import check_views
+from monai_ext.parallel.processes import gather, own_part, process_count
 
 __all__ = ["SwAV"]
 

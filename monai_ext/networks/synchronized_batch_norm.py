@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from monai_ext.networks.batch_norm import OwnStatisticsBatchNorm, take_over
-from monai_ext.networks.joint_batch import process_count
 from monai_ext.networks.split_batch_norm import SplitBatchNorm
+from monai_ext.parallel.processes import process_count
 
 __all__ = ["SynchronizedBatchNorm", "synchronize_batch_norm"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from torch.optim import Optimizer
 
 if TYPE_CHECKING:
-    from monai_ext.engines.training_length import TrainingLength
+    from monai_ext.optimizers.training_length import TrainingLength
 
 __all__ = ["WarmupCosine", "scale_learning_rate"]
 

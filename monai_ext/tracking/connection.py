@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from monai_ext.locations import database_file, shown
 from monai_ext.tracking.delivery import RefusedEntry, StoreUnreachable
-from monai_ext.tracking.location import database_file, shown
 
 __all__ = ["connect", "prepare_environment", "translated_errors"]
 

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from monai_ext.tracking.location import repository_root
+from monai_ext.locations import repository_root
 
 __all__ = [
     "bundle_tags", "dataset_content", "flat_parameters", "installed_packages", "merged_config", "source_tags",
@@ -115,7 +115,7 @@ def merged_config(config: Mapping[str, Any] | Sequence[str] | str | None) -> dic
     """
     from monai.bundle import ConfigParser
 
-    from monai_ext.bundle.running import running_parser
+    from monai_ext.running_config import running_parser
 
     if config is None:
         parser = running_parser()

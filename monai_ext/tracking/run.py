@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from monai_ext.locations import database_file, shown, tracking_uri_for
 from monai_ext.tracking.delivery import Delivery, RefusedEntry
-from monai_ext.tracking.location import database_file, shown, tracking_uri_for
 from monai_ext.tracking.process_identity import PROCESS_TAG, process_identity
 from monai_ext.tracking.provenance import flat_parameters
 from monai_ext.tracking.redaction import error_text
@@ -40,7 +40,7 @@ class TrackedRun:
     Args:
         experiment: MLflow experiment; made when missing.
         run_name: MLflow invents one when omitted.
-        tracking_uri: see :func:`~monai_ext.tracking.location.tracking_uri_for`.
+        tracking_uri: see :func:`~monai_ext.locations.tracking_uri_for`.
         resume: ``reference`` of an earlier run, which is then continued.
         tags: of a new run.
         spool_dir: folder of the file for what cannot be delivered.

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from monai_ext.locations import artifact_location, database_file
 from monai_ext.tracking.connection import connect, prepare_environment, translated_errors
 from monai_ext.tracking.delivery import RefusedEntry
-from monai_ext.tracking.location import artifact_location, database_file
 from monai_ext.tracking.process_identity import PROCESS_TAG, is_gone
 from monai_ext.tracking.spool import Entry
 

@@ -127,6 +127,6 @@ def test_monais_own_tracking_is_not_taken_for_a_misspelling(bundle, tmp_path):
 
 
 def test_on_the_command_line_the_process_ends_with_the_sentence_alone(bundle, monkeypatch):
-    monkeypatch.setattr("monai_ext.bundle.running.started_from_command_line", lambda: True)
+    monkeypatch.setattr("monai_ext.running_config.started_from_command_line", lambda: True)
     with pytest.raises(SystemExit, match=r"^Error: Checking the overrides of train.json: there is no id 'epohcs'"):
         run(config_file=str(bundle / "configs" / "train.json"), epohcs=3)

@@ -222,7 +222,7 @@ def test_a_volume_is_trained_in_the_channels_last_format_of_volumes():
 
 def test_processes_that_are_seeded_alike_draw_masks_of_their_own(monkeypatch):
     def first_draw(rank: int) -> float:
-        monkeypatch.setattr("monai_ext.engines.random_streams.process_rank", lambda: rank)
+        monkeypatch.setattr("monai_ext.parallel.random_streams.process_rank", lambda: rank)
         torch.manual_seed(0)
         draws: list[float] = []
         trainer = small_training()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,36 +11,6 @@ import torch
 from ignite.engine import Engine
 
 from monai_ext.tracking import MLflowTracker
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Making the tables takes seconds, copying them does not."""
-    from mlflow.tracking import MlflowClient
-
-    file = tmp_path_factory.mktemp("database") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{file}").search_experiments(max_results=1)
-    return file
-
-
-@pytest.fixture
-def repository_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Path:
-    """A user's repository with an empty database; the working directory is a folder inside of it."""
-    root = tmp_path / "user's repository"
-    (root / ".git").mkdir(parents=True)
-    (root / "experiments").mkdir()
-    shutil.copy(empty_database, root / "mlflow.db")
-    monkeypatch.chdir(root / "experiments")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return root
-
-
-@pytest.fixture
-def client(repository_folder: Path) -> Any:
-    """Reads what is in the repository's database."""
-    from mlflow.tracking import MlflowClient
-
-    return MlflowClient(tracking_uri=f"sqlite:///{repository_folder / 'mlflow.db'}")
 
 
 @pytest.fixture

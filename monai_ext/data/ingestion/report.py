@@ -9,8 +9,8 @@ from pathlib import Path
 
 from monai_ext.data.dicom.refusals import SkipReason
 from monai_ext.data.ingestion.outcomes import STORED, Outcome
-from monai_ext.data.store.format import write_durably
 from monai_ext.errors import SliceStoreError
+from monai_ext.files import write_durably
 
 __all__ = ["IngestReport"]
 

@@ -9,8 +9,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from monai_ext.data.cache_folder import CACHE_VARIABLE, cache_folder
 from monai_ext.errors import DatasetError
+from monai_ext.locations import CACHE_VARIABLE, cache_folder
 
 __all__ = ["embedded_sample", "sample_epochs_limit"]
 
@@ -48,7 +48,7 @@ def embedded_sample(cache: str | Path | None = None) -> Path:
     that neither an interruption nor a second process leaves half of it.
 
     Args:
-        cache: where to keep it; :func:`~monai_ext.data.cache_folder.cache_folder` when omitted.
+        cache: where to keep it; :func:`~monai_ext.locations.cache_folder` when omitted.
 
     Raises:
         DatasetError: the cache folder cannot be written.

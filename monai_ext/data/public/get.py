@@ -10,8 +10,8 @@ from monai_ext.data.public.catalog import PublicDataset, RemoteFile
 from monai_ext.data.public.downloading import Progress, download
 from monai_ext.data.public.labelled import prepare_covid_ct, prepare_head_ct, prepare_medmnist
 from monai_ext.data.public.nbia import NBIA_URL, fetch_series, list_series
-from monai_ext.data.store.format import write_durably
 from monai_ext.errors import DatasetError
+from monai_ext.files import write_durably
 
 __all__ = ["get_collection", "get_files"]
 

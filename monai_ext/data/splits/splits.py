@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from monai_ext.data.splits.items import SECTIONS, SplitSource
-from monai_ext.data.store.format import write_durably
 from monai_ext.errors import SplitError
+from monai_ext.files import write_durably
 
 __all__ = ["Fold", "Splits", "read_splits"]
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from monai_ext.data.store.codec import hash_series
-from monai_ext.data.store.format import INDEX_COLUMNS, SET_ASIDE, write_durably
+from monai_ext.data.store.format import INDEX_COLUMNS, SET_ASIDE
 from monai_ext.data.store.index import read_table
 from monai_ext.data.store.reader import SliceStore, SliceStoreWriter
 from monai_ext.errors import SliceStoreError
+from monai_ext.files import write_durably
 
 __all__ = ["SeriesCheck", "check_series", "set_aside"]
 

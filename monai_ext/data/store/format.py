@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from monai_ext.errors import SliceStoreError
+from monai_ext.files import write_durably
 
 __all__ = [
     "INDEX_COLUMNS",
@@ -36,7 +36,6 @@ __all__ = [
     "Manifest",
     "is_slice_store",
     "read_manifest",
-    "write_durably",
 ]
 
 FORMAT = "monai_ext slice store"
@@ -147,35 +146,6 @@ def read_manifest(store: Path) -> Manifest:
 def series_file(store: Path, series_id: str) -> Path:
     """Where the pixels of a series lie; two levels, since a folder with very many files is slow on some disks."""
     return store / SERIES / series_id[:2].lower() / f"{series_id}.b2nd"
-
-
-def write_durably(file: Path, content: bytes | memoryview, *, sync_name: bool = True) -> None:
-    """Write a file so that it is either there completely or not at all, even when power fails: sync, then rename.
-
-    Without ``sync_name`` the file may still be absent after a power failure, as if it had not been written; that saves
-    half of the time on many small files.
-    """
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if sync_name:
-        _sync_folder(file.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a renaming or deletion in ``folder`` durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def check_series_key(series_key: str) -> str:

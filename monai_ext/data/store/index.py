@@ -8,15 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monai_ext.data.store.format import (
-    INDEX,
-    INDEX_COLUMNS,
-    PENDING,
-    Manifest,
-    read_manifest,
-    write_durably,
-)
+from monai_ext.data.store.format import INDEX, INDEX_COLUMNS, PENDING, Manifest, read_manifest
 from monai_ext.errors import SliceStoreError
+from monai_ext.files import write_durably
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -6,16 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from monai_ext.data.store.format import (
-    INDEX,
-    INDEX_COLUMNS,
-    LOCK,
-    MANIFEST,
-    PENDING,
-    SERIES,
-    SET_ASIDE,
-    IndexColumn,
-)
+from monai_ext.data.store.format import INDEX, INDEX_COLUMNS, LOCK, MANIFEST, PENDING, SERIES, SET_ASIDE, IndexColumn
 from monai_ext.data.store.reader import SliceStore
 
 __all__ = ["make_privacy_report", "render_privacy_report"]

@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from monai_ext.data.store.codec import decompress_slice
-from monai_ext.data.store.format import (
-    PIXEL_TYPES,
-    SET_ASIDE,
-    is_slice_store,
-    read_manifest,
-    series_file,
-)
+from monai_ext.data.store.format import PIXEL_TYPES, SET_ASIDE, is_slice_store, read_manifest, series_file
 from monai_ext.data.store.index import read_table
 from monai_ext.data.store.writer import SliceStoreWriter
 from monai_ext.errors import SliceStoreError

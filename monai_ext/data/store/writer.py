@@ -26,10 +26,10 @@ from monai_ext.data.store.format import (
     is_slice_store,
     read_manifest,
     series_file,
-    write_durably,
 )
 from monai_ext.data.store.index import merge_pending, pack_pending, pending_file, read_table
 from monai_ext.errors import SliceStoreError
+from monai_ext.files import write_durably
 
 __all__ = ["SliceStoreWriter"]
 

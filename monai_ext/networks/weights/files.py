@@ -60,7 +60,7 @@ def _local_file(source: str | os.PathLike[str]) -> Iterator[Path]:
 def _download(uri: str, folder: str) -> Path:
     import mlflow
 
-    from monai_ext.tracking.location import shown, tracking_uri_for
+    from monai_ext.locations import shown, tracking_uri_for
 
     # Where trainings are tracked, in whatever folder of the repository this one is started; unless code set another.
     server = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else tracking_uri_for()

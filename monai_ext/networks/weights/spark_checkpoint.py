@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from monai_ext.errors import WeightsError
-from monai_ext.networks.spark import SparK
+from monai_ext.networks.spark.spark import SparK
 from monai_ext.networks.weights.comparison import check_finite, differences, preview
 from monai_ext.networks.weights.files import read_weights
 from monai_ext.networks.weights.layouts import named_tensors

@@ -19,10 +19,12 @@ import pytest
 from PIL import Image
 
 from helpers.dicom_files import ct_slice, write, write_series
-from monai_ext.data import slice_store_format, slice_store_index, slice_store_writer
 from monai_ext.data.dicom.intensity import SliceReader
 from monai_ext.data.ingestion.ingest import IngestOptions, ingest
 from monai_ext.data.ingestion.ledger import Ledger
+from monai_ext.data.store import format as slice_store_format
+from monai_ext.data.store import index as slice_store_index
+from monai_ext.data.store import writer as slice_store_writer
 from monai_ext.data.store.reader import SliceStore
 from monai_ext.errors import SliceStoreError
 

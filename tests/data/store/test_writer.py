@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 
 from helpers.slice_stores import SERIES, make_store, pixels_of, rows_of
-from monai_ext.data import slice_store_format, slice_store_index, slice_store_writer
-from monai_ext.data.store.format import write_durably
+from monai_ext.data.store import format as slice_store_format
+from monai_ext.data.store import index as slice_store_index
+from monai_ext.data.store import writer as slice_store_writer
 from monai_ext.data.store.reader import SliceStore, SliceStoreWriter
 from monai_ext.errors import SliceStoreError
+from monai_ext.files import write_durably
 
 PIXELS = np.ones((2, 4, 4), np.int16)
 ROWS = [{"patient_id": "patient-01"}] * 2

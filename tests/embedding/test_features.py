@@ -11,10 +11,10 @@ from torch import Tensor
 
 from helpers.small_training import SmallPainter, small_evaluator, small_images, small_length, small_trainer
 from helpers.two_processes import run_two_processes
+from monai_ext.embedding.features import evenly_spaced, joint_features, pooled
 from monai_ext.engines import PretrainingEvents, distribute
 from monai_ext.errors import DatasetError
 from monai_ext.handlers import FeatureMonitor, ValidationRunner
-from monai_ext.handlers.joint_features import evenly_spaced, joint_features, pooled
 
 
 class Damaged(list):

@@ -8,7 +8,7 @@ import resource
 import pytest
 import torch
 
-from monai_ext.handlers.atomic_file import remove_partial_files, write_atomically
+from monai_ext.files import remove_partial_files, write_atomically
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from monai_ext.networks.block_convolution import block_convolution, gather_halo
-from monai_ext.networks.block_layout import BlockLayout
+from monai_ext.networks.spark.block_convolution import block_convolution, gather_halo
+from monai_ext.networks.spark.block_layout import BlockLayout
 
 __all__ = ["ActiveBlocks"]
 
 
 @dataclass(frozen=True)
 class ActiveBlocks:
-    """The visible part of a feature map (see :class:`monai_ext.networks.features.SparseFeatures`).
+    """The visible part of a feature map (see :class:`monai_ext.networks.spark.features.SparseFeatures`).
 
     Args:
         values: ``(N, C, s, ...)``, the N visible blocks in the order of ``layout``, in channels-last memory.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from monai_ext.networks.minkowski_engine import minkowski_engine
+from monai_ext.networks.spark.minkowski_engine import minkowski_engine
 
 __all__ = ["MinkowskiLayout", "MinkowskiLevel"]
 

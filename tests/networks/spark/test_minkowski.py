@@ -211,7 +211,7 @@ def test_a_tensor_on_a_gpu_is_refused_by_a_build_for_the_cpu(monkeypatch: pytest
     class OnGpu(Tensor):
         is_cuda = True
 
-    from monai_ext.networks.minkowski_engine import minkowski_engine
+    from monai_ext.networks.spark.minkowski_engine import minkowski_engine
 
     monkeypatch.setattr(minkowski_engine(), "is_cuda_available", lambda: False)
     with pytest.raises(ValueError, match=r"built without CUDA.*install_minkowski.sh --rebuild"):

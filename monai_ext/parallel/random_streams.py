@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.distributed
 
-from monai_ext.engines.distributed import process_count, process_rank
+from monai_ext.parallel.processes import process_count, process_rank
 
 __all__ = ["RandomStreams", "part_random_streams", "preserved_random_streams"]
 
@@ -23,8 +23,7 @@ class RandomStreams:
     """State of the global generators of Python, NumPy and PyTorch (CPU and the process's GPU), of every process.
 
     Saving is a collective operation: every process of the group must call ``state_dict``, and gets the states of all.
-        The
-    state is made of plain numbers and tensors, so that a checkpoint can be read with ``weights_only=True``.
+    The state is made of plain numbers and tensors, so that a checkpoint can be read with ``weights_only=True``.
 
     Example:
         >>> streams = RandomStreams()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from monai_ext.networks.block_layout import BlockLayout, RowGather
+from monai_ext.networks.spark.block_layout import BlockLayout, RowGather
 
 __all__ = ["block_convolution", "gather_halo", "to_blocks", "to_rows"]
 

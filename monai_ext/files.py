@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["remove_partial_files", "write_atomically"]
+__all__ = ["remove_partial_files", "sync_folder", "write_atomically", "write_durably"]
 
 _PARTIAL = ".partial"
 
@@ -40,7 +40,27 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         if cause is None or cause is error:
             raise
         raise cause from error
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
+
+
+def write_durably(file: Path, content: bytes | memoryview, *, sync_name: bool = True) -> None:
+    """Write a file so that it is either there completely or not at all, even when power fails: sync, then rename.
+
+    Without ``sync_name`` the file may still be absent after a power failure, as if it had not been written; that saves
+    half of the time on many small files.
+    """
+    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if sync_name:
+        sync_folder(file.parent)
 
 
 def remove_partial_files(folder: Path) -> None:
@@ -56,7 +76,8 @@ def _os_error(error: BaseException | None) -> OSError | None:
     return error
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make a renaming or deletion in ``folder`` durable."""
     if os.name != "posix":  # other systems cannot open folders, and order renames themselves
         return
     descriptor = os.open(folder, os.O_RDONLY)

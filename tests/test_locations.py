@@ -1,10 +1,13 @@
+"""Where things are kept: the cache folder, and the runs."""
+
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from monai_ext.tracking.location import artifact_location, database_file, repository_root, shown, tracking_uri_for
+from monai_ext.locations import artifact_location, cache_folder, database_file, repository_root, shown, tracking_uri_for
 
 
 def test_the_root_is_the_nearest_parent_with_a_git_folder(tmp_path: Path) -> None:
@@ -59,3 +62,29 @@ def test_a_server_keeps_artifacts_where_it_likes() -> None:
 def test_user_name_and_password_are_not_shown() -> None:
     assert shown("https://anna:secret@mlflow.example.org/path") == "https://mlflow.example.org/path"
     assert shown("sqlite:////home/anna/mlflow.db") == "sqlite:////home/anna/mlflow.db"
+
+
+def test_the_environment_variable_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONAI_EXT_CACHE", "~/somewhere")
+    assert cache_folder() == Path.home() / "somewhere"
+
+
+@pytest.mark.parametrize(
+    ("platform", "variable", "expected"),
+    [
+        ("linux", "XDG_CACHE_HOME", "base/monai_ext"),
+        ("linux", None, "home/.cache/monai_ext"),
+        ("darwin", None, "home/Library/Caches/monai_ext"),
+        ("win32", "LOCALAPPDATA", "base/monai_ext"),
+    ],
+)
+def test_each_platform_has_its_place(
+    monkeypatch: pytest.MonkeyPatch, platform: str, variable: str | None, expected: str
+) -> None:
+    monkeypatch.delenv("MONAI_EXT_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(Path, "home", lambda: Path("home"))
+    if variable:
+        monkeypatch.setenv(variable, "base")
+    assert cache_folder() == Path(expected)

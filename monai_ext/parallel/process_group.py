@@ -9,7 +9,7 @@ import ignite.distributed as idist
 import torch
 import torch.distributed
 
-from monai_ext.bundle.running import refusal
+from monai_ext.running_config import refusal
 
 __all__ = ["join_process_group", "leave_process_group"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from monai_ext.networks.joint_batch import all_reduce, broadcast, gather, own_part, process_count
+from monai_ext.parallel.processes import all_reduce, broadcast, gather, own_part, process_count
 
 
 def test_one_process_has_the_whole_batch():

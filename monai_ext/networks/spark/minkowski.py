@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from monai_ext.networks.minkowski_layout import MinkowskiLayout
+from monai_ext.networks.spark.minkowski_layout import MinkowskiLayout
 
 __all__ = ["MinkowskiFeatures"]
 
 
 @dataclass(frozen=True)
 class MinkowskiFeatures:
-    """The active points of a feature map (see :class:`monai_ext.networks.features.SparseFeatures`).
+    """The active points of a feature map (see :class:`monai_ext.networks.spark.features.SparseFeatures`).
 
     Computes in the type of the parameters, single or double precision, also under autocast: MinkowskiEngine has no
     other. The mask may be finer than SparK's patches: a point is active when one of its pixels is visible.

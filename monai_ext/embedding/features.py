@@ -9,9 +9,9 @@ import torch
 import torch.distributed
 from torch import Tensor
 
-from monai_ext.engines.distributed import interleaved, process_count, process_rank
 from monai_ext.engines.pretraining_trainer import images_of
 from monai_ext.errors import DatasetError
+from monai_ext.parallel.processes import interleaved, process_count, process_rank
 
 __all__ = ["evenly_spaced", "joint_features", "pooled"]
 

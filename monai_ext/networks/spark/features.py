@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar, cast
 
 import torch
-from monai.networks.nets.resnet import ResNet, ResNetBlock, ResNetBottleneck
+from monai.networks.nets.resnet import ResNet, ResNetBottleneck
 from torch import Tensor, nn
 
-__all__ = ["SparseFeatures", "resnet_stages", "sparse_resnet_features"]
+from monai_ext.networks.encoder import resnet_stages
+
+__all__ = ["SparseFeatures", "sparse_resnet_features"]
 
 Features = TypeVar("Features", bound="SparseFeatures")
 
@@ -46,34 +48,6 @@ class SparseFeatures(Protocol):
 
     def to_dense(self, fill: Tensor | None = None) -> Tensor:
         """Give the dense map ``(B, C, *spatial)`` with ``fill`` ``(1, C, 1, ...)`` (or zero) at masked positions."""
-
-
-def resnet_stages(encoder: nn.Module) -> list[nn.Sequential]:
-    """Give the residual stages of a MONAI ResNet, highest resolution first.
-
-    Raises:
-        TypeError: When ``encoder`` is not a MONAI ResNet, or has a part without a sparse counterpart (named).
-    """
-    if not isinstance(encoder, ResNet):
-        raise TypeError(
-            f"Sparse execution was asked for an encoder of type {type(encoder).__name__}. Accepted are the ResNets of "
-            "monai.networks.nets (resnet18 ... resnet152, ResNet); see monai_ext.networks.build_encoder."
-        )
-    stages = [cast(nn.Sequential, getattr(encoder, f"layer{i}")) for i in (1, 2, 3, 4)]
-    for stage in stages:
-        for block in stage:
-            _check_block(block)
-    return stages
-
-
-def _check_block(block: nn.Module) -> None:
-    if not isinstance(block, ResNetBlock | ResNetBottleneck):
-        raise TypeError(f"The residual block {type(block).__name__} has no sparse counterpart.")
-    if block.downsample is not None and not isinstance(block.downsample, nn.Sequential):
-        raise TypeError(
-            'The parameter-free shortcut of shortcut_type="A" has no sparse counterpart. Build the encoder with '
-            'shortcut_type="B" (the default of monai.networks.nets.resnet18).'
-        )
 
 
 def sparse_resnet_features(

@@ -14,13 +14,13 @@ from monai.networks.layers.factories import Conv, Norm
 from monai.networks.nets.resnet import ResNet
 from torch import Tensor, nn
 
-from monai_ext.networks.active_blocks import ActiveBlocks
-from monai_ext.networks.decoder import SparKDecoder
-from monai_ext.networks.encoder import encoder_stride, encoder_widths
-from monai_ext.networks.features import SparseFeatures, resnet_stages, sparse_resnet_features
-from monai_ext.networks.masked_dense import MaskedDense
-from monai_ext.networks.minkowski import MinkowskiFeatures
-from monai_ext.networks.minkowski_engine import minkowski_engine
+from monai_ext.networks.encoder import encoder_stride, encoder_widths, resnet_stages
+from monai_ext.networks.spark.active_blocks import ActiveBlocks
+from monai_ext.networks.spark.decoder import SparKDecoder
+from monai_ext.networks.spark.features import SparseFeatures, sparse_resnet_features
+from monai_ext.networks.spark.masked_dense import MaskedDense
+from monai_ext.networks.spark.minkowski import MinkowskiFeatures
+from monai_ext.networks.spark.minkowski_engine import minkowski_engine
 
 __all__ = ["BACKENDS", "SparK"]
 

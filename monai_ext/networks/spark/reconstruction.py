@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from monai_ext.networks.masked_dense import expand_mask
-from monai_ext.networks.spark import SparK
+from monai_ext.networks.spark.masked_dense import expand_mask
+from monai_ext.networks.spark.spark import SparK
 
 __all__ = ["mask_image", "paint_masked_patches", "reconstruct"]
 

@@ -1,16 +1,42 @@
-"""Where runs are kept: the database of the user's repository, or the server that is named."""
+"""Where things are kept: the cache folder, and the runs, in the user's repository or on a server."""
 
 from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import pathname2url
 
-__all__ = ["artifact_location", "database_file", "repository_root", "shown", "tracking_uri_for"]
+__all__ = [
+    "CACHE_VARIABLE",
+    "artifact_location",
+    "cache_folder",
+    "database_file",
+    "repository_root",
+    "shown",
+    "tracking_uri_for",
+]
 
+CACHE_VARIABLE = "MONAI_EXT_CACHE"
 _SQLITE = "sqlite:///"
+
+
+def cache_folder() -> Path:
+    """The folder of the environment variable ``MONAI_EXT_CACHE``, else ``monai_ext`` in the user's cache folder.
+
+    The latter is ``$XDG_CACHE_HOME`` or ``~/.cache`` on Linux, ``~/Library/Caches`` on macOS and ``%LOCALAPPDATA%`` on
+    Windows. It is not created here.
+    """
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "monai_ext"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "monai_ext"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "monai_ext"
 
 
 def repository_root(start: str | Path | None = None) -> Path:

@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from monai_ext.networks import SparK, SparKDecoder, build_encoder
-from monai_ext.networks.minkowski_engine import minkowski_engine
+from monai_ext.networks.spark.minkowski_engine import minkowski_engine
 
 LIKE_THE_RELEASE = """
 import os, sys, warnings
