@@ -203,8 +203,8 @@ def _check_leaks(plan: StudyPlan, tasks: Mapping[str, PreparedTask], problems: P
     if not unknown:
         return []
     return [
-        f"It is not known what the encoders of {', '.join(unknown)} were trained on: name it as pretraining_data, so that"
-        " test patients among it are found."
+        f"It is not known what the encoders of {', '.join(unknown)} were trained on: name it as pretraining_data, so"
+        " that test patients among it are found."
     ]
 
 

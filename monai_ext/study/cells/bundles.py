@@ -103,12 +103,9 @@ def run_config(root: Path, configs: Sequence[str], overrides: Mapping[str, Any])
 
     files = [str(root / "configs" / name) for name in configs]
     trackers = _places_of(ConfigParser.load_config_files(files), _TRACKER)
+    settings: dict[str, Any] = {f"{place}::enabled": False for place in trackers} | dict(overrides)
     workflow = ConfigWorkflow(
-        config_file=files,
-        meta_file=str(root / "configs" / "metadata.json"),
-        logging_file=False,
-        **{f"{place}::enabled": False for place in trackers},
-        **overrides,
+        config_file=files, meta_file=str(root / "configs" / "metadata.json"), logging_file=False, **settings
     )
     workflow.initialize()
     workflow.run()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import platform
@@ -52,7 +51,6 @@ def run_cell(cell: Cell, *, task: PreparedTask | None, folder: StudyFolder, devi
         **told,
     }
     write_record(folder.records, cell, results=results, measured=measured)
-    gc.collect()
 
 
 def peak_memory_mib() -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from monai_ext.metrics.class_predictions import check_predictions
-from monai_ext.metrics.classification_scores import scores
+from monai_ext.metrics.classification_scores import resampled_scores
 from monai_ext.study.cells.cell import Cell
 from monai_ext.study.tasks.prepared import PreparedTask
 
@@ -39,8 +39,9 @@ def judged(
         groups=test.groups,
         threshold=threshold,
     )
+    values = resampled_scores(predictions, np.ones((1, len(test.labels)), dtype=np.int16))[0]
     return {
-        "metrics": {name: float(value) for name, value in scores(predictions)[0].items()},
+        "metrics": {name: float(value[0]) for name, value in values.items()},
         "chosen": dict(chosen),
         "threshold": threshold,
         "class_names": list(task.classes),

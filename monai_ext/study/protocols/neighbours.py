@@ -22,8 +22,8 @@ def neighbour_votes(
 ) -> np.ndarray:
     """(N, K) probabilities from the votes of the k nearest training images by cosine.
 
-    A vote weighs exp(cosine / 0.07), see :func:`~monai_ext.metrics.nearest_neighbours.knn_predictions`; one vote more is
-    spread over all classes, so that no class is impossible.
+    A vote weighs exp(cosine / 0.07), see :func:`~monai_ext.metrics.nearest_neighbours.knn_predictions`; one more vote
+    is spread over all classes, so that no class is impossible.
 
     Args:
         training: (M, D) features.

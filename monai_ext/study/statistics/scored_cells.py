@@ -11,7 +11,7 @@ import numpy as np
 
 from monai_ext.metrics.class_predictions import ClassPredictions
 from monai_ext.metrics.classification import Estimate
-from monai_ext.metrics.classification_scores import resampled_scores, scores
+from monai_ext.metrics.classification_scores import resampled_scores
 from monai_ext.metrics.group_bootstrap import resample_groups
 
 __all__ = ["METRICS", "SMALL_TEST", "Arm", "ScoredCell", "percentile_estimate", "resamples_for", "score_cell"]
@@ -136,10 +136,10 @@ def score_cell(
         predictions: of the test images.
         weights: by :func:`resamples_for`.
         fold, repeat, n_train, test_set: as in :class:`ScoredCell`.
-        metrics: which of those of :func:`~monai_ext.metrics.classification_scores.scores`.
+        metrics: which of those of :func:`~monai_ext.metrics.classification_scores.resampled_scores`.
     """
-    values = scores(predictions)[0]
-    drawn = resampled_scores(predictions, weights)[0] if len(weights) else {name: np.zeros(0) for name in metrics}
+    once = np.ones((1, len(predictions.labels)), dtype=np.int16)
+    drawn = resampled_scores(predictions, np.concatenate([once, weights.astype(np.int16)]))[0]
     return ScoredCell(
         fold=fold,
         repeat=repeat,
@@ -147,8 +147,8 @@ def score_cell(
         n_test=len(predictions.labels),
         patients=int(predictions.groups.max()) + 1,
         test_set=test_set,
-        values={name: float(values[name]) for name in metrics},
-        draws={name: np.asarray(drawn[name], dtype=np.float64) for name in metrics},
+        values={name: float(drawn[name][0]) for name in metrics},
+        draws={name: np.asarray(drawn[name][1:], dtype=np.float64) for name in metrics},
         correct=predictions.predicted == predictions.labels,
         groups=predictions.groups,
     )
