@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,6 +89,7 @@ def _run(options: argparse.Namespace) -> int:
     with folder.locked():
         folder.adopt(plan.name)
         study = prepare(plan, folder)
+        folder.keep_plan(asdict(plan))
         for warning in study.warnings:
             sys.stderr.write(f"Note: {warning}\n")
         expected = len({cell.name for cell in [*study.pretraining, *study.expected()]})

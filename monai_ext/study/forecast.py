@@ -10,7 +10,7 @@ import numpy as np
 from monai_ext.errors import StudyError
 from monai_ext.metrics.classification import Estimate
 
-__all__ = ["BackTest", "LearningCurve", "back_test", "forecast"]
+__all__ = ["BackTest", "LearningCurve", "back_test", "forecast", "forecast_gain"]
 
 Shape = Callable[[np.ndarray], np.ndarray]
 _FEWEST_SIZES, _FARTHEST = 4, 2.0
@@ -78,6 +78,21 @@ def forecast(curve: LearningCurve, *, labels: float, fewest_sizes: int = _FEWEST
     >>> round(forecast(curve, labels=160).value, 2)
     0.87
     """
+    return _estimate(_said(curve, labels, fewest_sizes))
+
+
+def forecast_gain(curve: LearningCurve, *, labels: float) -> Estimate:
+    """As :func:`forecast`, but what is added to the score of the largest size; resample by resample.
+
+    Raises:
+        StudyError: as :func:`forecast`.
+    """
+    last = np.concatenate([curve.scores[-1:], curve.draws[-1]])
+    return _estimate(_said(curve, labels, _FEWEST_SIZES) - last)
+
+
+def _said(curve: LearningCurve, labels: float, fewest_sizes: int) -> np.ndarray:
+    """(functions, 1 + R) scores at ``labels``: for the measured curve, then for each resample."""
     if len(curve.labels) < fewest_sizes:
         raise StudyError(
             f"A forecast needs at least {fewest_sizes} sizes of the labelled set, and there are {len(curve.labels)}:"
@@ -89,9 +104,12 @@ def forecast(curve: LearningCurve, *, labels: float, fewest_sizes: int = _FEWEST
             f" class; {labels:g} were asked for."
         )
     columns = np.concatenate([curve.scores[:, None], curve.draws], axis=1)
-    said = np.stack([_fitted(curve.labels, columns, labels, shape) for shape in _shapes(curve.labels[-1])])
+    return np.stack([_fitted(curve.labels, columns, labels, shape) for shape in _shapes(curve.labels[-1])])
+
+
+def _estimate(said: np.ndarray) -> Estimate:
     value = float(said[:, 0].mean())
-    if columns.shape[1] == 1:
+    if said.shape[1] == 1:
         return Estimate(value)
     low, high = np.percentile(said[:, 1:], (2.5, 97.5))
     return Estimate(value, float(min(low, value)), float(max(high, value)))

@@ -133,7 +133,7 @@ def test_an_edited_record_stops_the_study(data, tmp_path):
     content = small_plan(data, protocols={"probe": {"fractions": [1], "folds": [0]}})
     run_small(content, tmp_path)
     path = next((tmp_path / "records").glob("*.json"))
-    path.write_text(path.read_text().replace('"auc": ', '"auc": 0.1'))
+    path.write_text(path.read_text().replace('"n_validation": ', '"n_validation": 1'))
     with pytest.raises(StudyError, match="was edited"):
         run_small(content, tmp_path)
 

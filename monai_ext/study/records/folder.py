@@ -67,6 +67,12 @@ class StudyFolder:
         content = self.state() | values
         write_atomically(self.path / _STATE, lambda file: file.write(json.dumps(content, indent=1).encode()))
 
+    def keep_plan(self, plan: Mapping[str, Any]) -> None:
+        """Keep what was planned, for the report."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(dict(plan), indent=1).encode()
+        write_atomically(self.path / "plan.json", lambda file: file.write(text))
+
     def adopt(self, study: str) -> None:
         """Make sure that the folder is this study's.
 
