@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sized
+from itertools import islice
 from typing import Any
 
 import torch
@@ -51,6 +52,7 @@ class StreamSampler(Sampler[int]):
         self.rank = rank if rank is not None else torch.distributed.get_rank() if initialized else 0
         self.world_size = world_size or (torch.distributed.get_world_size() if initialized else 1)
         self._position = 0
+        self._latest_permutation: tuple[int, list[int]] = (-1, [])
         if self.samples == 0:
             raise DatasetError("Slices cannot be drawn from an empty dataset: give a folder that holds some.")
         if not 0 <= self.rank < self.world_size:
@@ -62,7 +64,14 @@ class StreamSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         """Yield this process's indices, without end, from the current position on."""
-        position = self._position + self.rank
+        return self._indices_from(self._position)
+
+    def indices(self, position: int, count: int) -> list[int]:
+        """This process's ``count`` indices from a position of the stream on, whatever the current one is."""
+        return list(islice(self._indices_from(position), count))
+
+    def _indices_from(self, position: int) -> Iterator[int]:
+        position += self.rank
         current, order = -1, []
         while True:
             passed, offset = divmod(position, self.samples)
@@ -73,6 +82,11 @@ class StreamSampler(Sampler[int]):
 
     def permutation(self, passed: int) -> list[int]:
         """Order of the dataset in pass number ``passed`` (counted from 0)."""
+        if self._latest_permutation[0] != passed:
+            self._latest_permutation = (passed, self._draw_permutation(passed))
+        return self._latest_permutation[1]
+
+    def _draw_permutation(self, passed: int) -> list[int]:
         mixed = (self.seed * 0x9E3779B97F4A7C15 + passed * 0xBF58476D1CE4E5B9) % 2**63
         generator = torch.Generator().manual_seed(mixed)
         return torch.randperm(self.samples, generator=generator).tolist()
@@ -120,11 +134,20 @@ class SliceLoader(DataLoader[torch.Tensor]):
     moved behind it. Made by :func:`slice_loader`.
     """
 
+    _latest: tuple[int, int] = (0, 0)
+    """Position and number of images of the batch that was handed out last."""
+
+    @property
+    def sample_ids(self) -> torch.Tensor | None:
+        """Which items of the dataset the batch is that was handed out last, (B,) on the CPU; None without a stream."""
+        return torch.tensor(self.sampler.indices(*self._latest)) if isinstance(self.sampler, StreamSampler) else None
+
     def __iter__(self) -> Iterator[torch.Tensor]:  # type: ignore[override]
         """Yield batches (B, C, S, S); a :class:`~monai_ext.errors.DatasetError` of a worker keeps only its sentence."""
         try:
             for batch in super().__iter__():
                 if isinstance(self.sampler, StreamSampler):
+                    self._latest = (self.sampler.position, _images_in(batch))
                     self.sampler.set_position(self.sampler.position + _images_in(batch) * self.sampler.world_size)
                 yield batch
         except DatasetError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -17,9 +18,12 @@ from monai_ext.engines.events import PretrainingEvents
 from monai_ext.optimizers.schedules import WarmupCosine
 from monai_ext.optimizers.training_length import TrainingLength
 from monai_ext.parallel.devices import Precision
+from monai_ext.parallel.processes import unwrap
 from monai_ext.parallel.random_streams import part_random_streams
 
 __all__ = ["PretrainingTrainer", "Views", "images_of"]
+
+logger = logging.getLogger(__name__)
 
 Views: TypeAlias = Tensor | list[Tensor]
 """What a network is given: one tensor of images, or a list of views."""
@@ -35,7 +39,8 @@ class PretrainingTrainer(Workflow):
 
     ``state.output`` is ``{"loss": ...}``, a detached float tensor on the device (reading it waits for a GPU);
     ``state.images_seen`` counts the images of all processes; ``state.last_checkpoint`` is the path of the last complete
-    checkpoint or None. Handlers on ``EXCEPTION_RAISED`` only take note: the exception always leaves ``run``.
+    checkpoint or None. Handlers on ``EXCEPTION_RAISED`` only take note: the exception always leaves ``run``. A network
+    with a true ``takes_sample_ids`` (MoCo) is also known which sample of the data each image is.
 
     Args:
         device: on which to train; the network must be there.
@@ -43,11 +48,14 @@ class PretrainingTrainer(Workflow):
         optimizer: over the network's parameters.
         loss_function: takes what the inferer gives, ``loss_function(*output)``, and gives a scalar.
         train_data_loader: endless batches of images, ``(B, C, *spatial)``, or dictionaries with such an ``"image"``.
+            Which samples these are is the batch's ``"sample_id"``, ``(B,)``, or else the loader's ``sample_ids``, as of
+            :func:`~monai_ext.data.slice_loader`.
         length: when to stop.
         max_epochs: stops earlier, after so many epochs; schedules still follow ``length``.
         views: random augmentation of a whole batch on the device, to one tensor or to a list of views (B, C, *spatial),
             one of each image in each; None for the images as they are.
-        inferer: ``inferer(views, network)`` gives the arguments of the loss.
+        inferer: ``inferer(views, network)`` gives the arguments of the loss; ``sample_ids=`` is added where the network
+            takes them.
         schedules: fields of the optimiser's groups that change with the iteration.
         precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``, of the forward pass.
         gradient_clip_norm: upper bound of the global gradient norm; None for optimisers that clip themselves (LAMB).
@@ -104,6 +112,7 @@ class PretrainingTrainer(Workflow):
         self.precision = Precision(precision, device=self.state.device)
         self.gradient_clip_norm = gradient_clip_norm
         self.accumulation_steps = accumulation_steps
+        self._samples_are_unknown = False
         self.schedules = [(schedule, schedule.peaks(optimizer)) for schedule in schedules]
         self.add_event_handler(Events.STARTED, part_random_streams)
         self.add_event_handler(Events.ITERATION_STARTED, self._follow_schedules)
@@ -119,9 +128,11 @@ class PretrainingTrainer(Workflow):
         """One optimiser step on one batch."""
         self.network.train()
         parts = self._make_views(batchdata)
-        images = sum(count for _, count in parts)
+        counts = [count for _, count in parts]
+        sample_ids = self._sample_ids(batchdata)
+        known = [{}] * len(parts) if sample_ids is None else [{"sample_ids": part} for part in sample_ids.split(counts)]
         losses = [
-            self._backward(views, share=count / images, last=index == len(parts) - 1)
+            self._backward(views, share=count / sum(counts), last=index == len(parts) - 1, **known[index])
             for index, (views, count) in enumerate(parts)
         ]
         self.fire_event(IterationEvents.BACKWARD_COMPLETED)
@@ -142,14 +153,31 @@ class PretrainingTrainer(Workflow):
             parts = map(list, zip(*(self._as_network_reads(view).split(counts) for view in views), strict=True))
         return list(zip(parts, counts, strict=True))
 
+    def _sample_ids(self, batchdata: Tensor | Mapping[str, Tensor]) -> Tensor | None:
+        """Which sample each image is, ``(B,)``; None where that is unknown, or the network does not take it."""
+        network = unwrap(self.network)
+        if not getattr(network, "takes_sample_ids", False):
+            return None
+        sample_ids = batchdata.get("sample_id") if isinstance(batchdata, Mapping) else None
+        sample_ids = getattr(self.data_loader, "sample_ids", None) if sample_ids is None else sample_ids
+        if sample_ids is None and not self._samples_are_unknown:
+            self._samples_are_unknown = True
+            logger.warning(
+                "%s is trained without knowing which sample an image is: what it keeps of a sample counts as of "
+                "another one. Load with monai_ext.data.slice_loader and a StreamSampler, or give each batch a "
+                '"sample_id".',
+                type(network).__name__,
+            )
+        return None if sample_ids is None else sample_ids.to(self.state.device)
+
     def _as_network_reads(self, view: Tensor) -> Tensor:
         return view.contiguous(memory_format=self.memory_format)
 
-    def _backward(self, views: Views, *, share: float, last: bool) -> Tensor:
+    def _backward(self, views: Views, *, share: float, last: bool, **known: Tensor) -> Tensor:
         """Add the gradients of a part of the batch, weighted by its share; processes exchange them after the last."""
         with gradient_sync(self.network, enabled=last):
             with self.precision.autocast():
-                output = self.inferer(views, self.network)
+                output = self.inferer(views, self.network, **known)
             loss = self.loss_function(*output) * share
             self.precision.scaler.scale(loss).backward()
         return loss.detach()

@@ -20,6 +20,7 @@ from monai_ext.handlers.non_finite_loss_guard import NonFiniteLossGuard
 from monai_ext.handlers.precise_batch_norm import PreciseBatchNorm
 from monai_ext.handlers.progress_reporter import ProgressReporter
 from monai_ext.handlers.prototype_freezer import PrototypeFreezer
+from monai_ext.handlers.queue_starter import QueueStarter
 from monai_ext.handlers.reconstruction_images import ReconstructionImages
 from monai_ext.handlers.reconstruction_table import ReconstructionTable
 from monai_ext.handlers.reconstruction_writer import ReconstructionWriter
@@ -44,6 +45,7 @@ __all__ = [
     "PreciseBatchNorm",
     "ProgressReporter",
     "PrototypeFreezer",
+    "QueueStarter",
     "ReconstructionImages",
     "ReconstructionTable",
     "ReconstructionWriter",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +31,30 @@ class EncoderExporter:
     Args:
         path: of the file; its folder is made.
         every_epochs: epochs between exports.
+        keep_at_images: budgets in images seen; when training reaches one, the encoder is also written beside ``path``
+            under a name of its own, ``encoder_10000_images.pt``, and stays: what less pre-training would have given.
         metadata: plain values to add, such as backbone, channels and window.
 
     Raises:
-        ValueError: when ``every_epochs`` is not positive.
+        ValueError: when ``every_epochs`` or a budget is not positive.
         TrainingStoppedError: when the disk refuses the file.
     """
 
-    def __init__(self, path: str | Path, *, every_epochs: int = 10, metadata: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        every_epochs: int = 10,
+        keep_at_images: Sequence[int] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
         self.path = Path(path)
+        self.keep_at_images = tuple(keep_at_images or ())
+        if any(budget < 1 for budget in self.keep_at_images):
+            raise ValueError(
+                "Encoders are kept at budgets of at least one image; keep_at_images received "
+                f"{list(self.keep_at_images)}."
+            )
         self.metadata = plain_values(metadata or {})
         self._exported_iteration = -1
         self._epochs = epochs_completed(every_epochs)
@@ -49,13 +64,28 @@ class EncoderExporter:
         if process_rank() == 0:
             engine.add_event_handler(self._epochs, self._export)
             engine.add_event_handler(Events.COMPLETED, self._export_at_the_end)
+            if self.keep_at_images:
+                engine.add_event_handler(Events.ITERATION_COMPLETED, self._keep)
 
     def _export_at_the_end(self, engine: PretrainingTrainer) -> None:
         """Make up for an export that was missed, as in a process that was killed right after its last checkpoint."""
         if self._exported_iteration != engine.state.iteration:
             self._export(engine)
 
+    def _keep(self, engine: PretrainingTrainer) -> None:
+        """Write the encoder once more when this iteration has reached a budget."""
+        seen, before = engine.state.images_seen, engine.state.images_seen - engine.length.batch_size
+        for budget in self.keep_at_images:
+            if before < budget <= seen:
+                self._write(engine, self.path.with_name(f"{self.path.stem}_{budget}_images{self.path.suffix}"))
+
     def _export(self, engine: PretrainingTrainer) -> None:
+        self._write(engine, self.path)
+        self._exported_iteration = engine.state.iteration
+        engine.state.encoder_path = str(self.path)
+        engine.fire_event(PretrainingEvents.ENCODER_EXPORTED)
+
+    def _write(self, engine: PretrainingTrainer, path: Path) -> None:
         network = unwrap(engine.network)
         content = {
             "state_dict": weights_on_cpu(network.encoder),
@@ -69,17 +99,14 @@ class EncoderExporter:
             },
         }
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path, lambda file: torch.save(content, file))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, lambda file: torch.save(content, file))
         except OSError as error:
             raise TrainingStoppedError(
-                f"Training stopped at iteration {engine.state.iteration}: the encoder was not written to {self.path} "
+                f"Training stopped at iteration {engine.state.iteration}: the encoder was not written to {path} "
                 f"({error.strerror or error}). The last good checkpoint is {engine.state.last_checkpoint or 'none'}. "
                 "Free space or choose another output_dir."
             ) from error
-        self._exported_iteration = engine.state.iteration
-        engine.state.encoder_path = str(self.path)
-        engine.fire_event(PretrainingEvents.ENCODER_EXPORTED)
 
 
 def _tracked_run(engine: PretrainingTrainer) -> dict[str, str]:

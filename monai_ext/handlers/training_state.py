@@ -22,7 +22,9 @@ __all__ = ["TrainingState", "plain_values", "read_checkpoint"]
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = "monai_ext training checkpoint, version 1"
+_FORMAT = "monai_ext training checkpoint, version 2"
+_OLDER = "monai_ext training checkpoint, version 1"
+"""Of trainings with other views, MoCo's queue without sample ids, and SwAV's projection once a size of views."""
 
 
 class TrainingState:
@@ -171,6 +173,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"The checkpoint {path} ({path.stat().st_size} bytes) cannot be read: it is truncated or damaged. Resume "
             "from another checkpoint of its folder."
         ) from error
+    if isinstance(state, dict) and state.get("format") == _OLDER:
+        raise CheckpointError(
+            f"{path} was written by an older version of this project, in which views were drawn by another rule, "
+            "MoCo's queue did not know whose keys it holds, and SwAV projected views of each size by themselves "
+            "(CHANGELOG.md): training would go on as another one. Resume it with the version that wrote it, or start "
+            "anew; its weights are read by monai_ext.networks.load_encoder."
+        )
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
         raise CheckpointError(_foreign(path))
     return state

@@ -21,14 +21,20 @@ class MultiViewInferer(Inferer):
     """
 
     def __call__(  # type: ignore[override]
-        self, inputs: Sequence[Tensor], network: Callable[..., Any], *args: Any, **kwargs: Any
+        self,
+        inputs: Sequence[Tensor],
+        network: Callable[..., Any],
+        *args: Any,
+        sample_ids: Tensor | None = None,
+        **kwargs: Any,
     ) -> tuple[Any, ...]:
         """Compare views.
 
         Args:
             inputs: views, tensors ``(B, C, *spatial)``, global ones first.
             network: wrapped for distributed training or not.
+            sample_ids: which sample each image is, ``(B,)``, for a network that takes them (MoCo).
             args, kwargs: not used; what evaluators pass to inferers that draw something.
         """
-        output: tuple[Any, ...] = network(inputs)
+        output: tuple[Any, ...] = network(inputs) if sample_ids is None else network(inputs, sample_ids)
         return output

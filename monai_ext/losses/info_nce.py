@@ -16,7 +16,8 @@ class InfoNCELoss(nn.Module):
         -\log \frac{\exp(q \cdot k / T)}{\exp(q \cdot k / T) + \sum_j \exp(q \cdot n_j / T)}
 
     (van den Oord et al. 2018, "Representation Learning with Contrastive Predictive Coding", equation 4; He et al. 2020,
-    "Momentum Contrast", equation 1), mean over the batch. All vectors are of unit length; keys and negatives get no
+    "Momentum Contrast", equation 1), mean over the batch. Negatives that are none, since they are of the query's own
+    image, are left out of the sum. All vectors are of unit length; keys and negatives get no
     gradient. The result is a scalar in float32 (float64 for float64 inputs), whatever the autocast.
 
     Args:
@@ -37,13 +38,14 @@ class InfoNCELoss(nn.Module):
             raise ValueError(f"The temperature divides similarities and must be above 0; received {temperature}.")
         self.temperature = temperature
 
-    def forward(self, queries: Tensor, keys: Tensor, negatives: Tensor) -> Tensor:
+    def forward(self, queries: Tensor, keys: Tensor, negatives: Tensor, own: Tensor | None = None) -> Tensor:
         """Loss of a batch.
 
         Args:
             queries: ``(B, D)``.
             keys: the own key of each query, ``(B, D)``.
             negatives: ``(K, D)``, common to all queries.
+            own: ``(B, K)`` boolean, True leaves a negative out for that query; None leaves out none.
         """
         fits = queries.ndim == negatives.ndim == 2 and queries.shape == keys.shape
         if not fits or negatives.shape[1] != queries.shape[1]:
@@ -51,9 +53,17 @@ class InfoNCELoss(nn.Module):
                 "InfoNCE takes queries and keys (B, D) and negatives (K, D); received "
                 f"{tuple(queries.shape)}, {tuple(keys.shape)} and {tuple(negatives.shape)}."
             )
+        if own is not None and (own.dtype != torch.bool or own.shape != (len(queries), len(negatives))):
+            raise ValueError(
+                f"Which negatives are a query's own is a boolean tensor (B, K), here {(len(queries), len(negatives))}; "
+                f"received {own.dtype} {tuple(own.shape)}."
+            )
         with torch.autocast(queries.device.type, enabled=False):
             wide = torch.promote_types(queries.dtype, torch.float32)
             queries, keys, negatives = queries.to(wide), keys.detach().to(wide), negatives.detach().to(wide)
             positive = (queries * keys).sum(dim=1, keepdim=True)
-            logits = torch.cat([positive, queries @ negatives.T], dim=1) / self.temperature
+            similarity = queries @ negatives.T
+            if own is not None:
+                similarity = similarity.masked_fill(own, -torch.inf)
+            logits = torch.cat([positive, similarity], dim=1) / self.temperature
             return cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))

@@ -29,6 +29,10 @@ class MoCo(nn.Module):
     optimiser step, by the handler :class:`~monai_ext.handlers.MomentumUpdater`; since the next iteration's keys are the
     first to see it, that is the paper's order. Written for any encoder that gives a feature vector, 2D or 3D.
 
+    The queue may hold keys of earlier views of the query's own image, which are no negatives. Passes over the data come
+    in orders of their own, so even a queue of half a pass holds some. With the ids of the samples they are told apart:
+    :class:`~monai_ext.engines.PretrainingTrainer` gives them, from the loader.
+
     Args:
         encoder: ``(B, C, *spatial)`` to a feature vector ``(B, F)``.
         projection: head on the feature vector, ``(B, F)`` to ``(B, D)``; 2048-128 without batch norm in version 2.
@@ -46,6 +50,8 @@ class MoCo(nn.Module):
         (torch.Size([2, 16]), torch.Size([2, 16]), torch.Size([8, 16]))
     """
 
+    takes_sample_ids = True
+
     def __init__(self, encoder: nn.Module, *, projection: ProjectionHead, queue: MomentumQueue) -> None:
         super().__init__()
         if queue.embeddings.shape[1] != projection.out_features:
@@ -58,27 +64,33 @@ class MoCo(nn.Module):
         self.queue = queue
         self.teacher = MomentumEncoder({"encoder": encoder, "projection": projection})
 
-    def forward(self, views: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, views: Sequence[Tensor], sample_ids: Tensor | None = None) -> tuple[Tensor, ...]:
         """Compare the first view of each image with the second.
 
         Args:
             views: two tensors ``(B, C, *spatial)``, sample by sample of the same images; in training B is at least 2.
+            sample_ids: which sample of the data each image is, ``(B,)`` whole numbers, the same in every pass and
+                process. Without them every key of the queue is a negative.
 
         Returns:
             ``(queries, keys, negatives)`` of unit length: ``(B, D)`` with gradient, ``(B, D)`` and ``(K, D)`` without.
+            With ``sample_ids`` a fourth, ``(B, K)`` boolean, True where a key of the queue is of the query's own image.
             For :class:`~monai_ext.losses.InfoNCELoss`. In training mode the keys of all processes are enqueued after
             the negatives were taken; evaluation leaves the queue as it is.
 
         Raises:
-            ValueError: when there are not two views of one batch, or of one image only in training.
+            ValueError: when there are not two views of one batch, or of one image only in training, or not one id an
+                image.
         """
         check_views(views, method="MoCo", training=self.training, exactly=2)
         queries = self.embed(views[0])
         keys = self._keys(views[1])
-        negatives = self.queue.embeddings.clone()
+        compared = [queries, keys, self.queue.embeddings.clone()]
+        if sample_ids is not None:
+            compared.append(self.queue.is_own(sample_ids))
         if self.training:
-            self.queue.enqueue(gather(keys))
-        return queries, keys, negatives
+            self.queue.enqueue(gather(keys), None if sample_ids is None else gather(sample_ids))
+        return tuple(compared)
 
     def embed(self, images: Tensor) -> Tensor:
         """Queries of images, ``(B, D)``, of unit length."""

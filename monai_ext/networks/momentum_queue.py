@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,9 @@ __all__ = ["MomentumQueue", "fitting_queue_size"]
 
 logger = logging.getLogger(__name__)
 
+UNKNOWN = -1
+"""Id of an embedding that is of no known sample."""
+
 
 class MomentumQueue(nn.Module):
     """Ring of the newest embeddings, with which MoCo compares (He et al. 2020, section 3.2) and SwAV balances.
@@ -20,9 +24,13 @@ class MomentumQueue(nn.Module):
     with the network, so that a resumed training goes on with the same ring. Until it was filled once it holds random
     directions in the places not yet written. A batch need not divide the size; what does not fit wraps around.
 
+    Beside each embedding stands the id of the sample that it is of, so that a sample's own embeddings can be told from
+    those of others (:meth:`is_own`).
+
     Args:
         size: K, number of embeddings.
         features: D, their length.
+        sample_ids: keep ids.
 
     Raises:
         ValueError: when a number is below 1.
@@ -38,14 +46,16 @@ class MomentumQueue(nn.Module):
     embeddings: Tensor
     pointer: Tensor
     written: Tensor
+    sample_ids: Tensor | None
 
-    def __init__(self, size: int, *, features: int = 128) -> None:
+    def __init__(self, size: int, *, features: int = 128, sample_ids: bool = True) -> None:
         super().__init__()
         if size < 1 or features < 1:
             raise ValueError(f"A queue needs a size and features of at least 1; received {size} and {features}.")
         self.register_buffer("embeddings", F.normalize(torch.randn(size, features), dim=1))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
         self.register_buffer("written", torch.zeros((), dtype=torch.long))
+        self.register_buffer("sample_ids", torch.full((size,), UNKNOWN) if sample_ids else None)
 
     @property
     def size(self) -> int:
@@ -57,12 +67,22 @@ class MomentumQueue(nn.Module):
         """Whether every place was written since the start."""
         return int(self.written) >= self.size
 
+    def is_own(self, sample_ids: Tensor) -> Tensor:
+        """(B, K) boolean, True where an embedding is of the sample of ``sample_ids`` (B,); never for unknown ones."""
+        if self.sample_ids is None:
+            return torch.zeros(len(sample_ids), self.size, dtype=torch.bool, device=sample_ids.device)
+        return (sample_ids[:, None] == self.sample_ids) & (sample_ids[:, None] != UNKNOWN)
+
     @torch.no_grad()
-    def enqueue(self, embeddings: Tensor) -> None:
+    def enqueue(self, embeddings: Tensor, sample_ids: Tensor | None = None) -> None:
         """Replace the oldest embeddings by ``embeddings``, (B, D), the last row being the newest.
 
+        Args:
+            embeddings: of any precision; gradients are cut.
+            sample_ids: (B,) whole numbers, 0 or more, the same for every embedding of a sample; unknown when omitted.
+
         Raises:
-            ValueError: when there are more of them than places, or they have another length.
+            ValueError: when there are more of them than places, they have another length, or not one id each.
         """
         if embeddings.ndim != 2 or embeddings.shape[1] != self.embeddings.shape[1] or len(embeddings) > self.size:
             raise ValueError(
@@ -70,17 +90,39 @@ class MomentumQueue(nn.Module):
                 f"{tuple(embeddings.shape)}: it takes (B, {self.embeddings.shape[1]}) with B at most {self.size}. Use "
                 "a larger queue or a smaller batch, counted over all processes."
             )
+        if sample_ids is not None and sample_ids.shape != embeddings.shape[:1]:
+            raise ValueError(
+                f"Each of {len(embeddings)} embeddings is of one sample; received ids of shape "
+                f"{tuple(sample_ids.shape)}."
+            )
         places = (self.pointer + torch.arange(len(embeddings), device=self.pointer.device)) % self.size
         self.embeddings[places] = embeddings.to(self.embeddings.dtype)
+        if self.sample_ids is not None:
+            self.sample_ids[places] = UNKNOWN if sample_ids is None else sample_ids.to(self.sample_ids)
         self.pointer.copy_((self.pointer + len(embeddings)) % self.size)
         self.written.add_(len(embeddings))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
+        """Take a state from before there were ids, as one of unknown samples, and say so."""
+        name = f"{prefix}sample_ids"
+        if self.sample_ids is not None and f"{prefix}embeddings" in state_dict and name not in state_dict:
+            logger.warning(
+                "The queue %s was saved without the ids of its samples, by an older version of this project: its %d "
+                "keys count as keys of other images, also those that are of a query's own image, until they are "
+                "replaced.",
+                prefix.rstrip(".") or "that is loaded",
+                len(state_dict[f"{prefix}embeddings"]),
+            )
+            state_dict[name] = torch.full_like(self.sample_ids, UNKNOWN)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
 def fitting_queue_size(size: int, *, samples: int, batch_size: int) -> int:
     """Size of MoCo's queue for a data set: at most one pass over the data, without the batch itself.
 
-    With a larger queue the keys of an image's own earlier views would be among its negatives, and the loss would push
-    an image away from itself. A published size of 65,536 is meant for a million images.
+    A larger queue would hold several keys of each image and hardly one of an image that a shorter one lacks: more to
+    compare with, and older, but nothing new. That no image's own keys are among its negatives does not depend on the
+    size: :class:`~monai_ext.networks.MoCo` masks them. A published size of 65,536 is meant for a million images.
 
     Args:
         size: wanted number of keys.
@@ -96,7 +138,7 @@ def fitting_queue_size(size: int, *, samples: int, batch_size: int) -> int:
     """
     fitting = max(batch_size, min(size, samples - batch_size))
     if fitting != size:
-        why = "a longer one would hold an image's own keys as negatives" if fitting < size else "a batch must fit in it"
+        why = "a longer one would hold several keys of the same images" if fitting < size else "a batch must fit in it"
         logger.warning(
             "The queue holds %d keys, not %d: the training set has %d images, a batch %d, and %s.",
             fitting,

@@ -6,7 +6,7 @@ Assignments", NeurIPS 2020 (arXiv 2006.09882). Written from the paper.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 import torch
@@ -29,6 +29,9 @@ class SwAV(nn.Module):
     that all prototypes get the same share (:func:`~monai_ext.networks.sinkhorn_assignments`). Small batches are filled
     up with the embeddings of earlier batches, one queue a global view, as soon as it is full (section 3.1).
 
+    The encoder runs once a size of views, the projection once on the features of all of them, so that its batch norm
+    sees what it will be used on: every view, whatever its size.
+
     Args:
         encoder: ``(B, C, *spatial)`` of any size to a feature vector ``(B, F)``.
         projection: head on the feature vector, ``(B, F)`` to ``(B, D)``; 2048-128 with batch norm in the paper.
@@ -37,6 +40,10 @@ class SwAV(nn.Module):
         queue_size: earlier embeddings that take part in assigning; 0 for none. 3840 in the paper.
         epsilon: smoothness of the assignments.
         iterations: of the assignment.
+
+    Attributes:
+        queue_started: while it is False, queues are neither used nor filled; features of the first epochs change so
+            fast that earlier embeddings do not help. :class:`~monai_ext.handlers.QueueStarter` sets it.
 
     Raises:
         ValueError: when prototypes and projection differ in length, or a number is out of range.
@@ -80,8 +87,10 @@ class SwAV(nn.Module):
         self.prototypes = prototypes
         self.global_views = global_views
         self.queues = nn.ModuleList(
-            MomentumQueue(queue_size, features=features) for _ in range(global_views if queue_size else 0)
+            MomentumQueue(queue_size, features=features, sample_ids=False)
+            for _ in range(global_views if queue_size else 0)
         )
+        self.queue_started = True
         self.epsilon = epsilon
         self.iterations = iterations
 
@@ -102,7 +111,7 @@ class SwAV(nn.Module):
         self._check_partition(len(views[0]))
         if self.training:
             self.prototypes.normalize()
-        embeddings = [embedding for same_size in _by_size(views) for embedding in self._embed_together(same_size)]
+        embeddings = self._embed_together(views)
         with torch.autocast(embeddings[0].device.type, enabled=False):
             scores = [self.prototypes(embedding) for embedding in embeddings]
             assignments = [
@@ -116,13 +125,14 @@ class SwAV(nn.Module):
         return unit_length(self.projection(self.encoder(images)))
 
     def _embed_together(self, views: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Views of one size go through the encoder in one batch, which also makes their batch statistics common."""
-        return self.embed(torch.cat(list(views))).chunk(len(views))
+        """Embeddings of each view, ``(B, D)``: one pass of the encoder a size, one of the projection for all."""
+        features = [self.encoder(torch.cat(list(run))) for _, run in groupby(views, key=lambda view: view.shape[1:])]
+        return unit_length(self.projection(torch.cat(features))).chunk(len(views))
 
     @torch.no_grad()
     def _assign(self, embeddings: Tensor, scores: Tensor, view: int) -> Tensor:
         """Assignments of one global view, ``(B, K)``; its embeddings are enqueued after use."""
-        if not self.training or not self.queues:
+        if not self.training or not self.queues or not self.queue_started:
             return sinkhorn_assignments(scores, epsilon=self.epsilon, iterations=self.iterations)
         queue: MomentumQueue = self.queues[view]  # type: ignore[assignment]
         if queue.is_full:
@@ -141,9 +151,3 @@ class SwAV(nn.Module):
                 f"{queued}: most would never be assigned. Use fewer prototypes, a larger batch, or a queue_size of at "
                 f"least {self.prototypes.count - samples}."
             )
-
-
-def _by_size(views: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """Runs of neighbouring views of one size."""
-    for _, run in groupby(views, key=lambda view: view.shape[1:]):
-        yield list(run)

@@ -26,6 +26,7 @@ class TrainingLength:
     Attributes:
         epoch_length: iterations of a full epoch.
         total_iterations: iterations of the whole training.
+        in_images: whether the length was given as ``images_seen``.
 
     Raises:
         ValueError: when a number is not positive, or neither ``epochs`` nor ``images_seen`` is given.
@@ -51,6 +52,7 @@ class TrainingLength:
                 raise ValueError(f"The length of a training needs {name} of at least 1; received {value}.")
         self.samples = samples
         self.batch_size = batch_size
+        self.in_images = images_seen is not None
         self.epoch_length = _ceil_divide(samples, batch_size)
         if images_seen is not None:
             self.total_iterations = _ceil_divide(images_seen, batch_size)

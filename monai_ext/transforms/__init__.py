@@ -1,6 +1,7 @@
 """Windowing of Hounsfield units, and random views that are made on the training device."""
 
 from monai_ext.transforms.batch_transform import BatchTransform
+from monai_ext.transforms.byol_views import byol_views
 from monai_ext.transforms.cutout import Cutout, RandCutout
 from monai_ext.transforms.gaussian_blur import GaussianBlur, RandGaussianBlur
 from monai_ext.transforms.intensity_jitter import IntensityJitter, RandIntensityJitter
@@ -8,6 +9,7 @@ from monai_ext.transforms.multi_view import MultiView
 from monai_ext.transforms.random_view import RandomView
 from monai_ext.transforms.random_window import RandomWindow, RandWindow
 from monai_ext.transforms.rotated_crop import RandRotatedCrop, RotatedCrop
+from monai_ext.transforms.solarize import RandSolarize, Solarization
 from monai_ext.transforms.views import CropFlip, RandResizedCropFlip
 from monai_ext.transforms.white_noise import RandWhiteNoise, WhiteNoise
 from monai_ext.transforms.window import WINDOWS, HounsfieldWindow, Window, find_window, window_bounds
@@ -26,13 +28,16 @@ __all__ = [
     "RandIntensityJitter",
     "RandResizedCropFlip",
     "RandRotatedCrop",
+    "RandSolarize",
     "RandWhiteNoise",
     "RandWindow",
     "RandomView",
     "RandomWindow",
     "RotatedCrop",
+    "Solarization",
     "WhiteNoise",
     "Window",
+    "byol_views",
     "find_window",
     "window_bounds",
 ]

@@ -55,12 +55,12 @@ class RandCutout(BatchTransform[Cutout]):
         self.probability = check_probability("probability", probability)
 
     def randomize(self, images: torch.Tensor, *, generator: torch.Generator | None = None) -> Cutout:
-        """Draw five numbers an image."""
+        """Draw always as many numbers an image."""
         batch, _, height, width = check_batch(images)
-        draws = torch.rand(batch, 5, generator=generator, dtype=torch.float64)
+        draws = torch.rand(batch, CropBoxes.DRAWS + 1, generator=generator, dtype=torch.float64)
         return Cutout(
-            chosen=draws[:, 4] < self.probability,
-            boxes=self.boxes.place(draws[:, :4], height=height, width=width),
+            chosen=draws[:, -1] < self.probability,
+            boxes=self.boxes.place(draws[:, :-1], height=height, width=width),
         )
 
     def apply(self, images: torch.Tensor, parameters: Cutout) -> torch.Tensor:

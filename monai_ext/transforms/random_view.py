@@ -15,6 +15,7 @@ from monai_ext.transforms.gaussian_blur import RandGaussianBlur
 from monai_ext.transforms.intensity_jitter import RandIntensityJitter
 from monai_ext.transforms.random_window import RandWindow
 from monai_ext.transforms.rotated_crop import RandRotatedCrop
+from monai_ext.transforms.solarize import RandSolarize
 from monai_ext.transforms.white_noise import RandWhiteNoise
 
 __all__ = ["RandomView"]
@@ -23,11 +24,11 @@ Options = Mapping[str, Any]
 
 
 class RandomView(BatchTransform[tuple[Any, ...]]):
-    """Crop, mirror, turn, then window, jitter, blur, noise and cutout: each step by chance and by an amount of its own.
+    """Crop, mirror, turn, then window, jitter, blur, solarise, noise and cutout, each by an amount of its own.
 
-    The defaults follow the study (Wolf et al., Sci Rep 2023) for BYOL and MoCo v2: crops of a fifth of the image or
-    more, rotation, jitter, blur, mirroring and noise. Each step is a transform of this shelf; its options are given as
-    a JSON object, ``{}`` for its defaults, and ``null`` leaves it out.
+    The defaults are the study's (Wolf et al., Sci Rep 2023) for BYOL and MoCo v2: crops of a fifth of the image or
+    more, rotation to any angle, jitter, blur, mirroring and noise. Each step is a transform of this shelf; its options
+    are given as a JSON object, ``{}`` for its defaults, and ``null`` leaves it out.
 
     Args:
         size: side of the views in pixels.
@@ -39,6 +40,7 @@ class RandomView(BatchTransform[tuple[Any, ...]]):
         window: options of :class:`~monai_ext.transforms.RandWindow`; left out by default.
         intensity: options of :class:`~monai_ext.transforms.RandIntensityJitter`.
         blur: options of :class:`~monai_ext.transforms.RandGaussianBlur`.
+        solarize: options of :class:`~monai_ext.transforms.RandSolarize`; left out by default.
         noise: options of :class:`~monai_ext.transforms.RandWhiteNoise`.
         cutout: options of :class:`~monai_ext.transforms.RandCutout`; left out by default.
 
@@ -64,6 +66,7 @@ class RandomView(BatchTransform[tuple[Any, ...]]):
         blur: Options | None = {},  # noqa: B006
         noise: Options | None = {},  # noqa: B006
         cutout: Options | None = None,
+        solarize: Options | None = None,
     ) -> None:
         self.size = size
         turning = {"degrees": 0.0} if rotation is None else _checked("rotation", rotation, RandRotatedCrop, ROTATION)
@@ -74,6 +77,7 @@ class RandomView(BatchTransform[tuple[Any, ...]]):
             ("window", window, RandWindow),
             ("intensity", intensity, RandIntensityJitter),
             ("blur", blur, RandGaussianBlur),
+            ("solarize", solarize, RandSolarize),
             ("noise", noise, RandWhiteNoise),
             ("cutout", cutout, RandCutout),
         ):

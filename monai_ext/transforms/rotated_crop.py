@@ -64,7 +64,7 @@ class RandRotatedCrop(BatchTransform[RotatedCrop]):
         scale: Sequence[float] = (0.2, 1.0),
         ratio: Sequence[float] = (3 / 4, 4 / 3),
         flips: Sequence[float] = (0.5, 0.5),
-        degrees: float = 15.0,
+        degrees: float = 180.0,
         probability: float = 0.5,
         quarter_turn_probability: float = 0.0,
     ) -> None:
@@ -85,19 +85,18 @@ class RandRotatedCrop(BatchTransform[RotatedCrop]):
         self.quarter_turn_probability = check_probability("quarter_turn_probability", quarter_turn_probability)
 
     def randomize(self, images: torch.Tensor, *, generator: torch.Generator | None = None) -> RotatedCrop:
-        """Draw the parameters for ``images`` (B, C, H, W), on the CPU; ten numbers an image, whatever its size."""
+        """Draw the parameters for ``images`` (B, C, H, W), on the CPU; always as many numbers an image."""
         batch, _, height, width = check_batch(images, size=self.size)
-        draws = torch.rand(batch, 10, generator=generator, dtype=torch.float64)
-        quarters = 1 + (3 * draws[:, 7]).long()
-        quarters = torch.where(draws[:, 6] < self.quarter_turn_probability, quarters, 0)
-        degrees = self.degrees * (2 * draws[:, 9] - 1)
+        draws = torch.rand(batch, CropBoxes.DRAWS + 6, generator=generator, dtype=torch.float64)
+        mirrored, mirrored_vertically, turned, turn, rotated, angle = draws[:, CropBoxes.DRAWS :].unbind(1)
+        quarters = torch.where(turned < self.quarter_turn_probability, 1 + (3 * turn).long(), 0)
         return RotatedCrop(
-            boxes=self.boxes.place(draws[:, :4], height=height, width=width),
+            boxes=self.boxes.place(draws[:, : CropBoxes.DRAWS], height=height, width=width),
             # Counter-clockwise by 90 degrees: mirror left-right, then transpose; by 180: mirror both ways.
-            flip=(draws[:, 4] < self.flips[0]) ^ ((quarters == 1) | (quarters == 2)),
-            flip_vertical=(draws[:, 5] < self.flips[1]) ^ (quarters >= 2),
+            flip=(mirrored < self.flips[0]) ^ ((quarters == 1) | (quarters == 2)),
+            flip_vertical=(mirrored_vertically < self.flips[1]) ^ (quarters >= 2),
             transpose=quarters % 2 == 1,
-            degrees=torch.where(draws[:, 8] < self.probability, degrees, 0.0),
+            degrees=torch.where(rotated < self.probability, self.degrees * (2 * angle - 1), 0.0),
         )
 
     def apply(self, images: torch.Tensor, parameters: RotatedCrop) -> torch.Tensor:

@@ -56,11 +56,12 @@ class RandResizedCropFlip(BatchTransform[CropFlip]):
         self.flip_probability = check_probability("flip_probability", flip_probability)
 
     def randomize(self, images: torch.Tensor, *, generator: torch.Generator | None = None) -> CropFlip:
-        """Draw the parameters for ``images`` (B, C, H, W), on the CPU; five numbers an image, whatever its size."""
+        """Draw the parameters for ``images`` (B, C, H, W), on the CPU; always as many numbers an image."""
         batch, _, height, width = check_batch(images, size=self.size)
-        draws = torch.rand(batch, 5, generator=generator, dtype=torch.float64)
+        draws = torch.rand(batch, CropBoxes.DRAWS + 1, generator=generator, dtype=torch.float64)
         return CropFlip(
-            boxes=self.boxes.place(draws[:, :4], height=height, width=width), flip=draws[:, 4] < self.flip_probability
+            boxes=self.boxes.place(draws[:, :-1], height=height, width=width),
+            flip=draws[:, -1] < self.flip_probability,
         )
 
     def apply(self, images: torch.Tensor, parameters: CropFlip) -> torch.Tensor:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 
-from monai_ext.transforms.batch_transform import BatchTransform, apply_where, check_batch, check_probability
+from monai_ext.transforms.batch_transform import (
+    BatchTransform,
+    apply_where,
+    check_batch,
+    check_probability,
+    check_range,
+)
 
 __all__ = ["RandWhiteNoise", "WhiteNoise"]
 
@@ -26,23 +33,28 @@ class RandWhiteNoise(BatchTransform[WhiteNoise]):
     make different noise from one seed: this is the one thing in which their views differ by more than rounding.
 
     Args:
-        deviation: largest standard deviation, as a fraction of the windowed range; that of an image is uniform within
-            [0, deviation].
+        deviation: smallest and largest standard deviation, as fractions of the windowed range; the logarithm of an
+            image's is uniform between theirs. The default is the study's (Wolf et al., Sci Rep 2023). One number is the
+            largest; an image's deviation is uniform from 0 to it.
         probability: of adding noise to an image.
 
     Raises:
-        ValueError: a negative deviation, or no probability.
+        ValueError: a negative deviation, a pair that is no range of positive numbers, or no probability.
 
     Example:
-        >>> noise = RandWhiteNoise(deviation=0.05)
+        >>> noise = RandWhiteNoise(deviation=[0.01, 0.05])
         >>> noise(torch.rand(4, 1, 8, 8)).shape
         torch.Size([4, 1, 8, 8])
     """
 
-    def __init__(self, *, deviation: float = 0.02, probability: float = 0.5) -> None:
-        if not 0 <= deviation < float("inf"):
-            raise ValueError(f"deviation is the largest standard deviation, 0 or more, but {deviation} was given.")
-        self.deviation = float(deviation)
+    def __init__(self, *, deviation: float | Sequence[float] = (0.00316, 0.01), probability: float = 0.5) -> None:
+        self.deviation: float | tuple[float, float]
+        if isinstance(deviation, int | float):
+            if not 0 <= deviation < float("inf"):
+                raise ValueError(f"deviation is the largest standard deviation, 0 or more, but {deviation} was given.")
+            self.deviation = float(deviation)
+        else:
+            self.deviation = check_range("deviation", deviation)
         self.probability = check_probability("probability", probability)
 
     def randomize(self, images: torch.Tensor, *, generator: torch.Generator | None = None) -> WhiteNoise:
@@ -51,9 +63,15 @@ class RandWhiteNoise(BatchTransform[WhiteNoise]):
         draws = torch.rand(batch, 2, generator=generator, dtype=torch.float64)
         return WhiteNoise(
             chosen=draws[:, 0] < self.probability,
-            deviation=self.deviation * draws[:, 1],
+            deviation=self._deviation(draws[:, 1]),
             seed=torch.randint(2**62, (batch,), generator=generator),
         )
+
+    def _deviation(self, draws: torch.Tensor) -> torch.Tensor:
+        if isinstance(self.deviation, float):
+            return self.deviation * draws
+        low, high = self.deviation
+        return low * (high / low) ** draws
 
     def apply(self, images: torch.Tensor, parameters: WhiteNoise) -> torch.Tensor:
         """Add noise to the chosen images, (B, C, H, W) in [0, 1]; the result is in [0, 1]."""

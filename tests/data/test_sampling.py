@@ -107,6 +107,24 @@ def test_batches_follow_the_stream_and_move_its_position(pictures: Path, num_wor
     assert len(loader) == 3
 
 
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_the_loader_tells_which_items_the_latest_batch_is(pictures: Path, num_workers: int) -> None:
+    dataset = open_slices(pictures, image_size=14, validation_fraction=0)
+    sampler = StreamSampler(dataset)
+    sampler.set_position(7)  # a resumed training, whose third batch crosses the end of a pass
+    loader = slice_loader(dataset, batch_size=4, sampler=sampler, num_workers=num_workers)
+    for batch in itertools.islice(loader, 3):
+        assert loader.sample_ids is not None
+        assert loader.sample_ids.tolist() == _numbers(batch)
+    assert slice_loader(dataset, batch_size=4, num_workers=0).sample_ids is None
+
+
+@given(position=st.integers(0, 30), rank=st.integers(0, 1))
+def test_indices_of_any_position_are_those_of_the_stream(position: int, rank: int) -> None:
+    sampler = StreamSampler(range(7), rank=rank, world_size=2)
+    assert sampler.indices(2 * position, 5) == _take(sampler, position + 5)[position:]
+
+
 def test_a_new_iterator_continues_after_what_was_handed_out(pictures: Path) -> None:
     dataset = open_slices(pictures, image_size=14, validation_fraction=0)
     sampler = StreamSampler(dataset)

@@ -35,6 +35,19 @@ def test_it_is_written_every_few_epochs_and_after_the_last(tmp_path):
     assert os.listdir(tmp_path) == ["encoder.pt"]
 
 
+def test_encoders_of_smaller_budgets_are_kept_when_training_reaches_them(tmp_path):
+    small_training([EncoderExporter(tmp_path / "encoder.pt", keep_at_images=[10, 12, 56, 1000])])
+    kept = {f"encoder_{budget}_images.pt": seen for budget, seen in ((10, 12), (12, 12), (56, 56))}
+    assert set(os.listdir(tmp_path)) == {"encoder.pt", *kept}
+    for name, seen in kept.items():
+        assert torch.load(tmp_path / name, weights_only=True)["metadata"]["images_seen"] == seen
+
+
+def test_a_budget_of_no_images_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"at least one image; keep_at_images received \[0\]"):
+        EncoderExporter(tmp_path / "encoder.pt", keep_at_images=[0])
+
+
 def test_an_export_that_was_missed_is_made_up_for_when_a_complete_training_is_resumed(tmp_path):
     small_training([TrainingCheckpoint(tmp_path)])
     small_training([TrainingCheckpoint(tmp_path, resume=tmp_path), EncoderExporter(tmp_path / "encoder.pt")])

@@ -153,6 +153,15 @@ def test_a_truncated_checkpoint_is_refused(tmp_path):
         small_training([TrainingCheckpoint(tmp_path, resume=tmp_path)])
 
 
+def test_a_checkpoint_of_an_older_version_is_refused_with_what_has_changed(tmp_path):
+    small_training([TrainingCheckpoint(tmp_path)], max_epochs=1)
+    path = find_checkpoint(tmp_path)
+    older = torch.load(path) | {"format": "monai_ext training checkpoint, version 1"}
+    torch.save(older, path)
+    with pytest.raises(CheckpointError, match=r"older version.*views were drawn by another rule.*queue.*start anew"):
+        small_training([TrainingCheckpoint(tmp_path, resume=tmp_path)])
+
+
 def test_a_file_of_weights_is_refused(tmp_path):
     torch.save(SmallPainter().state_dict(), tmp_path / "weights.pt")
     with pytest.raises(CheckpointError, match="no training checkpoint of this project"):

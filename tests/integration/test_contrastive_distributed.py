@@ -84,13 +84,17 @@ def train(method: str, rank: int, processes: int, folder: str) -> None:
     network = distribute(network_of(method), device="cpu")
     generator = torch.Generator().manual_seed(1)
     batches = torch.rand(ITERATIONS, BATCH, CHANNELS, 64, 64, dtype=torch.float64, generator=generator)
+    sample_ids = torch.stack([torch.randperm(10, generator=generator)[:BATCH] for _ in batches])
     groups = parameter_groups(network, weight_decay=1e-4)
     trainer = PretrainingTrainer(
         "cpu",
         network=network,
         optimizer=LARS(groups, lr=5.0) if method == "swav" else torch.optim.SGD(groups, lr=0.05, momentum=0.9),
         loss_function=LOSSES[method],
-        train_data_loader=[batch.chunk(processes)[rank] for batch in batches],
+        train_data_loader=[
+            {"image": batch.chunk(processes)[rank], "sample_id": ids.chunk(processes)[rank]}
+            for batch, ids in zip(batches, sample_ids, strict=True)
+        ],
         length=TrainingLength(ITERATIONS * BATCH, batch_size=BATCH, epochs=1),
         views=multi_crop if method == "swav" else two_views,
         inferer=MultiViewInferer(),

@@ -48,6 +48,23 @@ def test_the_order_of_negatives_does_not_matter_and_that_of_keys_does():
     assert not torch.isclose(loss(queries, keys.flip(0), negatives), loss(queries, keys, negatives))
 
 
+def test_a_querys_own_negatives_are_left_out_of_its_sum():
+    queries, keys, negatives = unit_vectors(2, 0), unit_vectors(2, 1), unit_vectors(3, 2)
+    own = torch.tensor([[True, False, True], [False, False, False]])
+    rows = [by_loop(queries[:1], keys[:1], negatives[1:2], 0.2), by_loop(queries[1:], keys[1:], negatives, 0.2)]
+    assert InfoNCELoss()(queries, keys, negatives, own).item() == pytest.approx(sum(rows) / 2)
+    nothing_left = InfoNCELoss()(queries.requires_grad_(), keys, negatives, torch.ones(2, 3, dtype=torch.bool))
+    nothing_left.backward()
+    assert nothing_left.item() == 0
+    assert torch.equal(queries.grad, torch.zeros(2, 3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("own", [torch.zeros(2, 3), torch.zeros(3, 2, dtype=torch.bool)])
+def test_a_mask_that_does_not_fit_is_refused(own):
+    with pytest.raises(ValueError, match=r"boolean tensor \(B, K\), here \(2, 3\); received"):
+        InfoNCELoss()(torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(3, 3), own)
+
+
 def test_only_queries_get_a_gradient():
     vectors = [unit_vectors(count, count).requires_grad_() for count in (4, 4, 6)]
     InfoNCELoss()(*vectors).backward()

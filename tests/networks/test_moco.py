@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from helpers.contrastive_models import LENGTH, plain_encoder, small_encoder, small_head, small_method, small_views
+from monai_ext.data import StreamSampler, slice_loader
+from monai_ext.engines import PretrainingTrainer, TrainingLength
+from monai_ext.inferers import MultiViewInferer
 from monai_ext.losses import InfoNCELoss
-from monai_ext.networks import MoCo, MomentumQueue, split_batch_norm
+from monai_ext.networks import MoCo, MomentumQueue, fitting_queue_size, split_batch_norm
 from monai_ext.networks.heads import unit_length
 
 
@@ -121,6 +124,87 @@ def test_a_saved_method_goes_on_with_the_same_queue():
         model(small_views(seed=2))
     assert torch.equal(first.queue.embeddings, second.queue.embeddings)
     assert int(first.queue.pointer) == int(second.queue.pointer) == 2
+
+
+def test_own_earlier_keys_are_marked_by_their_samples_wherever_they_are_in_the_queue():
+    model = small_method("MoCo", queue=6)
+    *_, own = model(small_views(seed=1), torch.tensor([3, 1, 4, 2]))
+    assert not own.any()
+    *_, own = model(small_views(seed=2), torch.tensor([5, 4, 3, 9]))
+    places = {(1, 2), (2, 0)}  # of 3, 1, 4, 2 and two random directions
+    assert {tuple(place) for place in own.nonzero().tolist()} == places
+    *_, own = model(small_views(seed=3), torch.tensor([9, 4, 1, 2]))
+    assert own.sum(dim=1).tolist() == [1, 2, 0, 1]  # the queue holds 3, 9, 4, 2, 5, 4
+
+
+def test_a_query_is_not_pushed_away_from_its_images_earlier_keys():
+    model, views = small_method("MoCo", plain_encoder(), queue=4), small_views()
+    model(views, torch.arange(4))
+    loss = InfoNCELoss()
+    queries, keys, negatives, own = model(views, torch.arange(4))
+    assert own.tolist() == torch.eye(4, dtype=torch.bool).tolist()
+    expected = sum(loss(q[None], k[None], negatives[~mine]) for q, k, mine in zip(queries, keys, own, strict=True)) / 4
+    torch.testing.assert_close(loss(queries, keys, negatives, own), expected)
+    assert loss(queries, keys, negatives) > expected + 1e-3
+
+
+@pytest.mark.parametrize("loaded", ["with its stream", "with ids in the batch"])
+def test_no_query_of_a_training_has_an_earlier_key_of_its_image_among_its_negatives(loaded):
+    """Frozen networks and equal views: a negative equals the query if and only if it is of the same image."""
+    samples = list(torch.rand(23, 1, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    loader = slice_loader(samples, batch_size=4, sampler=StreamSampler(samples, seed=1), num_workers=0)
+    if loaded == "with ids in the batch":
+        loader = [{"image": batch, "sample_id": loader.sample_ids} for batch, _ in zip(loader, range(40), strict=False)]
+    had_own = []
+
+    def look(queries, keys, negatives, own):
+        same = torch.isclose(queries[:, None], negatives[None], atol=1e-12).all(dim=2)
+        assert torch.equal(own, same)
+        had_own.extend(same.any(dim=1).tolist())
+        return InfoNCELoss()(queries, keys, negatives, own)
+
+    model = small_method("MoCo", plain_encoder(), queue=fitting_queue_size(65536, samples=23, batch_size=4))
+    PretrainingTrainer(
+        "cpu",
+        network=model,
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.0),
+        loss_function=look,
+        train_data_loader=loader,
+        length=TrainingLength(23, batch_size=4, images_seen=160),
+        views=lambda images: [images, images],
+        inferer=MultiViewInferer(),
+        accumulation_steps=2,
+    ).run()
+    assert sum(had_own) / len(had_own) > 0.3  # an order of its own in each pass: half a pass apart, on average
+
+
+def test_a_training_whose_samples_are_unknown_says_so(caplog):
+    model = small_method("MoCo")
+    PretrainingTrainer(
+        "cpu",
+        network=model,
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
+        loss_function=InfoNCELoss(),
+        train_data_loader=[small_views()[0]] * 3,
+        length=TrainingLength(12, batch_size=4, epochs=1),
+        views=lambda images: [images, images],
+        inferer=MultiViewInferer(),
+    ).run()
+    assert caplog.text.count("MoCo is trained without knowing which sample an image is") == 1
+
+
+def test_evaluation_compares_no_ids_unless_they_are_given():
+    model = small_method("MoCo")
+    model(small_views(), torch.arange(4))
+    assert len(model.eval()(small_views())) == 3
+
+
+def test_a_saved_method_remembers_whose_keys_it_holds():
+    first, second = small_method("MoCo"), small_method("MoCo")
+    first(small_views(seed=1), torch.tensor([8, 7, 6, 5]))
+    second.load_state_dict(first.state_dict())
+    *_, own = second(small_views(seed=2), torch.tensor([5, 6, 1, 2]))
+    assert own.nonzero().tolist() == [[0, 3], [1, 2]]
 
 
 def test_a_batch_larger_than_the_queue_is_refused():

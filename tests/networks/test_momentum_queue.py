@@ -86,8 +86,8 @@ def test_an_empty_queue_is_refused(size, features):
     ("size", "samples", "fitting", "reason"),
     [
         (64, 1000, 64, None),
-        (65536, 1000, 992, "own keys as negatives"),
-        (100, 10, 8, "own keys as negatives"),
+        (65536, 1000, 992, "several keys of the same images"),
+        (100, 10, 8, "several keys of the same images"),
         (5, 1000, 8, "a batch must fit"),
     ],
 )
@@ -96,3 +96,40 @@ def test_the_size_fits_the_data_and_the_batch_and_a_change_says_why(size, sample
         assert fitting_queue_size(size, samples=samples, batch_size=8) == fitting
     assert (reason is None) == (caplog.text == "")
     assert (reason or "") in caplog.text
+
+
+def ids(*values: int) -> Tensor:
+    return torch.tensor(values)
+
+
+def test_ids_stand_beside_their_embeddings_and_wrap_around_with_them():
+    queue = MomentumQueue(3, features=1)
+    assert not queue.is_own(ids(0, -1)).any()  # nothing is written yet, and the unknown is nobody's own
+    queue.enqueue(numbers(7, 8), ids(7, 8))
+    queue.enqueue(numbers(9, 7), ids(9, 7))
+    assert queue.embeddings.flatten().tolist() == [7, 8, 9]
+    assert queue.is_own(ids(7, 9, 4)).tolist() == [[True, False, False], [False, False, True], [False] * 3]
+
+
+def test_embeddings_without_ids_belong_to_nobody():
+    queue = MomentumQueue(2, features=1)
+    queue.enqueue(numbers(1, 2), ids(1, 2))
+    queue.enqueue(numbers(3))
+    assert queue.is_own(ids(1, 2)).tolist() == [[False, False], [False, True]]
+    assert not MomentumQueue(2, features=1, sample_ids=False).is_own(ids(1, 2)).any()
+
+
+def test_a_number_of_ids_other_than_that_of_embeddings_is_refused():
+    with pytest.raises(ValueError, match=r"2 embeddings is of one sample; received ids of shape \(3,\)"):
+        MomentumQueue(4, features=1).enqueue(numbers(1, 2), ids(1, 2, 3))
+
+
+def test_a_queue_that_was_saved_without_ids_is_of_unknown_samples_and_says_so(caplog):
+    old, queue = MomentumQueue(2, features=1, sample_ids=False), MomentumQueue(2, features=1)
+    old.enqueue(numbers(1, 2))
+    queue.enqueue(numbers(5, 6), ids(5, 6))
+    queue.load_state_dict(old.state_dict())
+    assert "saved without the ids of its samples" in caplog.text
+    assert queue.embeddings.flatten().tolist() == [1, 2]
+    assert not queue.is_own(ids(5, 6)).any()
+    assert "sample_ids" not in old.state_dict()

@@ -31,21 +31,43 @@ def test_views_of_one_size_pass_the_encoder_together():
     assert passes == [(8, 1, 8, 8), (12, 1, 4, 4)]
 
 
-def test_views_of_one_size_share_their_batch_statistics():
+def test_the_encoder_runs_once_a_size_and_the_projection_once_over_all_views():
     model, slow = small_method("SwAV"), small_method("SwAV")
-    views = small_views(MULTI_CROP)
+    views, projected = small_views(MULTI_CROP), []
+    model.projection.register_forward_pre_hook(lambda _, inputs: projected.append(len(inputs[0])))
     scores, _ = model(views)
-    first = slow.embed(torch.cat(views[:2])) @ slow.prototypes.weight.T
-    local = slow.embed(torch.cat(views[2:])) @ slow.prototypes.weight.T
-    torch.testing.assert_close(torch.cat(scores), torch.cat([first, local]))
+    features = torch.cat([slow.encoder(torch.cat(views[:2])), slow.encoder(torch.cat(views[2:]))])
+    expected = unit_length(slow.projection(features)) @ slow.prototypes.weight.T
+    torch.testing.assert_close(torch.cat(scores), expected)
+    assert projected == [20]  # five views of four images share the head's batch statistics
 
 
-def test_local_views_have_no_influence_on_assignments():
+def test_loss_and_gradients_are_those_of_one_projection_and_not_of_one_a_size():
+    views, loss_function = small_views(MULTI_CROP), SwappedAssignmentLoss()
+
+    def gradient(joint: bool) -> tuple[float, torch.Tensor]:
+        model = small_method("SwAV")
+        if not joint:  # what a projection a size would give
+            runs = [model.embed(torch.cat(views[:2])).chunk(2), model.embed(torch.cat(views[2:])).chunk(3)]
+            scores = [model.prototypes(embedding) for run in runs for embedding in run]
+            assignments = [sinkhorn_assignments(score.detach()) for score in scores[:2]]
+        else:
+            scores, assignments = model(views)
+        loss = loss_function(scores, assignments)
+        loss.backward()
+        return loss.item(), torch.cat([param.grad.flatten() for param in model.parameters()])
+
+    (joint, joint_gradient), (apart, apart_gradient) = gradient(True), gradient(False)
+    assert abs(joint - apart) > 1e-3
+    assert torch.cosine_similarity(joint_gradient, apart_gradient, dim=0) < 0.99
+
+
+def test_local_views_are_not_assigned_and_change_assignments_by_batch_statistics_alone():
     first, second = small_views(MULTI_CROP, seed=1), small_views(MULTI_CROP, seed=2)
-    _, expected = small_method("SwAV")(first)
-    scores, assignments = small_method("SwAV")(first[:2] + second[2:])
+    _, expected = small_method("SwAV").eval()(first)
+    scores, assignments = small_method("SwAV").eval()(first[:2] + second[2:])
     assert all(torch.equal(*pair) for pair in zip(assignments, expected, strict=True))
-    assert not torch.allclose(scores[2], small_method("SwAV")(first)[0][2])
+    assert not torch.allclose(scores[2], small_method("SwAV").eval()(first)[0][2])
 
 
 def test_the_number_of_global_views_is_chosen():
@@ -70,6 +92,18 @@ def test_each_queue_is_prepended_once_it_is_full_and_filled_after_use():
         seen.append([queue.is_full for queue in model.queues])
     assert seen == [[False, False], [True, True], [True, True], [True, True]]
     assert not torch.allclose(model.queues[0].embeddings, model.queues[1].embeddings)
+
+
+def test_queues_that_have_not_started_are_neither_used_nor_filled():
+    model, without = small_method("SwAV", queue_size=4), small_method("SwAV")
+    model.queue_started = False
+    for seed in range(3):
+        assigned, expected = model(small_views(seed=seed))[1], without(small_views(seed=seed))[1]
+        assert all(torch.equal(*pair) for pair in zip(assigned, expected, strict=True))
+    assert int(model.queues[0].written) == 0
+    model.queue_started = True
+    model(small_views(seed=8))
+    assert model.queues[0].is_full
 
 
 def test_evaluation_assigns_without_the_queue():

@@ -15,6 +15,7 @@ from monai_ext.transforms import (
     RandomView,
     RandResizedCropFlip,
     RandRotatedCrop,
+    RandSolarize,
     RandWhiteNoise,
     RandWindow,
 )
@@ -25,13 +26,14 @@ TRANSFORMS: dict[str, BatchTransform[Any]] = {
     "rotated crop": RandRotatedCrop(16, degrees=180, quarter_turn_probability=0.5),
     "window": RandWindow("full", around=["lung", "bone"]),
     "relative window": RandWindow(None, center_shift=0.3),
-    "intensity": RandIntensityJitter(),
+    "intensity": RandIntensityJitter(gamma=1.25, brightness_offset=0.1, probability=0.8),
     "blur": RandGaussianBlur(),
+    "solarize": RandSolarize(),
     "noise": RandWhiteNoise(deviation=0.3),
     "cutout": RandCutout(),
-    "view": RandomView(16, rotation={"degrees": 30}, window={}, cutout={}),
+    "view": RandomView(16, rotation={"degrees": 30}, window={}, cutout={}, solarize={}),
 }
-STEPS = ["window", "relative window", "intensity", "blur", "noise", "cutout"]
+STEPS = ["window", "relative window", "intensity", "blur", "solarize", "noise", "cutout"]
 
 every_transform = pytest.mark.parametrize("name", TRANSFORMS)
 every_transform_but_noise = pytest.mark.parametrize(

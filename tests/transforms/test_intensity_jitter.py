@@ -8,14 +8,34 @@ import torch
 from monai_ext.transforms import IntensityJitter, RandIntensityJitter
 
 
-def _jitter(pixels: list[float], *, brightness: float = 1.0, contrast: float = 1.0, gamma: float = 1.0) -> list[float]:
-    numbers = (torch.tensor([value], dtype=torch.float64) for value in (brightness, contrast, gamma))
+def _jitter(
+    pixels: list[float], *, brightness: float = 1.0, offset: float = 0.0, contrast: float = 1.0, gamma: float = 1.0
+) -> list[float]:
+    numbers = (torch.tensor([value], dtype=torch.float64) for value in (brightness, offset, contrast, gamma))
     images = torch.tensor(pixels).reshape(1, 1, 1, -1)
     return RandIntensityJitter().apply(images, IntensityJitter(torch.tensor([True]), *numbers)).flatten().tolist()
 
 
 def test_brightness_is_a_factor_that_leaves_black_black() -> None:
     assert _jitter([0.0, 0.5, 0.9], brightness=1.2) == pytest.approx([0, 0.6, 1.0])
+
+
+def test_an_offset_shifts_black_too_and_is_clipped() -> None:
+    assert _jitter([0.0, 0.5, 0.9], offset=0.2) == pytest.approx([0.2, 0.7, 1.0])
+    assert _jitter([0.0, 0.5, 0.9], offset=-0.2) == pytest.approx([0, 0.3, 0.7])
+
+
+def test_brightness_is_an_offset_where_it_is_asked_for_and_a_factor_otherwise() -> None:
+    images = torch.zeros(3000, 1, 1, 1)
+    assert (RandIntensityJitter().randomize(images).offset == 0).all()
+    drawn = RandIntensityJitter(brightness=0, brightness_offset=0.4).randomize(images)
+    assert (drawn.brightness == 1).all()
+    assert -0.4 <= drawn.offset.min() < -0.38
+    assert 0.38 < drawn.offset.max() <= 0.4
+
+
+def test_every_image_is_changed_unless_a_probability_is_given() -> None:
+    assert RandIntensityJitter().randomize(torch.zeros(500, 1, 1, 1)).chosen.all()
 
 
 def test_contrast_stretches_the_distance_from_the_images_mean() -> None:
@@ -49,6 +69,7 @@ def test_nothing_to_change_changes_nothing() -> None:
     [
         ({"brightness": 1.5}, "brightness is how far a factor may be from 1"),
         ({"contrast": -0.1}, "contrast is how far a factor may be from 1"),
+        ({"brightness_offset": 1.2}, "brightness_offset is the most that is added"),
         ({"gamma": 0.5}, "largest exponent, 1 or more"),
     ],
 )

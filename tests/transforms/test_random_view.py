@@ -11,18 +11,23 @@ from monai_ext.transforms import (
     RandIntensityJitter,
     RandomView,
     RandRotatedCrop,
+    RandSolarize,
     RandWhiteNoise,
     RandWindow,
 )
 
 
 def test_a_view_is_its_steps_one_after_the_other() -> None:
-    images, view = torch.rand(8, 1, 20, 20), RandomView(12, window={"around": "lung"}, cutout={"fill": 0.5})
+    images, view = (
+        torch.rand(8, 1, 20, 20),
+        RandomView(12, window={"around": "lung"}, cutout={"fill": 0.5}, solarize={}),
+    )
     steps = [
         RandRotatedCrop(12),
         RandWindow(around="lung"),
         RandIntensityJitter(),
         RandGaussianBlur(),
+        RandSolarize(),
         RandWhiteNoise(),
         RandCutout(fill=0.5),
     ]
@@ -42,6 +47,14 @@ def test_null_leaves_a_step_out_and_options_reach_it() -> None:
     assert [type(step) for step in view.steps] == [RandRotatedCrop, RandGaussianBlur]
     assert view.steps[0].degrees == 0  # type: ignore[attr-defined]
     assert view.steps[1].sigma == (1, 3)  # type: ignore[attr-defined]
+
+
+def test_the_defaults_are_the_studys() -> None:
+    crop, jitter, blur, noise = RandomView(8).steps
+    assert (crop.degrees, crop.probability, crop.flips) == (180, 0.5, (0.5, 0.5))  # type: ignore[attr-defined]
+    assert (jitter.brightness, jitter.contrast, jitter.gamma, jitter.probability) == (0.4, 0.4, 1, 1)  # type: ignore[attr-defined]
+    assert (blur.sigma, blur.probability) == ((0.1, 2.0), 0.5)  # type: ignore[attr-defined]
+    assert (noise.deviation, noise.probability) == ((0.00316, 0.01), 0.5)  # type: ignore[attr-defined]
 
 
 def test_without_steps_and_crop_the_image_is_the_view() -> None:

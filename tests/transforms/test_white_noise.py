@@ -39,6 +39,18 @@ def test_deviations_reach_up_to_the_largest_one() -> None:
     assert 0.199 < drawn.max() <= 0.2
 
 
+def test_deviations_are_the_studys_by_default_and_log_uniform_in_a_range() -> None:
+    drawn = RandWhiteNoise().randomize(torch.zeros(4000, 1, 1, 1), generator=torch.Generator().manual_seed(0)).deviation
+    assert 0.00316 <= drawn.min() < 0.0032
+    assert 0.0099 < drawn.max() <= 0.01
+    assert drawn.log10().mean().item() == pytest.approx(-2.25, abs=0.01)  # the middle of 10 ** -2.5 and 10 ** -2
+
+
+def test_a_range_of_deviations_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="deviation is a pair of positive numbers, smallest first"):
+        RandWhiteNoise(deviation=[0.2, 0.1])
+
+
 def test_a_negative_deviation_is_refused() -> None:
     with pytest.raises(ValueError, match="0 or more, but -1 was given"):
         RandWhiteNoise(deviation=-1)
