@@ -144,7 +144,7 @@ def _curves(figure: Figure, panel: Panel) -> None:
     for place, method in enumerate(panel.methods):
         sizes = [size for size in panel.sizes if (size, method) in panel.arms]
         estimates = [panel.arms[size, method].estimate("auc") for size in sizes]
-        beside = 1 + 0.01 * place if len(panel.sizes) == 1 else 1.0  # one size: next to each other
+        beside = 1 + 0.02 * place if len(panel.sizes) == 1 else 1.0  # one size: next to each other
         labels = [beside * panel.labels[size] for size in sizes]
         style = _style(panel.methods, method)
         axes.plot(labels, [one.value for one in estimates], label=method, markersize=4, linewidth=1.4, **style)
@@ -156,6 +156,8 @@ def _curves(figure: Figure, panel: Panel) -> None:
     ticks = sorted({panel.labels[size] for size in panel.sizes})
     axes.set_xticks(ticks, [f"{count:.0f}" for count in ticks])
     axes.minorticks_off()
+    if len(ticks) == 1:
+        axes.set_xlim(0.9 * ticks[0], 1.25 * ticks[0])
     axes.set_xlabel("labelled training images a class (logarithmic)")
     axes.set_ylabel("AUC on test")
     axes.grid(visible=True)
@@ -211,7 +213,8 @@ def _rank_axis(figure: Figure, ranks: CriticalDifference) -> None:
         del method
     for number, (first, last) in enumerate(ranks.groups):
         place = count + 0.1 + 0.35 * number
-        axes.plot([ranks.mean_ranks[first], ranks.mean_ranks[last]], [place, place], color=_COLORS[0], linewidth=3)
+        ends = ranks.mean_ranks[first] - 0.03, ranks.mean_ranks[last] + 0.03
+        axes.plot(ends, [place, place], color=_COLORS[0], linewidth=3)
     axes.set_yticks(range(count), ranks.methods)
     axes.set_ylim(count + 0.4 + 0.35 * len(ranks.groups), -0.6)
     axes.set_xlim(0.9, count + 0.4)
