@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monai_ext.data.phantoms.labelled import embedded_labelled_sample
 from monai_ext.errors import DatasetError, SplitError, StudyError
 from monai_ext.study.cells.bundles import BundleConfig, find_bundle
 from monai_ext.study.cells.cell import Cell
@@ -137,9 +138,7 @@ def _config(place: str, bundle: str, overrides: Mapping[str, Any], problems: Pro
 
 def _prepare_task(plan: StudyPlan, task: Task, config: BundleConfig, folder: StudyFolder) -> PreparedTask:
     protocols = [protocol for protocol in plan.protocols if task in plan.tasks_of(protocol)]
-    if task.dataset_dir is None:
-        raise StudyError("it needs a dataset_dir: the labelled data.")
-    path = Path(task.dataset_dir).expanduser()
+    path = _labelled_data(task, config)
     if not path.exists():
         raise StudyError(f"the labelled data {path} are not there.")
     return prepare_task(
@@ -152,6 +151,13 @@ def _prepare_task(plan: StudyPlan, task: Task, config: BundleConfig, folder: Stu
         subsets=max(protocol.subsets for protocol in protocols),
         folder=folder.splits,
     )
+
+
+def _labelled_data(task: Task, config: BundleConfig) -> Path:
+    """The data of a task; the embedded phantoms with the bundle's classes where it names none."""
+    if task.dataset_dir is not None:
+        return Path(task.dataset_dir).expanduser()
+    return embedded_labelled_sample(list(config.value("class_names")))
 
 
 def _check_folds(plan: StudyPlan, task: PreparedTask, problems: Problems) -> None:

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from monai_ext.data.labelled.labels import name_classes, open_labelled_source, related_groups
 from monai_ext.data.labelled.sections import choose_images, near_duplicates_of_earlier
+from monai_ext.data.phantoms.labelled import embedded_labelled_sample
 from monai_ext.data.sources.medmnist import MedMNISTSource
 from monai_ext.data.sources.pictures import PictureSource
 from monai_ext.data.sources.source import SliceSource, pseudonym
@@ -124,7 +125,8 @@ def open_labelled_images(
     Args:
         dataset_dir: a labels table (CSV) beside its pictures, or a folder with such a ``labels.csv``; a folder that
             holds a folder of pictures for each class; a slice store with labels; or a MedMNIST file (.npz), whose
-            volumes a table ``<name>_volumes.csv`` (columns ``item`` and ``volume``) beside it may tell.
+            volumes a table ``<name>_volumes.csv`` (columns ``item`` and ``volume``) beside it may tell. The embedded
+            labelled sample of phantoms with these classes when None.
         class_names: the labels in order, or a dictionary of labels and the names that they shall have.
         section: ``"training"``, ``"validation"``, ``"test"``, a reduction of ``splits`` such as ``"0.1"``, or
             ``"all"``.
@@ -143,13 +145,15 @@ def open_labelled_images(
             not fit the data, lacks the section, or has a patient on two sides.
         ValueError: the window is none.
     """
-    if dataset_dir is None:
-        raise DatasetError(
-            "There are no labelled images to train on or to judge by: give them with --dataset_dir, as a labels table,"
-            " a folder with one folder of pictures for each class, a slice store with labels, or a MedMNIST file."
-        )
     names = dict(class_names) if isinstance(class_names, Mapping) else {name: name for name in class_names}
-    items, source = _open(Path(dataset_dir).expanduser(), columns)
+    path = embedded_labelled_sample(list(names)) if dataset_dir is None else Path(dataset_dir).expanduser()
+    if dataset_dir is None and section == "training":
+        logger.warning(
+            "No dataset_dir is given: this trains on the embedded labelled sample, phantom CT in %s. It shows that"
+            " everything works; give your own labelled images with --dataset_dir.",
+            path,
+        )
+    items, source = _open(path, columns)
     name_classes(items, list(names))
     choice: dict[str, Any] = {"root": source.root, "splits": splits, "fold": fold, "seed": seed}
     places = choose_images(items, section, **choice)
