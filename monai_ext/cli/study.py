@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from monai_ext.study.executors.job import Executor
     from monai_ext.study.records import StudyFolder
     from monai_ext.study.runner import StudyResult
     from monai_ext.study.tracking import StudyTracking
@@ -40,6 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--threads", type=int, default=1, metavar="N", help="of torch in each (1)")
     run.add_argument("--memory-limit", type=float, metavar="MIB", help="ends a cell's process that uses more")
     run.add_argument("--devices", nargs="+", metavar="D", help="such as cuda:0 cuda:1, shared by the workers in turn")
+    run.add_argument("--executor", choices=("local", "ray"), default="local", help="processes, or Ray (local)")
+    run.add_argument("--address", metavar="HOST:PORT", help="of a running Ray cluster; one is started when left out")
+    run.add_argument("--gpus", type=float, default=0.0, metavar="N", help="of each Ray job, such as 0.25 (0)")
     run.add_argument("--no-tracking", action="store_true", help="log nothing to MLflow")
     run.add_argument("--no-report", action="store_true", help="write records only")
     plan = commands.add_parser("plan", help="what a run would do: cells, hours, disk")
@@ -71,7 +75,6 @@ def _add_plan(command: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from monai_ext.cli._progress import progress_bar
-    from monai_ext.study.executors import LocalExecutor
     from monai_ext.study.plan import read_plan
     from monai_ext.study.preparation import prepare
     from monai_ext.study.records import StudyFolder
@@ -80,12 +83,7 @@ def _run(options: argparse.Namespace) -> int:
 
     plan = read_plan(options.plan, settings=options.set)
     folder = StudyFolder(options.output or _HOME / plan.name)
-    executor = LocalExecutor(
-        workers=options.workers,
-        memory_limit_mib=options.memory_limit,
-        threads=options.threads,
-        devices=options.devices,
-    )
+    executor = _executor(options)
     with folder.locked():
         folder.adopt(plan.name)
         study = prepare(plan, folder)
@@ -115,6 +113,16 @@ def _run(options: argparse.Namespace) -> int:
             if tracking is not None:
                 tracking.close(status=status)
     return _summary(result, folder)
+
+
+def _executor(options: argparse.Namespace) -> Executor:
+    from monai_ext.study.executors import LocalExecutor
+    from monai_ext.study.executors.ray import RayExecutor
+
+    shared = {"workers": options.workers, "memory_limit_mib": options.memory_limit, "threads": options.threads}
+    if options.executor == "ray":
+        return RayExecutor(address=options.address, gpus=options.gpus, **shared)
+    return LocalExecutor(devices=options.devices, **shared)
 
 
 def _summary(result: StudyResult, folder: StudyFolder) -> int:

@@ -14,8 +14,8 @@ __all__ = ["HeadWithFindings", "ThoraxWithFindings"]
 class ThoraxWithFindings(Thorax):
     """A chest with ground glass, or one with solid nodules and patches instead.
 
-    Both kinds have nodules, so that something to be seen decides nothing, and lesions are small beside what differs
-    from patient to patient: size, contrast medium, kernel.
+    Both kinds have nodules, so that something to be seen decides nothing, and lesions change the whole picture less
+    than size, contrast medium and kernel do, which differ from patient to patient.
 
     Args:
         rng: draws the patient.
@@ -26,8 +26,8 @@ class ThoraxWithFindings(Thorax):
         super().__init__(rng)
         self._nodules = self._scatter(rng, count=int(rng.integers(2, 5)), radius_mm=(3, 8))
         self._calcified = rng.uniform(size=len(self._nodules)) < 0.2
-        glass = self._scatter(rng, count=int(rng.integers(2, 5)), radius_mm=(8, 17))
-        solid = self._scatter(rng, count=int(rng.integers(1, 3)), radius_mm=(8, 14))
+        glass = self._scatter(rng, count=int(rng.integers(4, 8)), radius_mm=(14, 28))
+        solid = self._scatter(rng, count=int(rng.integers(1, 4)), radius_mm=(7, 13))
         self._opacities = glass if has_ground_glass else []
         self.seen_mm = [lesion.center[2] for lesion in (glass if has_ground_glass else [*self._nodules, *solid])]
         if not has_ground_glass:
@@ -51,9 +51,9 @@ class HeadWithFindings(Head):
             for _ in range(int(rng.integers(1, 3)))
         ]
         lobes = [(k, rng.uniform(0.03, 0.12), rng.uniform(0, 6), rng.uniform(-0.06, 0.06)) for k in (2, 3, 5)]
-        sizes = rng.uniform((4, 4, 7), (10, 9, 13), size=(len(centers), 3))
+        sizes = rng.uniform((7, 7, 9), (17, 14, 18), size=(len(centers), 3))
         under_dura = rng.uniform() < 0.35
-        crescent = (rng.choice([-1, 1]), rng.uniform(4, 8), rng.uniform(-0.9, 0.9))
+        crescent = (rng.choice([-1, 1]), rng.uniform(5, 11), rng.uniform(-0.9, 0.9))
         self._bleeds = []
         self._subdural = None
         self.seen_mm = [float(rng.uniform(5, 48)) for _ in centers]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from monai.bundle import ConfigParser
 
 from monai_ext.errors import StudyError
 from monai_ext.handlers import find_checkpoint
@@ -70,6 +71,7 @@ def _evaluated(cell: Cell, task: PreparedTask, work: Path, device: str | None) -
     """(N, K) probabilities of the test images."""
     evaluation = work / "eval"
     overrides = {
+        **_not_in_the_model(cell),
         **_data(cell, work, device),
         "models": str(work / "run" / "model.pt"),
         "section": "test",
@@ -82,6 +84,12 @@ def _evaluated(cell: Cell, task: PreparedTask, work: Path, device: str | None) -
     if [row["label"] for row in rows] != [task.classes[number] for number in test.labels]:
         raise StudyError(f"The evaluation of {cell.told} judged other images than the study's test set.")
     return np.array([[float(row[f"probability_{name}"]) for name in task.classes] for row in rows])
+
+
+def _not_in_the_model(cell: Cell) -> dict[str, Any]:
+    """Overrides that evaluate.json does not take from the trained model, such as another network."""
+    overlay = ConfigParser.load_config_file(str(Path(cell.paths["bundle"]) / "configs" / "evaluate.json"))
+    return {key: value for key, value in cell.paths["overrides"].items() if key.split("::")[0] not in overlay}
 
 
 def _data(cell: Cell, work: Path, device: str | None) -> dict[str, Any]:
