@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import torch.distributed
 
 from monai_ext.handlers import find_checkpoint
+from monai_ext.networks.pretrained import name_start
 from monai_ext.running_config import refusal
 
-__all__ = ["name_run", "prepare_output_dir", "resume_point"]
+__all__ = ["name_run", "prepare_output_dir"]
 
 
 def prepare_output_dir(bundle_root: str, *, resume: str | None = None, parent: str | None = None) -> str:
@@ -40,29 +42,14 @@ def prepare_output_dir(bundle_root: str, *, resume: str | None = None, parent: s
     return str(_agreed(lambda: _fresh(runs) if resume is None else _resumed(runs, resume)))
 
 
-def name_run(output_dir: str, *, start: str, backbone: str) -> str:
-    """Call a run by what is compared, and by its folder, so that runs can be told apart in charts.
+def name_run(output_dir: str, *, settings: Mapping[str, Any]) -> str:
+    """Call a fine-tuning by what is compared, and by its folder, so that runs can be told apart in charts.
 
-    >>> name_run("/data/models/20260131T094500Z-3fa9c1", start="SparK", backbone="resnet18")
+    >>> settings = {"backbone": "resnet18", "lineage": {"pretrained_method": "SparK"}}
+    >>> name_run("/data/models/20260131T094500Z-3fa9c1", settings=settings)
     'SparK resnet18 20260131T094500Z-3fa9c1'
     """
-    return f"{start} {backbone} {Path(output_dir).name}"
-
-
-def resume_point(resume: str | None, *, output_dir: str) -> str | None:
-    """What :class:`~monai_ext.handlers.TrainingCheckpoint` continues from: a checkpoint file, a run's folder, or None.
-
-    Where ``output_dir`` was given as a path and ``resume`` names the same one, a run that has not begun yet starts from
-    the beginning: a job that is restarted again and again needs only one command.
-
-    Args:
-        resume: as of :func:`prepare_output_dir`.
-        output_dir: the run's folder.
-    """
-    if resume is None or resume == "last":
-        return None if resume is None else output_dir
-    is_new = Path(resume).resolve() == Path(output_dir).resolve() and not Path(resume).exists()
-    return None if is_new else resume
+    return f"{name_start(settings['lineage'])} {settings['backbone']} {Path(output_dir).name}"
 
 
 def _fresh(runs: Path) -> Path:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 
 from monai_ext.errors import DatasetError
 
-__all__ = ["SliceLoader", "StreamSampler", "slice_loader"]
+__all__ = ["SliceLoader", "StreamSampler", "endless_loader", "slice_loader"]
 
 logger = logging.getLogger(__name__)
 
@@ -207,6 +207,21 @@ def slice_loader(
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
         generator=torch.Generator().manual_seed(0),
     )
+
+
+def endless_loader(
+    dataset: Dataset[torch.Tensor], *, batch_size: int, num_workers: int = 2, seed: int = 0
+) -> SliceLoader:
+    """Batches for training, without end: :func:`slice_loader` on a :class:`StreamSampler`.
+
+    Args:
+        dataset: what is trained on.
+        batch_size: images of one optimiser step over all processes.
+        num_workers: processes that read ahead.
+        seed: of the order.
+    """
+    sampler = StreamSampler(dataset, seed=seed)  # type: ignore[arg-type]
+    return slice_loader(dataset, batch_size=batch_size, sampler=sampler, num_workers=num_workers)
 
 
 def _available_workers(requested: int) -> int:

@@ -20,6 +20,8 @@ def write_feature_table(
 ) -> int:
     """Write a Parquet file with one row a slice, batch by batch: more slices than fit into memory are no matter.
 
+    A slice whose features are all NaN, since it cannot be decoded, gets no row.
+
     Columns: ``index``, the slice's place in the data (for a folder: its files in order of their names); ``group``, a
     pseudonym of its patient, series or picture; ``label``, and ``section`` of the published split, null where there is
     none; ``features``, a list of D float32. No name of a file or folder is in it.
@@ -49,13 +51,14 @@ def write_feature_table(
             if writer is None:
                 dimensions = batch.shape[1]
                 writer = pq.ParquetWriter(partial, _schema(dimensions, about))
-            rows = range(row, row + len(batch))
+            there = ~batch.isnan().all(dim=1)
+            rows = (there.nonzero().ravel() + row).tolist()
             columns: dict[str, Any] = {
                 "index": [slices.images.indices[number] for number in rows],
                 "group": [slices.groups[number] for number in rows],
                 "label": [slices.labels[number] if slices.labels else None for number in rows],
                 "section": [slices.sections[number] if slices.sections else None for number in rows],
-                "features": pa.FixedSizeListArray.from_arrays(pa.array(batch.numpy().ravel()), dimensions),
+                "features": pa.FixedSizeListArray.from_arrays(pa.array(batch[there].numpy().ravel()), dimensions),
             }
             writer.write_table(pa.table(columns, schema=writer.schema))
             row += len(batch)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from ignite.metrics import Average
-from monai.engines import Evaluator
+from monai.engines import SupervisedEvaluator
 from torch import Tensor, nn
 
 from monai_ext.engines.pretraining_trainer import Views, images_of
@@ -17,12 +17,13 @@ from monai_ext.parallel.random_streams import preserved_random_streams
 __all__ = ["PretrainingEvaluator"]
 
 
-class PretrainingEvaluator(Evaluator):
+class PretrainingEvaluator(SupervisedEvaluator):
     """Mean loss of a pre-training method over a data set, as ``state.metrics["val_loss"]``.
 
     Masks and views are drawn from the seed and the number of the batch, so that values of different epochs and runs
     are of the same. The global random streams are left as they were: training goes on exactly as it would have without
-    evaluation. The mean is over images, in evaluation mode, and over all processes of a distributed run.
+    evaluation. The mean is over images, in evaluation mode, and over all processes of a distributed run. It is a
+    ``SupervisedEvaluator`` for MONAI's tools that ask for one, with an iteration of its own.
 
     Args:
         device: on which the network is.
@@ -38,6 +39,8 @@ class PretrainingEvaluator(Evaluator):
         handlers: objects with ``attach(engine)``.
     """
 
+    inferer: Callable[..., Any]  # type: ignore[assignment]
+
     def __init__(
         self,
         device: torch.device | str,
@@ -52,18 +55,18 @@ class PretrainingEvaluator(Evaluator):
         handlers: Sequence[Any] = (),
     ) -> None:
         super().__init__(
-            device=device,
+            device=device,  # type: ignore[arg-type]
             val_data_loader=val_data_loader,
+            network=network,
+            inferer=inferer,  # type: ignore[arg-type]
             non_blocking=True,
             key_val_metric={"val_loss": Average(output_transform=_loss_of_each_image, device=device).item()},
             metric_cmp_fn=_is_smaller,
             decollate=False,
             val_handlers=handlers,
         )
-        self.network = network
         self.loss_function = loss_function
         self.views = views
-        self.inferer = inferer
         self.seed = seed
         self.precision = Precision(precision, device=self.state.device)
 

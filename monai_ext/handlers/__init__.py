@@ -15,6 +15,7 @@ from monai_ext.handlers.evaluation_summary import EvaluationSummary
 from monai_ext.handlers.feature_monitor import FeatureMonitor
 from monai_ext.handlers.graceful_termination import GracefulTermination
 from monai_ext.handlers.knn_monitor import KNNMonitor
+from monai_ext.handlers.model_publisher import ModelPublisher
 from monai_ext.handlers.momentum_updater import MomentumUpdater
 from monai_ext.handlers.non_finite_loss_guard import NonFiniteLossGuard
 from monai_ext.handlers.precise_batch_norm import PreciseBatchNorm
@@ -40,6 +41,7 @@ __all__ = [
     "FeatureMonitor",
     "GracefulTermination",
     "KNNMonitor",
+    "ModelPublisher",
     "MomentumUpdater",
     "NonFiniteLossGuard",
     "PreciseBatchNorm",

@@ -15,7 +15,9 @@ from monai_ext.files import write_atomically
 from monai_ext.networks.weights.files import weights_on_cpu
 from monai_ext.parallel.processes import process_rank, unwrap
 
-__all__ = ["BestModel"]
+__all__ = ["BEST_WEIGHTS", "BestModel"]
+
+BEST_WEIGHTS = "best_weights.pt"
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ class BestModel:
     after the validation and before the checkpoints.
 
     Args:
-        path: file of the weights, a state dict.
+        output_dir: folder of the weights, ``best_weights.pt``, a state dict; it is made.
         evaluator: whose ``state.metrics`` have just been computed when an epoch of the trainer ends.
         metric: name of the metric; larger is better, but for losses, the Brier score and the calibration error. None
             keeps the weights of the last epoch, for trainings whose held-out images must not be chosen by.
@@ -45,7 +47,7 @@ class BestModel:
 
     def __init__(
         self,
-        path: str | Path,
+        output_dir: str | Path,
         *,
         evaluator: Any,
         metric: str | None = "auc",
@@ -54,7 +56,7 @@ class BestModel:
     ) -> None:
         if patience is not None and patience < 1:
             raise ValueError(f"patience is a number of epochs, at least 1, or None; received {patience}.")
-        self.path = Path(path)
+        self.path = Path(output_dir) / BEST_WEIGHTS
         self.evaluator = evaluator
         self.metric = metric
         self.patience = patience

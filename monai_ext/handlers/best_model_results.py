@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 import torch.distributed
 from ignite.engine import Events
 
+from monai_ext.handlers.best_model import BEST_WEIGHTS
 from monai_ext.handlers.classification_results import ClassificationResults
 from monai_ext.parallel.processes import process_count, unwrap
 
@@ -16,22 +18,25 @@ __all__ = ["BestModelResults"]
 
 
 class BestModelResults:
-    """Put the best weights into the trainer's network, and run the evaluator with pictures, tables and a threshold.
+    """Run the evaluator on the best weights, with pictures, tables and a threshold.
 
-    The threshold that ``results`` chooses on these images is what evaluation on other images uses. Attach it after the
-    checkpoints, which must keep the last weights, and before the tracker.
+    The threshold that ``results`` chooses on these images is what evaluation on other images uses. Afterwards the
+    trainer's network has its last weights again, from which training may go on, and ``state.best_weights`` is the path
+    of the best. Attach it after the checkpoints.
 
     Args:
-        path: file of :class:`~monai_ext.handlers.BestModel`.
+        output_dir: folder of :class:`~monai_ext.handlers.BestModel`; the files are written to ``validation`` in it.
         evaluator: of the held-out images, on the trainer's network.
-        results: writes what there is to see.
-        tracker: gets the metrics as ``best_<name>``; None for none.
+        results: of the evaluator; writes what there is to see.
+        tracker: follows the trainer, as if it were attached after this handler, and gets the metrics as
+            ``best_<name>``; None for none.
     """
 
     def __init__(
-        self, path: str | Path, *, evaluator: Any, results: ClassificationResults, tracker: Any = None
+        self, output_dir: str | Path, *, evaluator: Any, results: ClassificationResults, tracker: Any = None
     ) -> None:
-        self.path = Path(path)
+        self.path = Path(output_dir) / BEST_WEIGHTS
+        self.folder = Path(output_dir) / "validation"
         self.evaluator = evaluator
         self.results = results
         self.tracker = tracker
@@ -39,14 +44,19 @@ class BestModelResults:
     def attach(self, engine: Any) -> None:
         """Act when the trainer has ended."""
         engine.add_event_handler(Events.COMPLETED, self._judge)
+        if self.tracker is not None:
+            self.tracker.attach(engine)
 
     def _judge(self, engine: Any) -> None:
         if process_count() > 1:
             torch.distributed.barrier()  # the first process may still be writing
-        best = torch.load(self.path, map_location="cpu", weights_only=True)
-        unwrap(engine.network).load_state_dict(best)
-        self.results.attach(self.evaluator)
-        self.evaluator.run(engine.state.epoch)
+        network = unwrap(engine.network)
+        last = copy.deepcopy(network.state_dict())
+        network.load_state_dict(torch.load(self.path, map_location="cpu", weights_only=True))
+        with self.results.writing(self.folder, tracker=self.tracker):
+            self.evaluator.run(engine.state.epoch)
+        network.load_state_dict(last)
+        engine.state.best_weights = str(self.path)
         engine.state.threshold = None
         if self.results.evaluation is not None:
             engine.state.threshold = self.results.evaluation.predictions.threshold

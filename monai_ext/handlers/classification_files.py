@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from monai_ext.files import write_atomically
+from monai_ext.foreign_text import csv_text
 from monai_ext.metrics import (
     ClassificationEvaluation,
     Estimate,
@@ -104,11 +103,7 @@ def _write_predictions(path: Path, evaluation: ClassificationEvaluation, columns
 
 
 def _write_table(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    _write_text(path, table.getvalue())
+    _write_text(path, csv_text(header, rows))
 
 
 def _write_text(path: Path, text: str) -> None:

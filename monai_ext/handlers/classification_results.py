@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ignite.engine import Engine, Events
 
+from monai_ext.data import LabelledImages
 from monai_ext.handlers.classification_files import PICTURES, TABLES, write_classification_files
 from monai_ext.handlers.gathered_predictions import GatheredPredictions, as_probabilities
 from monai_ext.metrics import ClassificationEvaluation, choose_threshold, evaluate_classification
@@ -43,13 +45,16 @@ class ClassificationResults:
     Args:
         output_dir: folder of the files; it is made. None writes nothing and makes no intervals: for validation during
             training.
+        images: that are judged, as of :func:`~monai_ext.data.open_labelled_sections`: their classes, their groups and
+            their near duplicates of earlier sections are taken where ``class_names``, ``groups`` and ``exclude`` are
+            not given.
         class_names: in the order of the columns of ``pred``.
         positive_class: of two classes, the name of the one that is looked for.
         groups: of every image in the loader's order (``dataset.groups``): the patient, for the intervals.
         names: of every image, for ``predictions.csv``; None for numbers. Names of files may tell who the patient is.
         threshold: of the positive class: a number, the ``metrics.json`` of an evaluation that chose it, that
-            evaluation's handler, or ``"choose"`` to choose it on these images, which must be those of validation. None
-            calls the likelier class.
+            evaluation's handler, or ``"choose"`` to choose it on these images, which must be those of validation, when
+            there are files to write. None calls the likelier class.
         exclude: names (where there are ``names``) or numbers of images that are left out in a second result, such as
             near duplicates of training images.
         n_bootstrap: resamples for the intervals.
@@ -66,28 +71,32 @@ class ClassificationResults:
         self,
         output_dir: str | Path | None = None,
         *,
-        class_names: Sequence[str],
+        images: LabelledImages | None = None,
+        class_names: Sequence[str] | None = None,
         positive_class: str | None = None,
         groups: Sequence[str] | None = None,
         names: Sequence[str] | None = None,
         threshold: float | str | Path | ClassificationResults | None = None,
-        exclude: Collection[str | int] = (),
+        exclude: Collection[str | int] | None = None,
         n_bootstrap: int = 2000,
         seed: int = 0,
         tracker: MLflowTracker | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = None if output_dir is None else Path(output_dir)
-        self.class_names = tuple(class_names)
+        if class_names is None and images is None:
+            raise ValueError("Classification results need the images that are judged, or the names of their classes.")
+        self.class_names = tuple(class_names or images.class_names)  # type: ignore[union-attr]
         self.positive_class = positive_class
-        self.groups, self.names = groups, names
+        self.groups, self.names = (images.groups if groups is None and images else groups), names
         self.threshold = threshold
-        self.n_bootstrap = 0 if output_dir is None else n_bootstrap
+        self.n_bootstrap = n_bootstrap
         self.seed = seed
         self.tracker = tracker
         self.details = dict(details or {})
         self.evaluation: ClassificationEvaluation | None = None
-        self._exclude = _numbers(exclude, names)
+        chosen = images.near_duplicates if exclude is None and images else exclude
+        self._exclude = _numbers(chosen or (), names)
         self._gathered = GatheredPredictions()
 
     def attach(self, engine: Engine) -> None:
@@ -95,6 +104,16 @@ class ClassificationResults:
         engine.add_event_handler(Events.EPOCH_STARTED, self._gathered.reset)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._judge)
+
+    @contextmanager
+    def writing(self, folder: str | Path, *, tracker: MLflowTracker | None = None) -> Iterator[None]:
+        """Write what there is to see to a folder, for the evaluations inside the context."""
+        before = self.folder, self.tracker
+        self.folder, self.tracker = Path(folder), tracker
+        try:
+            yield
+        finally:
+            self.folder, self.tracker = before
 
     def _gather(self, engine: Engine) -> None:
         self._gathered.update(engine.state.output)
@@ -117,7 +136,7 @@ class ClassificationResults:
             positive_class=self.positive_class,
             groups=self.groups,
             threshold=threshold,
-            n_bootstrap=self.n_bootstrap,
+            n_bootstrap=0 if self.folder is None else self.n_bootstrap,
             seed=self.seed,
         )
         keep = np.isin(np.arange(len(labels)), self._exclude, invert=True)
@@ -135,6 +154,8 @@ class ClassificationResults:
                 raise ValueError("The threshold is that of another evaluation, which has not run yet: run it before.")
             return self.threshold.evaluation.predictions.threshold
         if self.threshold == "choose":
+            if self.folder is None:
+                return None
             return choose_threshold(
                 probabilities, labels, positive_class=str(self.positive_class), class_names=self.class_names
             )

@@ -35,7 +35,7 @@ class ReconstructionImages:
         dataset: held-out images ``(C, *spatial)`` in [0, 1], or dictionaries with such an ``"image"``.
         views: a deterministic transform of a batch, such as a centre crop; the evaluator's.
         images: number of rows; the images are taken at even distances from the whole data set.
-        every_epochs: epochs between pictures.
+        every_epochs: epochs between pictures; None paints whenever held-out slices have been judged.
         seed: of the masks.
 
     Raises:
@@ -50,7 +50,7 @@ class ReconstructionImages:
         dataset: Any,
         views: Callable[[Tensor], Tensor] | None = None,
         images: int = 6,
-        every_epochs: int = 10,
+        every_epochs: int | None = None,
         seed: int = 0,
     ) -> None:
         if images < 1:
@@ -60,14 +60,17 @@ class ReconstructionImages:
         self.views = views
         self.images = images
         self.seed = seed
-        self._epochs = epochs_completed(every_epochs)
+        validated = PretrainingEvents.VALIDATION_COMPLETED
+        self._time = validated if every_epochs is None else epochs_completed(every_epochs)
 
     def attach(self, engine: PretrainingTrainer) -> None:
         """Write pictures at the end of epochs of the trainer, in one process."""
         if process_rank() == 0:
-            engine.add_event_handler(self._epochs, self._write)
+            engine.add_event_handler(self._time, self._write)
 
     def _write(self, engine: PretrainingTrainer) -> None:
+        if engine.state.iteration == 0:  # the validation before the training
+            return
         path = self.folder / f"reconstruction_{engine.state.epoch:05d}.png"
         with preserved_random_streams():
             picture = self._paint(unwrap(engine.network), engine.state.device)

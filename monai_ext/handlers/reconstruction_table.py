@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
 from collections.abc import Mapping
@@ -14,6 +12,7 @@ from ignite.engine import Events
 
 from monai_ext.engines.reconstruction_evaluator import ReconstructionEvaluator
 from monai_ext.files import write_atomically
+from monai_ext.foreign_text import csv_text
 from monai_ext.metrics import ReconstructionError
 
 __all__ = ["ReconstructionTable"]
@@ -58,12 +57,9 @@ class ReconstructionTable:
             numbers = {name: value for name, value in row.items() if isinstance(value, float)}
             engine.state.metrics.update({f"{row['predictor']}{suffix}/{name}": v for name, v in numbers.items()})
         self.folder.mkdir(parents=True, exist_ok=True)
-        table = io.StringIO()
-        writer = csv.DictWriter(table, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+        table = csv_text(columns, ([row.get(name, "") for name in columns] for row in rows))
         content = {"rows": rows, **self.details}
-        self._write_text("reconstruction_error.csv", table.getvalue())
+        self._write_text("reconstruction_error.csv", table)
         self._write_text("reconstruction_error.json", json.dumps(content, indent=2))
         logger.info("Reconstruction error of masked patches, in %s:\n%s", self.folder, _as_text(rows, columns))
 

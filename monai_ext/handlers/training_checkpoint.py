@@ -42,12 +42,13 @@ class TrainingCheckpoint:
     Args:
         output_dir: folder of the files; made when training starts. It may hold checkpoints only if it is resumed from.
         every_epochs: epochs between checkpoints; one more follows at the end.
-        every_iterations: iterations between checkpoints, in addition; None for none.
+        every_iterations: iterations between checkpoints, in addition, where epochs are long; None for none.
         keep_last: number of checkpoints to keep, besides the best.
         best_metric: name in ``state.metrics`` whose smallest value marks the best, whenever a validation has completed;
             None keeps no best.
         resume: a checkpoint file, or a folder whose newest checkpoint is taken (a folder without any starts from the
-            beginning, so that a job that is restarted by itself needs no second command); None starts anew.
+            beginning, so that a job that is restarted by itself needs no second command); ``"last"`` for the newest of
+            ``output_dir``; None starts anew.
         settings: plain values that describe the run, kept in the checkpoints; a resumed training logs what has changed.
 
     Raises:
@@ -63,7 +64,7 @@ class TrainingCheckpoint:
         output_dir: str | Path,
         *,
         every_epochs: int = 1,
-        every_iterations: int | None = None,
+        every_iterations: int | None = 2000,
         keep_last: int = 3,
         best_metric: str | None = "val_loss",
         resume: str | Path | None = None,
@@ -76,7 +77,7 @@ class TrainingCheckpoint:
         self.folder = Path(output_dir)
         self.keep_last = keep_last
         self.best_metric = best_metric
-        self.resume = None if resume is None else Path(resume)
+        self.resume = _resume_point(resume, self.folder)
         self.settings = settings
         self._epochs = epochs_completed(every_epochs)
         self._every_iterations = every_iterations
@@ -98,6 +99,8 @@ class TrainingCheckpoint:
         engine.add_event_handler(Events.COMPLETED, self._save_once)
 
     def _start(self, engine: PretrainingTrainer) -> None:
+        if self._saved_iteration == engine.state.iteration:  # the trainer runs on, as in a round of federated learning
+            return
         path = None if self.resume is None else find_checkpoint(self.resume)
         if path is not None:
             self._state.load(path)
@@ -163,6 +166,13 @@ class TrainingCheckpoint:
             raise TrainingStoppedError(_refusal(self.folder / name, error, engine)) from error
         engine.state.last_checkpoint = str(self.folder / name)
         engine.fire_event(PretrainingEvents.CHECKPOINT_SAVED)
+
+
+def _resume_point(resume: str | Path | None, folder: Path) -> Path | None:
+    """Where to continue from; nowhere when the run's own folder is named before the run has begun."""
+    if resume is None or (Path(resume).resolve() == folder.resolve() and not folder.exists()):
+        return None
+    return folder if resume == "last" else Path(resume)
 
 
 def _negative_metric(engine: Any) -> float:

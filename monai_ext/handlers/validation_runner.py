@@ -40,9 +40,7 @@ class ValidationRunner:
         ValueError: when ``every_epochs`` is not positive.
     """
 
-    def __init__(
-        self, evaluator: PretrainingEvaluator, *, every_epochs: int = 1, before_training: bool = False
-    ) -> None:
+    def __init__(self, evaluator: PretrainingEvaluator, *, every_epochs: int = 1, before_training: bool = True) -> None:
         self.evaluator = evaluator
         self.before_training = before_training
         self._epochs = epochs_completed(every_epochs)

@@ -27,8 +27,8 @@ class ViewImages:
 
     Args:
         output_dir: folder of the picture; it is made.
-        dataset: the training's images, ``(C, H, W)`` in [0, 1], or dictionaries with such an ``"image"``.
-        views: the training's views.
+        dataset: images ``(C, H, W)`` in [0, 1], or dictionaries with such an ``"image"``; the trainer's when omitted.
+        views: the trainer's when omitted.
         images: number of rows.
         seed: of the views shown.
 
@@ -41,8 +41,8 @@ class ViewImages:
         self,
         output_dir: str | Path,
         *,
-        dataset: Any,
-        views: Callable[[Tensor], Tensor | Sequence[Tensor]],
+        dataset: Any = None,
+        views: Callable[[Tensor], Tensor | Sequence[Tensor]] | None = None,
         images: int = 6,
         seed: int = 0,
     ) -> None:
@@ -60,7 +60,9 @@ class ViewImages:
             engine.add_event_handler(Events.EPOCH_STARTED(once=1), self._write)
 
     def _write(self, engine: PretrainingTrainer) -> None:
-        page = draw_view_page(self.dataset, self.views, images=self.images, seed=self.seed, device=engine.state.device)
+        dataset = engine.data_loader.dataset if self.dataset is None else self.dataset  # type: ignore[union-attr]
+        views: Any = self.views or engine.views
+        page = draw_view_page(dataset, views, images=self.images, seed=self.seed, device=engine.state.device)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path, lambda file: page.save(file, format="PNG"))

@@ -3,10 +3,11 @@
 from monai_ext.networks.byol import BYOL
 from monai_ext.networks.encoder import build_encoder, encoder_stride, encoder_widths, feature_width
 from monai_ext.networks.ensemble import ProbabilityEnsemble
+from monai_ext.networks.feature_network import FeatureNetwork
 from monai_ext.networks.heads import PredictionHead, ProjectionHead
 from monai_ext.networks.moco import MoCo
 from monai_ext.networks.momentum import MomentumEncoder
-from monai_ext.networks.momentum_queue import MomentumQueue, fitting_queue_size
+from monai_ext.networks.momentum_queue import MomentumQueue, fitting_queue, fitting_queue_size
 from monai_ext.networks.pretrained import StartingPoint, start_from
 from monai_ext.networks.prototypes import Prototypes
 from monai_ext.networks.sinkhorn import sinkhorn_assignments
@@ -23,6 +24,7 @@ from monai_ext.networks.synchronized_batch_norm import SynchronizedBatchNorm, sy
 __all__ = [
     "BYOL",
     "ActiveBlocks",
+    "FeatureNetwork",
     "MaskedDense",
     "MinkowskiFeatures",
     "MoCo",
@@ -43,6 +45,7 @@ __all__ = [
     "encoder_widths",
     "expand_mask",
     "feature_width",
+    "fitting_queue",
     "fitting_queue_size",
     "mask_image",
     "paint_masked_patches",

@@ -6,7 +6,7 @@ import pytest
 import torch.distributed
 import torch.multiprocessing
 
-from monai_ext.bundle import prepare_output_dir, resume_point
+from monai_ext.bundle import prepare_output_dir
 
 
 def _run_with_checkpoint(runs: Path, name: str) -> Path:
@@ -81,17 +81,3 @@ def test_every_process_of_a_distributed_run_gets_the_same_folder(tmp_path):
     chosen = {(tmp_path / f"chosen_{rank}").read_text() for rank in range(2)}
     assert len(chosen) == 1
     assert [str(folder) for folder in (tmp_path / "bundle" / "models").iterdir()] == list(chosen)
-
-
-@pytest.mark.parametrize(
-    ("resume", "point"), [(None, None), ("last", "/runs/a"), ("/runs/a/best.pt", "/runs/a/best.pt")]
-)
-def test_training_continues_from_what_was_named(resume, point):
-    assert resume_point(resume, output_dir="/runs/a") == point
-
-
-def test_a_job_that_always_resumes_its_own_folder_begins_when_there_is_nothing_yet(tmp_path):
-    folder = str(tmp_path / "run")
-    assert resume_point(folder, output_dir=folder) is None
-    Path(folder).mkdir()
-    assert resume_point(folder, output_dir=folder) == folder

@@ -95,3 +95,19 @@ def test_features_that_are_kept_are_those_of_the_chosen_rows() -> None:
     assert torch.equal(torch.cat(passed), features)
     assert torch.equal(kept.features, features[[0, 2, 5, 7]])
     assert told == [3, 3, 3, 1]
+
+
+def test_slices_without_features_are_not_kept() -> None:
+    kept, features = KeptFeatures(10, limit=4), torch.arange(20.0).view(10, 2)
+    features[[2, 3]] = torch.nan
+    assert len(list(kept.pass_on(iter(features.split(3)), lambda count: None))) == 4
+    assert (kept.rows, kept.left_out) == ([0, 5, 7], 2)
+    assert torch.equal(kept.features, features[[0, 5, 7]])
+
+
+def test_a_slice_that_cannot_be_decoded_costs_its_own_row(folder: Path, tmp_path: Path) -> None:
+    damaged = folder / "SURNAME_4.png"
+    damaged.write_bytes(damaged.read_bytes()[:-30])
+    _, table = _write(tmp_path / "features.parquet", folder)
+    assert table.column("index").to_pylist() == [0, 1, 2, 3, 5, 6, 7, 8]
+    assert np.isfinite(table.column("features").to_pylist()).all()

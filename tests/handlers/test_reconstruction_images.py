@@ -80,7 +80,8 @@ def test_painting_does_not_change_the_training(tmp_path):
 
 def test_a_folder_that_cannot_be_made_stops_training_with_a_sentence(tmp_path):
     (tmp_path / "file").touch()
-    pictures = ReconstructionImages(tmp_path / "file" / "pictures", dataset=list(torch.rand(2, 1, 64, 64)))
+    images = list(torch.rand(2, 1, 64, 64))
+    pictures = ReconstructionImages(tmp_path / "file" / "pictures", dataset=images, every_epochs=1)
     with pytest.raises(TrainingStoppedError, match=r"the picture .*reconstruction_00001\.png was not written"):
         spark_trainer([pictures]).run()
 

@@ -298,3 +298,29 @@ def test_what_a_killed_writer_left_is_removed_at_the_start(tmp_path):
 def test_numbers_below_one_are_refused(tmp_path, option):
     with pytest.raises(ValueError, match="0"):
         TrainingCheckpoint(tmp_path, **option)
+
+
+@pytest.mark.parametrize(
+    ("resume", "point"), [(None, None), ("last", "/runs/a"), ("/runs/a/best.pt", "/runs/a/best.pt")]
+)
+def test_training_continues_from_what_was_named(resume, point):
+    handler = TrainingCheckpoint("/runs/a", resume=resume)
+    assert handler.resume == (None if point is None else Path(point))
+
+
+def test_a_job_that_always_resumes_its_own_folder_begins_when_there_is_nothing_yet(tmp_path):
+    folder = tmp_path / "run"
+    assert TrainingCheckpoint(folder, resume=str(folder)).resume is None
+    folder.mkdir()
+    assert TrainingCheckpoint(folder, resume=str(folder)).resume == folder
+
+
+def test_a_trainer_that_runs_on_keeps_its_checkpoints(tmp_path):
+    network = SmallPainter()
+    trainer = small_trainer([TrainingCheckpoint(tmp_path, best_metric=None)], network=network)
+    trainer.state.max_epochs = 2
+    trainer.run()
+    trainer.state.max_epochs = 3
+    trainer.run()
+    assert trainer.state.epoch == 3
+    assert len(list(tmp_path.glob("checkpoint_*.pt"))) == 3

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from monai_ext.data.phantoms.kept import kept_sample
 
-__all__ = ["embedded_sample", "sample_epochs_limit"]
+__all__ = ["embedded_sample"]
 
 SAMPLE_NAME = "ct_sample-v1"
 """Name of the sample's folder; its version is raised whenever the same seeds give other pixels."""
@@ -24,11 +24,6 @@ _SERIES = (
     ("head", "STANDARD", 14),
 )
 _SIZE = 256
-
-
-def sample_epochs_limit(dataset_dir: str | Path | None, *, epochs: int) -> int | None:
-    """The length of a demonstration: ``epochs`` when the embedded sample is used, no limit (None) on real data."""
-    return epochs if dataset_dir is None else None
 
 
 def embedded_sample(cache: str | Path | None = None) -> Path:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from monai_ext.errors import WeightsError
 
-__all__ = ["read_weights", "weights_on_cpu"]
+__all__ = ["read_weights", "read_weights_and_metadata", "weights_on_cpu"]
 
 _SUFFIXES = (".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors")
 _MLFLOW_SCHEMES = ("runs:/", "models:/", "mlflow-artifacts:/")
@@ -46,6 +46,19 @@ def read_weights(source: str | os.PathLike[str]) -> dict[str, Any]:
             "as torch.save(network.state_dict(), path)."
         )
     return dict(content)
+
+
+def read_weights_and_metadata(source: str | os.PathLike[str]) -> dict[str, Any]:
+    """What :func:`read_weights` gives, with an entry ``"metadata"`` where a bundle's model has it in a file beside it.
+
+    Raises:
+        WeightsError: as :func:`read_weights`, or the metadata belong to other weights.
+    """
+    from monai_ext.networks.weights.model_file import is_published, read_model_metadata
+
+    content = read_weights(source)
+    path = Path(source).expanduser()
+    return {**content, "metadata": read_model_metadata(path)} if is_published(path) else content
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def gray_features(cell: Cell, *, task: PreparedTask, folder: StudyFolder) -> np.
     from monai_ext.checks.gray_statistics import gray_statistics, image_size
 
     def measure() -> np.ndarray:
-        images = task.open_images(window=cell.inputs["window"], columns=cell.paths["overrides"].get("columns"))
+        images = task.open_images(window=cell.inputs["window"])
         planes = (images[number]["image"].numpy() for number in range(len(images)))
         return np.stack([np.concatenate([gray_statistics(plane), image_size(plane)]) for plane in planes])
 
@@ -54,6 +54,8 @@ def gray_features(cell: Cell, *, task: PreparedTask, folder: StudyFolder) -> np.
 def _encode(cell: Cell, device: str | None) -> np.ndarray:
     import torch
     from monai.bundle import ConfigParser
+    from monai.data import Dataset
+    from monai.transforms import Compose
     from monai.utils import set_determinism
     from torch.utils.data import DataLoader
 
@@ -64,8 +66,7 @@ def _encode(cell: Cell, device: str | None) -> np.ndarray:
         "bundle_root": cell.paths["bundle"],
         "seed": cell.seed,
         "num_workers": 0,
-        "validate::images::section": "all",
-        "validate::dataset::cache_rate": 0.0,
+        "validate::dataset::data": "$@images.choose('all')",
     }
     parser = ConfigParser(ConfigParser.load_config_files([f"{cell.paths['bundle']}/configs/train.json"]))
     for key, value in overrides.items():
@@ -75,7 +76,8 @@ def _encode(cell: Cell, device: str | None) -> np.ndarray:
     network.fc = torch.nn.Identity()
     where = torch.device(device) if device else parser.get_parsed_content("device")
     network = network.to(where).eval()
-    dataset = parser.get_parsed_content("validate::dataset")
+    prepared = Compose(parser.get_parsed_content("validate::dataset::transform"))
+    dataset = Dataset(parser.get_parsed_content("validate::dataset::data"), prepared)
     rows = []
     with torch.inference_mode():
         for batch in DataLoader(dataset, batch_size=_BATCH):

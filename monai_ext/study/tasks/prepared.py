@@ -5,24 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from monai_ext.data.labelled.images import LabelledImages, open_labelled_images
-from monai_ext.data.labelled.labels import open_labelled_source, related_groups
-from monai_ext.data.labelled.sections import near_duplicates_of_earlier
-from monai_ext.data.sources.source import pseudonym
-from monai_ext.data.splits.items import SplitSource, open_split_source
+from monai_ext.data.labelled.images import LabelledImages
+from monai_ext.data.labelled.labelled_sections import open_labelled_images
+from monai_ext.data.labelled.labels import open_labelled
+from monai_ext.data.labelled.sections import Division
+from monai_ext.data.pseudonyms import group_pseudonyms
+from monai_ext.data.splits.items import SplitSource
 from monai_ext.data.splits.splits import Splits
 from monai_ext.errors import StudyError
 from monai_ext.study.plan import Task
 from monai_ext.study.tasks.division import divide, reduce_all
 
-__all__ = ["PreparedTask", "TestSet", "open_items", "prepare_task"]
+__all__ = ["PreparedTask", "TestSet", "prepare_task"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class TestSet:
         ids: pseudonyms of the images.
         groups: pseudonyms of the patients.
         near_duplicates: numbers of those that resemble an image of training or validation.
-        name: hash of ids and labels.
+        name: hash of the images and labels.
     """
 
     __test__ = False  # pytest takes every Test... for tests
@@ -63,6 +64,7 @@ class PreparedTask:
         splits: of every subset.
         files: splits files of every subset.
         dataset_dir: path of the data.
+        columns: names of columns of its table that differ.
     """
 
     task: Task
@@ -75,6 +77,7 @@ class PreparedTask:
     splits: tuple[Splits, ...] = field(repr=False)
     files: tuple[Path, ...]
     dataset_dir: Path
+    columns: Mapping[str, str | None] | None = None
 
     @property
     def folds(self) -> int:
@@ -106,14 +109,14 @@ class PreparedTask:
 
     def _make_test_set(self, fold: int) -> TestSet:
         places = self.section("test", fold=fold)
-        ids = tuple(pseudonym(self.items.name, self.items.ids[place]) for place in places)
-        twins = near_duplicates_of_earlier(self.items, "test", root=self.root, splits=self.files[0], fold=fold)
-        told = [ids, self.numbers[places].tolist()]
+        data = open_labelled(self.dataset_dir, columns=self.columns)
+        twins = Division(data, splits=self.files[0], fold=fold).resembling_earlier("test")
+        told = [self.items.content_hash, places.tolist(), self.numbers[places].tolist()]
         return TestSet(
             places=places,
             labels=self.numbers[places],
-            ids=ids,
-            groups=tuple(pseudonym(self.items.name, self.groups[place]) for place in places),
+            ids=group_pseudonyms(f"{self.items.name}\0image\0{self.items.ids[place]}" for place in places),
+            groups=replace(self.items, groups=self.groups).pseudonyms([int(place) for place in places]),
             near_duplicates=tuple(number for number, place in enumerate(places) if place in twins),
             name=hashlib.sha256(json.dumps(told).encode()).hexdigest(),
         )
@@ -130,23 +133,16 @@ class PreparedTask:
     def _split_hashes(self) -> dict[tuple[str, int, int], str]:
         return {}
 
-    def open_images(self, *, window: Any, columns: Mapping[str, str | None] | None) -> LabelledImages:
-        """All images in the order of the items."""
+    def open_images(self, *, window: Any) -> LabelledImages:
+        """All images in the order of the items, each at its own size."""
         return open_labelled_images(
-            self.dataset_dir, class_names=_named(self), section="all", window=window, columns=columns
+            self.dataset_dir, class_names=_named(self), section="all", window=window, columns=self.columns
         )
 
 
 def _named(task: PreparedTask) -> dict[str, str]:
     labels = sorted(set(zip(task.numbers.tolist(), task.items.labels, strict=True)))
     return {label: task.classes[number] for number, label in labels}
-
-
-def open_items(dataset_dir: Path, columns: Mapping[str, str | None] | None) -> tuple[SplitSource, Path]:
-    """The items at a path, and the folder that they are in."""
-    if dataset_dir.suffix.lower() == ".npz":
-        return open_split_source(dataset_dir), dataset_dir.parent
-    return open_labelled_source(dataset_dir, columns=columns)
 
 
 def prepare_task(
@@ -173,7 +169,8 @@ def prepare_task(
     Raises:
         DatasetError, SplitError, StudyError: the data cannot be used or divided so.
     """
-    items, root = open_items(dataset_dir, columns)
+    data = open_labelled(dataset_dir, columns=columns)
+    items, root = data.items, data.place.root
     names = dict(class_names) if isinstance(class_names, Mapping) else {name: name for name in class_names}
     unknown = sorted(set(items.labels) - set(names))
     if unknown:
@@ -181,7 +178,7 @@ def prepare_task(
             f"{items.name} has labels that are not among the classes {', '.join(names)}: {', '.join(unknown[:5])}."
             " Name the classes in the task's overrides: class_names."
         )
-    groups = related_groups(items, root)
+    groups = data.related.groups
     splits = divide(items, task.splits, related=groups)
     order = {label: number for number, label in enumerate(names)}
     numbers = np.array([order[label] for label in items.labels], dtype=np.int64)
@@ -201,6 +198,7 @@ def prepare_task(
         splits=reduced,
         files=files,
         dataset_dir=dataset_dir,
+        columns=columns,
     )
 
 

@@ -1,9 +1,10 @@
-"""Slices with labels, from tables, class folders and stores."""
+"""Labelled images of one size: sets for signals, and what is refused."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +12,17 @@ import torch
 from PIL import Image
 
 from helpers.slice_stores import SERIES, make_store, pixels_of, rows_of
-from monai_ext.data import open_labelled_sets, open_labelled_slices
+from monai_ext.data import LabelledImages, open_labelled_sets, open_sections
 from monai_ext.data.labelled.to_store import store_labelled_pictures
 from monai_ext.data.splits.items import open_split_source
 from monai_ext.data.splits.making import make_splits
 from monai_ext.data.store.reader import SliceStoreWriter
 from monai_ext.errors import DatasetError, SplitError
+
+
+def _set(path: Path, **options: Any) -> LabelledImages:
+    (images,) = open_labelled_sets([{"path": str(path), **options}], image_size=8)
+    return images
 
 
 def _picture(file: Path, gray: int) -> None:
@@ -44,7 +50,7 @@ def covid(tmp_path: Path) -> Path:
 
 
 def test_a_table_gives_images_ready_for_the_network_with_class_and_group(covid: Path) -> None:
-    slices = open_labelled_slices(covid / "labels.csv", image_size=16, channels=3)
+    slices = _set(covid / "labels.csv", image_size=16, channels=3)
     assert [slices[i]["label"] for i in range(len(slices))] == list(slices.labels) == [0, 1, 0, 1]
     assert slices.class_names == ("COVID", "NonCOVID")
     assert slices.ids == ("a.png", "b.png", "c.png", "d.png")
@@ -57,48 +63,48 @@ def test_a_table_gives_images_ready_for_the_network_with_class_and_group(covid: 
 
 
 def test_a_folder_with_a_table_is_the_table_and_names_the_set(covid: Path) -> None:
-    slices = open_labelled_slices(covid, image_size=8)
-    assert (slices.ids, slices.name) == (open_labelled_slices(covid / "labels.csv").ids, "covid_19_ct")
+    slices = _set(covid)
+    assert (slices.ids, slices.name) == (_set(covid / "labels.csv").ids, "covid_19_ct")
 
 
 @pytest.mark.parametrize(("section", "ids"), [("test", ["e.png", "f.png"]), ("all", [f"{n}.png" for n in "abcdef"])])
 def test_a_section_of_the_published_split_has_its_items_only(covid: Path, section: str, ids: list[str]) -> None:
-    assert list(open_labelled_slices(covid, section=section, image_size=8).ids) == ids
+    assert list(_set(covid, section=section).ids) == ids
 
 
 def test_without_a_split_everything_is_for_training_and_nothing_for_test(tmp_path: Path) -> None:
     _table(tmp_path, "file,label", "a.png,1", "b.png,0", "c.png,1", "d.png,0")
-    slices = open_labelled_slices(tmp_path, image_size=8)
+    slices = _set(tmp_path)
     assert (len(slices), len(set(slices.groups))) == (4, 4)
     with pytest.raises(SplitError, match="no published split, so it has no section 'test'"):
-        open_labelled_slices(tmp_path, section="test")
+        _set(tmp_path, section="test")
 
 
 def test_near_duplicates_are_one_group(tmp_path: Path) -> None:
     _table(tmp_path, "file,label", "a.png,1", "b.png,0", "c.png,1", "d.png,0")
     (tmp_path / "near_duplicates.csv").write_text("file_a,file_b,label\na.png,d.png,1\nd.png,c.png,1\n")
-    groups = open_labelled_slices(tmp_path).groups
+    groups = _set(tmp_path).groups
     assert groups[0] == groups[2] == groups[3] != groups[1]
 
 
 def test_columns_can_have_other_names(tmp_path: Path) -> None:
     _table(tmp_path, "image,finding,case", "a.png,yes,1", "b.png,no,1", "c.png,yes,2", "d.png,no,2")
     columns = {"file": "image", "label": "finding", "group": "case"}
-    slices = open_labelled_slices(tmp_path, columns=columns, image_size=8)
+    slices = _set(tmp_path, columns=columns)
     assert (slices.class_names, len(set(slices.groups))) == (("no", "yes"), 2)
 
 
 def test_a_patient_column_can_be_passed_over_on_purpose(covid: Path) -> None:
     with pytest.raises(SplitError, match="no column 'case'"):
-        open_labelled_slices(covid, columns={"group": "case"})
-    assert len(set(open_labelled_slices(covid, columns={"group": None}).groups)) == 4
+        _set(covid, columns={"group": "case"})
+    assert len(set(_set(covid, columns={"group": None}).groups)) == 4
 
 
 def test_all_missing_pictures_are_named_at_once(covid: Path) -> None:
     for name in ("a.png", "c.png", "d.png", "e.png", "f.png"):
         (covid / name).unlink()
     with pytest.raises(SplitError, match=r"names 5 files .* 'a.png', 'c.png', 'd.png', 'e.png', 'f.png'\. Put"):
-        open_labelled_slices(covid)
+        _set(covid)
 
 
 def test_a_folder_for_each_class_groups_by_the_folders_below(tmp_path: Path) -> None:
@@ -106,7 +112,7 @@ def test_a_folder_for_each_class_groups_by_the_folders_below(tmp_path: Path) -> 
         ["bleed/1.png", "bleed/p7/1.png", "bleed/p7/2.png", "healthy/1.png", "healthy/p7/3.png"]
     ):
         _picture(tmp_path / name, number)
-    slices = open_labelled_slices(tmp_path, image_size=8)
+    slices = _set(tmp_path)
     assert slices.class_names == ("bleed", "healthy")
     assert slices.labels == (0, 0, 0, 1, 1)
     first, *patient, other, last = slices.groups
@@ -117,7 +123,7 @@ def test_a_folder_for_each_class_groups_by_the_folders_below(tmp_path: Path) -> 
 def test_pictures_beside_each_other_without_labels_are_refused(tmp_path: Path) -> None:
     _picture(tmp_path / "a.png", 1)
     with pytest.raises(DatasetError, match=r"neither labels.csv nor only folders of classes: 1 pictures .*\(a.png\)"):
-        open_labelled_slices(tmp_path)
+        _set(tmp_path)
 
 
 def test_a_store_with_labels_and_a_splits_file_gives_their_sections_and_reductions(covid: Path, tmp_path: Path) -> None:
@@ -131,11 +137,11 @@ def test_a_store_with_labels_and_a_splits_file_gives_their_sections_and_reductio
     )
     splits.save(tmp_path / "splits.json")
     sections = {
-        name: open_labelled_slices(tmp_path / "store", section=name, splits=tmp_path / "splits.json", image_size=8)
+        name: _set(tmp_path / "store", section=name, splits=tmp_path / "splits.json")
         for name in ("training", "validation", "test", "2_per_class")
     }
     assert sorted(sum((slices.ids for slices in list(sections.values())[:3]), ())) == sorted(
-        open_labelled_slices(tmp_path / "store", section="all").ids
+        _set(tmp_path / "store", section="all").ids
     )
     assert set(sections["2_per_class"].ids) < set(sections["training"].ids)
     assert sorted(sections["2_per_class"].labels) == [0, 0, 1, 1]
@@ -145,14 +151,14 @@ def test_a_store_with_labels_and_a_splits_file_gives_their_sections_and_reductio
             for item in map(slices.__getitem__, range(len(slices)))
         )
     with pytest.raises(SplitError, match="folds 0 to 0; fold 3 was asked for"):
-        open_labelled_slices(tmp_path / "store", splits=tmp_path / "splits.json", fold=3)
+        _set(tmp_path / "store", splits=tmp_path / "splits.json", fold=3)
     with pytest.raises(SplitError, match=r"no section '0\.5'; it has training, validation, test, 2_per_class"):
-        open_labelled_slices(tmp_path / "store", splits=tmp_path / "splits.json", section="0.5")
+        _set(tmp_path / "store", splits=tmp_path / "splits.json", section="0.5")
 
 
 def test_a_store_without_labels_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="has no labels"):
-        open_labelled_slices(make_store(tmp_path / "store"))
+        _set(make_store(tmp_path / "store"))
 
 
 def test_a_published_split_with_a_patient_on_two_sides_is_refused(tmp_path: Path) -> None:
@@ -162,7 +168,7 @@ def test_a_published_split_with_a_patient_on_two_sides_is_refused(tmp_path: Path
         *("a.png,0,1,train", "b.png,1,2,train", "c.png,0,1,test", "d.png,1,3,test"),
     )
     with pytest.raises(SplitError, match="the same patient_id in training and test"):
-        open_labelled_slices(tmp_path)
+        _set(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -179,29 +185,29 @@ def test_labels_that_cannot_be_learnt_from_are_refused(
 ) -> None:
     _table(tmp_path, "file,label", *(f"{number}.png,{label}" for number, label in enumerate(labels)))
     with pytest.raises(DatasetError, match=words):
-        open_labelled_slices(tmp_path, class_names=class_names)
+        _set(tmp_path, class_names=class_names)
 
 
 def test_classes_are_sorted_as_numbers_or_in_the_order_that_is_given(tmp_path: Path) -> None:
     _table(tmp_path, "file,label", *(f"{number}.png,{label}" for number, label in enumerate([10, 9, 10, 9])))
-    assert open_labelled_slices(tmp_path).class_names == ("9", "10")
-    assert open_labelled_slices(tmp_path, class_names=["10", "9"]).labels == (0, 1, 0, 1)
+    assert _set(tmp_path).class_names == ("9", "10")
+    assert _set(tmp_path, class_names=["10", "9"]).labels == (0, 1, 0, 1)
 
 
 def test_an_unknown_column_key_is_refused(covid: Path) -> None:
     with pytest.raises(ValueError, match="columns for file, label, group, split"):
-        open_labelled_slices(covid, columns={"labels": "label"})
+        _set(covid, columns={"labels": "label"})
 
 
 @pytest.mark.parametrize("name", ["no/such/place", "notes.txt"])
 def test_what_is_no_labelled_data_is_refused_with_what_is(tmp_path: Path, name: str) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(DatasetError, match="a folder with one folder of pictures for each class"):
-        open_labelled_slices(tmp_path / name)
+        _set(tmp_path / name)
 
 
 def test_the_description_is_json_without_patients(covid: Path) -> None:
-    told = open_labelled_slices(covid, image_size=8).describe()
+    told = _set(covid).describe()
     assert json.loads(json.dumps(told)) == told
     assert told["classes"] == {"COVID": 2, "NonCOVID": 2}
     assert (told["groups"], told["grouped_by"], told["section"]) == (3, "patient_id", "training")
@@ -227,6 +233,12 @@ def test_several_sets_have_names_of_their_own_and_the_window_where_there_are_hou
     assert first.images.window is not None
     assert second.images.window is None
     assert first[0]["image"].max() == pytest.approx(0.9)  # 0 HU in the lung window, -1350 to 150 HU
+
+
+def test_sets_can_be_like_the_slices_that_are_trained_on(covid: Path, tmp_path: Path) -> None:
+    slices = open_sections(_labelled_hounsfield(tmp_path / "store"), image_size=12, window="lung", channels=2)
+    (images,) = open_labelled_sets(str(covid), like=slices)
+    assert images[0]["image"].shape == (2, 12, 12)
 
 
 def test_no_set_is_an_empty_list_and_one_path_is_one_set(covid: Path) -> None:
