@@ -1,6 +1,6 @@
 """Lay rows of a picture that a SparK training painted side by side: quickstart.png beside this file.
 
-Run ``bash scripts/quickstart.sh``, then ``python docs/drawings/quickstart.py bundles/spark_pretrain/models/RUN/PICTURE.png``.
+Run ``bash scripts/quickstart.sh``, then this script with the path of the picture that it names.
 """
 
 from __future__ import annotations
