@@ -6,8 +6,13 @@ __all__ = [
     "BundleAuditError",
     "CheckpointError",
     "ConfigOverrideError",
+    "DamagedCheckpointError",
+    "DamagedFileError",
     "DatasetError",
     "DicomSeriesError",
+    "PackageError",
+    "PacsError",
+    "SandboxError",
     "SliceStoreError",
     "SplitError",
     "StudyError",
@@ -40,6 +45,14 @@ class CheckpointError(ValueError):
     """A training checkpoint is truncated, or belongs to another method or architecture."""
 
 
+class DamagedCheckpointError(CheckpointError):
+    """A training checkpoint does not hold what was written to it."""
+
+
+class DamagedFileError(ValueError):
+    """A file is truncated, or differs from the checksum that it holds."""
+
+
 class ConfigOverrideError(ValueError):
     """An override names an id that the bundle's config does not have."""
 
@@ -52,5 +65,17 @@ class BundleAuditError(ValueError):
     """A bundle contains something that must not be shared, or lacks something that it must have."""
 
 
+class PackageError(ValueError):
+    """A package of a bundle is damaged, was changed, or is not signed by somebody who is trusted."""
+
+
+class PacsError(ValueError):
+    """A DICOM node cannot be reached, or does not take what is sent to it."""
+
+
+class SandboxError(ValueError):
+    """A bundle cannot be run safely on this machine, or was stopped by a limit of its sandbox."""
+
+
 class TrainingStoppedError(RuntimeError):
-    """Training stopped on its own: the message names the iteration and the last good checkpoint."""
+    """Training, or an evaluation, stopped on its own: the message names iteration and last good checkpoint."""

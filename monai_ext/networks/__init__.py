@@ -1,5 +1,11 @@
 """Networks: encoders, the four pre-training methods and their parts, and reading and exchanging weights."""
 
+from monai_ext.networks.batch_norm import (
+    SplitBatchNorm,
+    SynchronizedBatchNorm,
+    split_batch_norm,
+    synchronize_batch_norm,
+)
 from monai_ext.networks.byol import BYOL
 from monai_ext.networks.encoder import build_encoder, encoder_stride, encoder_widths, feature_width
 from monai_ext.networks.ensemble import ProbabilityEnsemble
@@ -17,9 +23,7 @@ from monai_ext.networks.spark.masked_dense import MaskedDense, expand_mask
 from monai_ext.networks.spark.minkowski import MinkowskiFeatures
 from monai_ext.networks.spark.reconstruction import mask_image, paint_masked_patches, reconstruct
 from monai_ext.networks.spark.spark import SparK
-from monai_ext.networks.split_batch_norm import SplitBatchNorm, split_batch_norm
 from monai_ext.networks.swav import SwAV
-from monai_ext.networks.synchronized_batch_norm import SynchronizedBatchNorm, synchronize_batch_norm
 
 __all__ = [
     "BYOL",

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from monai.networks.nets import ResNet
@@ -25,6 +24,7 @@ from helpers.bundle_files import (
     untracked,
 )
 from helpers.tiny_resnet import TINY_RESNET, TINY_WIDTH
+from monai_ext.embedding import read_feature_table
 from monai_ext.networks.weights import read_model_metadata
 
 
@@ -67,9 +67,9 @@ def test_evaluation_is_of_the_data_of_the_training_with_the_models_settings(bund
 def test_inference_writes_features(bundle, pictures, tmp_path):
     overrides = {**tiny_model(bundle, "inference"), "dataset_dir": pictures, "output_dir": str(tmp_path)}
     run_bundle(bundle, "inference", **overrides, batch_size=5)
-    content = np.load(tmp_path / "features.npz")
-    assert content["features"].shape == (12, TINY_WIDTH)
-    assert np.isfinite(content["features"]).all()
+    features = read_feature_table(tmp_path / "features.parquet").features
+    assert features.shape == (12, TINY_WIDTH)
+    assert features.isfinite().all()
 
 
 def test_last_continues_the_run_in_its_folder(bundle, pictures, tmp_path):

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from monai.networks.nets import resnet18
@@ -18,6 +17,7 @@ from PIL import Image
 
 from helpers.bundle_files import REPOSITORY, merged_config, run_bundle, tiny_model, tiny_training, untracked
 from helpers.tiny_resnet import TINY_RESNET
+from monai_ext.embedding import read_feature_table
 from monai_ext.errors import CheckpointError, WeightsError
 from monai_ext.handlers import TrainingCheckpoint
 from monai_ext.networks import build_encoder
@@ -96,10 +96,10 @@ def test_inference_writes_pictures_and_features(trained, pictures, from_root, tm
     run_bundle(SPARK, "inference", **overrides)
     assert len(list(tmp_path.glob("*.png"))) == 5
     assert Image.open(tmp_path / next(tmp_path.glob("000000_*.png")).name).size == (3 * 64, 64)
-    content = np.load(tmp_path / "features.npz")
-    assert content["features"].shape == (12, 32)
-    assert np.isfinite(content["features"]).all()
-    assert len(set(content["group"])) == 12
+    table = read_feature_table(tmp_path / "features.parquet")
+    assert table.features.shape == (12, 32)
+    assert table.features.isfinite().all()
+    assert len(set(table.rows.groups)) == 12
 
 
 def test_last_continues_the_run_in_its_folder(trained, pictures, from_root, tmp_path):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from helpers.small_training import same_weights
-from monai_ext.handlers.batch_statistics import estimated_batch_statistics
+from monai_ext.networks.batch_statistics import estimated_batch_statistics
 
 
 def _network() -> nn.Sequential:
