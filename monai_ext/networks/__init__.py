@@ -1,4 +1,4 @@
-"""Networks: encoders, the four pre-training methods and their parts, and reading and exchanging weights."""
+"""Networks: encoders, the pre-training methods and their parts, and reading and exchanging weights."""
 
 from monai_ext.networks.batch_norm import (
     SplitBatchNorm,
