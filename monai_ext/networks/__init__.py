@@ -16,6 +16,7 @@ from monai_ext.networks.momentum import MomentumEncoder
 from monai_ext.networks.momentum_queue import MomentumQueue, fitting_queue, fitting_queue_size
 from monai_ext.networks.pretrained import StartingPoint, start_from
 from monai_ext.networks.prototypes import Prototypes
+from monai_ext.networks.simsiam import SimSiam
 from monai_ext.networks.sinkhorn import sinkhorn_assignments
 from monai_ext.networks.spark.active_blocks import ActiveBlocks
 from monai_ext.networks.spark.decoder import SparKDecoder
@@ -38,6 +39,7 @@ __all__ = [
     "ProbabilityEnsemble",
     "ProjectionHead",
     "Prototypes",
+    "SimSiam",
     "SparK",
     "SparKDecoder",
     "SplitBatchNorm",
