@@ -9,9 +9,14 @@ __all__ = [
     "BundleAuditError",
     "CheckpointError",
     "ConfigOverrideError",
+    "DamagedCheckpointError",
+    "DamagedFileError",
     "DatasetError",
     "DicomSeriesError",
+    "PackageError",
+    "PacsError",
     "ReportedError",
+    "SandboxError",
     "SliceStoreError",
     "SplitError",
     "StudyError",
@@ -110,6 +115,14 @@ class CheckpointError(ReportedError, ValueError):
     """A training checkpoint is truncated, or belongs to another method or architecture."""
 
 
+class DamagedCheckpointError(CheckpointError):
+    """A training checkpoint does not hold what was written to it."""
+
+
+class DamagedFileError(ReportedError, ValueError):
+    """A file is truncated, or differs from the checksum that it holds."""
+
+
 class ConfigOverrideError(ReportedError, ValueError):
     """An override names an id that the bundle's config does not have."""
 
@@ -122,5 +135,17 @@ class BundleAuditError(ReportedError, ValueError):
     """A bundle contains something that must not be shared, or lacks something that it must have."""
 
 
+class PackageError(ReportedError, ValueError):
+    """A package of a bundle is damaged, was changed, or is not signed by somebody who is trusted."""
+
+
+class PacsError(ReportedError, ValueError):
+    """A DICOM node cannot be reached, or does not take what is sent to it."""
+
+
+class SandboxError(ReportedError, ValueError):
+    """A bundle cannot be run safely on this machine, or was stopped by a limit of its sandbox."""
+
+
 class TrainingStoppedError(ReportedError, RuntimeError):
-    """Training stopped on its own: the message names the iteration and the last good checkpoint."""
+    """Training, or an evaluation, stopped on its own: the message names iteration and last good checkpoint."""

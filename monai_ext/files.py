@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial as bound
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from monai_ext.errors import TrainingStoppedError
 
 __all__ = [
     "open_regular",
@@ -18,6 +20,7 @@ __all__ = [
     "sync_folder",
     "write_atomically",
     "write_durably",
+    "write_result",
     "write_together",
 ]
 
@@ -55,6 +58,37 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             raise
         raise cause from error
     sync_folder(path.parent)
+
+
+def write_result(path: Path, write: Callable[[BinaryIO], object], *, what: str, state: Any = None) -> None:
+    """Create or replace a file of a training's or an evaluation's results in one step, or say why not.
+
+    Args:
+        path: of the file; its folder is made.
+        write: writes the content to an open binary file.
+        what: the file is, for the sentence, such as ``"the encoder"``.
+        state: of a trainer, whose iteration and last checkpoint are named; None for an evaluation.
+
+    Raises:
+        TrainingStoppedError: when the disk refuses.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, write)
+    except OSError as error:
+        sentence = f"{what} was not written to {{file}} ({{reason}})."
+        if state is None:
+            sentence = f"The evaluation stopped: {sentence}"
+        else:
+            sentence = (
+                f"Training stopped at iteration {state.iteration}: {sentence} The last good checkpoint is {{last}}."
+            )
+        raise TrainingStoppedError(
+            f"{sentence} Free space or choose another output_dir.",
+            file=path,
+            reason=error,
+            last=getattr(state, "last_checkpoint", None),
+        ) from error
 
 
 def write_durably(file: Path, content: bytes | memoryview, *, sync_name: bool = True, owner_only: bool = False) -> None:

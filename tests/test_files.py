@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 import resource
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from monai_ext.files import open_regular, read_regular, remove_partial_files, write_atomically, write_together
+from monai_ext.errors import TrainingStoppedError
+from monai_ext.files import (
+    open_regular,
+    read_regular,
+    remove_partial_files,
+    write_atomically,
+    write_result,
+    write_together,
+)
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
@@ -59,6 +68,22 @@ def test_what_killed_writers_have_left_is_removed_and_nothing_else(tmp_path):
         (tmp_path / name).touch()
     remove_partial_files(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".hidden", "checkpoint.pt", "notes.partial"]
+
+
+def test_a_result_makes_its_folder(tmp_path):
+    write_result(tmp_path / "new" / "file", lambda file: file.write(b"content"), what="the table")
+    assert (tmp_path / "new" / "file").read_bytes() == b"content"
+
+
+def test_a_result_that_is_not_written_is_told_with_what_to_do(tmp_path):
+    (tmp_path / "file").touch()
+    state = SimpleNamespace(iteration=7, last_checkpoint="a.pt")
+    with pytest.raises(TrainingStoppedError, match=r"^The evaluation stopped: the table was .*Free space"):
+        write_result(tmp_path / "file" / "x", lambda file: None, what="the table")
+    with pytest.raises(
+        TrainingStoppedError, match=r"^Training stopped at iteration 7: the table .* good checkpoint is a\.pt\. Free"
+    ):
+        write_result(tmp_path / "file" / "x", lambda file: None, what="the table", state=state)
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])

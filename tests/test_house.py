@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "monai_ext"
 
 FLOORS = (
-    {"errors", "files", "foreign_text", "locations", "running_config"},
+    {"errors", "files", "folder_lock", "foreign_text", "locations", "running_config", "torch_files"},
     {"parallel"},
     {"transforms", "losses", "optimizers", "inferers", "decoders"},
     {"networks", "metrics", "data"},

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
-import torch.distributed
-
 from monai_ext.handlers import find_checkpoint
+from monai_ext.handlers.checkpoint_files import run_number
+from monai_ext.parallel.processes import decided_by_first, in_process_group
 from monai_ext.running_config import refusal
 
 __all__ = ["prepare_output_dir"]
@@ -24,7 +24,8 @@ def prepare_output_dir(bundle_root: str, *, resume: str | None = None, parent: s
 
     Args:
         bundle_root: the bundle; its ``models`` folder holds the runs unless ``parent`` is given.
-        resume: None for a fresh run; ``"last"`` for the newest run that has a checkpoint; or a run's folder, or a
+        resume: None for a fresh run; ``"last"`` for the newest run that has a checkpoint, by the order of their starts
+            that the checkpoints keep, whatever the folders are called and the clock says; or a run's folder, or a
             checkpoint file in one.
         parent: another folder to hold the runs, for example on a larger disk.
 
@@ -63,13 +64,22 @@ def _resumed(runs: Path, resume: str) -> Path:
 
 
 def _newest(runs: Path) -> Path:
-    folders = [folder for folder in runs.glob("*/") if find_checkpoint(folder) is not None]
+    folders = [folder for folder in runs.glob("*/") if _has_checkpoint(folder)]
     if not folders:
         raise FileNotFoundError(
             f"Resuming the last run: no folder in {runs} holds a checkpoint. Leave --resume away to start a run, or "
             "name a run's folder or a checkpoint."
         )
-    return max(folders)
+    return max(
+        folders, key=lambda folder: (run_number(folder), folder.name)
+    )  # names tell runs of earlier versions apart
+
+
+def _has_checkpoint(folder: Path) -> bool:
+    try:
+        return find_checkpoint(folder) is not None
+    except OSError:  # the folder of somebody else
+        return False
 
 
 def _run_of(path: Path) -> Path:
@@ -83,29 +93,14 @@ def _run_of(path: Path) -> Path:
 
 def _agreed(choose: Callable[[], Path]) -> Path:
     """What the first process chooses, in every process; an error of the first process is raised in all."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-            raise refusal(
-                RuntimeError(
-                    f"{os.environ['WORLD_SIZE']} processes were started, but the config forms no process group and "
-                    "each would train for itself. Add configs/multi_gpu_train.json to --config_file."
-                )
+    if not in_process_group() and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise refusal(
+            RuntimeError(
+                f"{os.environ['WORLD_SIZE']} processes were started, but the config forms no process group and each "
+                "would train for itself. Add configs/multi_gpu_train.json to --config_file."
             )
-        return _or_refuse(choose)
-    chosen: list[Path | Exception | None] = [None]
-    if torch.distributed.get_rank() == 0:
-        try:
-            chosen[0] = choose()
-        except OSError as error:
-            chosen[0] = error
-    torch.distributed.broadcast_object_list(chosen, src=0)
-    if isinstance(chosen[0], Exception):
-        raise refusal(chosen[0])
-    return Path(chosen[0])  # type: ignore[arg-type]
-
-
-def _or_refuse(choose: Callable[[], Path]) -> Path:
+        )
     try:
-        return choose()
+        return decided_by_first(choose)
     except OSError as error:
         raise refusal(error) from error.__cause__

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with progress_bar(len(slices.images), doing="Encoding", unit=" slices") as bar:
             features = _encode(encoder.to(device), slices, options, device)
             about["dimensions"] = write_feature_table(
-                output / TABLE, slices, kept.pass_on(features, bar.update), about=about
+                output / TABLE, slices.rows, kept.pass_on(features, bar.update), about=about
             )
         written = len(slices.images) - kept.left_out
         sys.stdout.write(f"{output / TABLE}: {written} slices, {about['dimensions']} features each\n")

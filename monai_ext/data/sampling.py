@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sized
 from itertools import islice
@@ -206,7 +207,18 @@ def slice_loader(
         persistent_workers=workers > 0,
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
         generator=torch.Generator().manual_seed(0),
+        worker_init_fn=_outlive_signals,
     )
+
+
+def _outlive_signals(worker: int) -> None:
+    """Let the training decide what Ctrl-C and a lost terminal mean, which the system tells to its workers as well.
+
+    It needs them until it has saved. A worker whose training is gone ends by itself.
+    """
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def endless_loader(

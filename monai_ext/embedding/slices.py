@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from monai_ext.data import SliceImages, open_labelled_sets, open_slices, slice_loader
 from monai_ext.data.labelled.labels import has_labels
 from monai_ext.data.sources.open import find_data, open_source
-from monai_ext.embedding.features import evenly_spaced, pooled
+from monai_ext.embedding.feature_table import FeatureRows
+from monai_ext.embedding.features import encode_batches, evenly_spaced, pooled
 from monai_ext.parallel.devices import Precision
 from monai_ext.transforms.window import WindowChoice
 
@@ -36,6 +37,11 @@ class SlicesToEmbed:
     groups: tuple[str, ...]
     labels: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> FeatureRows:
+        """What a table of their features tells of them."""
+        return FeatureRows(self.images.indices, self.groups, self.labels, self.sections)
 
 
 def open_slices_to_embed(
@@ -76,7 +82,6 @@ def open_slices_to_embed(
     return SlicesToEmbed(images, images.groups)
 
 
-@torch.no_grad()
 def encode_slices(
     encoder: nn.Module,
     slices: SlicesToEmbed,
@@ -100,11 +105,16 @@ def encode_slices(
         DatasetError: a slice cannot be read.
     """
     autocast = Precision(precision, device=device).autocast
-    for images in slice_loader(slices.images, batch_size=batch_size, num_workers=num_workers):
+
+    def encode(images: Tensor) -> tuple[Tensor]:
         with autocast():
-            features: Any = encoder(images.to(device))
+            features: Tensor = encoder(images)
         is_blank = images.flatten(1).isnan().all(dim=1, keepdim=True)
-        yield pooled(features.float()).cpu().masked_fill(is_blank, torch.nan)
+        return (pooled(features.float()).masked_fill(is_blank, torch.nan),)
+
+    loader = slice_loader(slices.images, batch_size=batch_size, num_workers=num_workers)
+    for (features,) in encode_batches(encode, loader, device=device):
+        yield features
 
 
 class KeptFeatures:

@@ -4,8 +4,7 @@ Several handlers of one event act in the order of the list: validation and the g
 the checkpoints, which resume, before tracking and progress.
 """
 
-from monai_ext.handlers.best_model import BestModel
-from monai_ext.handlers.best_model_results import BestModelResults
+from monai_ext.handlers.best_model import BestModel, BestModelResults
 from monai_ext.handlers.checkpoint_files import find_checkpoint
 from monai_ext.handlers.classification_results import ClassificationResults
 from monai_ext.handlers.encoder_exporter import EncoderExporter

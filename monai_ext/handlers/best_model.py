@@ -1,21 +1,25 @@
-"""Keep the weights that did best on held-out images, and stop when nothing gets better."""
+"""Keep the weights that did best on held-out images, stop when nothing gets better, and judge the best at the end."""
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import logging
 import math
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed
 from ignite.engine import Events
 
-from monai_ext.errors import TrainingStoppedError
-from monai_ext.files import write_atomically
+from monai_ext.files import write_result
+from monai_ext.handlers.classification_results import ClassificationResults
 from monai_ext.networks.weights.files import weights_on_cpu
-from monai_ext.parallel.processes import process_rank, unwrap
+from monai_ext.parallel.processes import process_count, process_rank, unwrap
+from monai_ext.torch_files import read_torch_file
 
-__all__ = ["BEST_WEIGHTS", "BestModel"]
+__all__ = ["BEST_WEIGHTS", "BestModel", "BestModelResults"]
 
 BEST_WEIGHTS = "best_weights.pt"
 
@@ -114,13 +118,52 @@ class BestModel:
         if process_rank() != 0:
             return
         weights = weights_on_cpu(unwrap(engine.network))
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path, lambda file: torch.save(weights, file))
-        except OSError as error:
-            raise TrainingStoppedError(
-                f"Training stopped in epoch {engine.state.epoch}: the best model was not written to {{file}} "
-                "({reason}). Free space or choose another output_dir, and resume.",
-                file=self.path,
-                reason=error,
-            ) from error
+        write_result(self.path, lambda file: torch.save(weights, file), what="the best model", state=engine.state)
+
+
+class BestModelResults:
+    """Run the evaluator on the best weights, with pictures, tables and a threshold.
+
+    The threshold that ``results`` chooses on these images is what evaluation on other images uses. Afterwards the
+    trainer's network has its last weights again, from which training may go on, and ``state.best_weights`` is the path
+    of the best. Attach it after the checkpoints.
+
+    Args:
+        output_dir: folder of :class:`~monai_ext.handlers.BestModel`; the files are written to ``validation`` in it.
+        evaluator: of the held-out images, on the trainer's network.
+        results: of the evaluator; writes what there is to see.
+        tracker: follows the trainer, as if it were attached after this handler, and of the evaluator,
+            which tells it the metrics: as ``best_<name>``; None for none.
+    """
+
+    def __init__(
+        self, output_dir: str | Path, *, evaluator: Any, results: ClassificationResults, tracker: Any = None
+    ) -> None:
+        self.path = Path(output_dir) / BEST_WEIGHTS
+        self.folder = Path(output_dir) / "validation"
+        self.evaluator = evaluator
+        self.results = results
+        self.tracker = tracker
+
+    def attach(self, engine: Any) -> None:
+        """Act when the trainer has ended."""
+        engine.add_event_handler(Events.COMPLETED, self._judge)
+        if self.tracker is not None:
+            self.tracker.attach(engine)
+
+    def _judge(self, engine: Any) -> None:
+        if process_count() > 1:
+            torch.distributed.barrier()  # the first process may still be writing
+        network = unwrap(engine.network)
+        last = copy.deepcopy(network.state_dict())
+        network.load_state_dict(read_torch_file(self.path))
+        named = contextlib.nullcontext() if self.tracker is None else self.tracker.naming("best_")
+        with self.results.writing(self.folder, tracker=self.tracker), named:
+            self.evaluator.run(engine.state.epoch)
+        network.load_state_dict(last)
+        engine.state.best_weights = str(self.path)
+        engine.state.threshold = None
+        if self.results.evaluation is not None:
+            engine.state.threshold = self.results.evaluation.predictions.threshold
+        if self.tracker is not None:
+            self.tracker.log_metrics({"best_epoch": engine.state.best_metric_epoch})

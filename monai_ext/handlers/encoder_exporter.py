@@ -12,8 +12,7 @@ from ignite.engine import Events
 import monai_ext
 from monai_ext.engines.events import PretrainingEvents, epochs_completed
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
-from monai_ext.errors import TrainingStoppedError
-from monai_ext.files import write_atomically
+from monai_ext.files import write_result
 from monai_ext.handlers.training_state import plain_values
 from monai_ext.networks.weights.files import weights_on_cpu
 from monai_ext.parallel.processes import process_rank, unwrap
@@ -103,17 +102,7 @@ class EncoderExporter:
                 **self.metadata,
             },
         }
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, lambda file: torch.save(content, file))
-        except OSError as error:
-            raise TrainingStoppedError(
-                f"Training stopped at iteration {engine.state.iteration}: the encoder was not written to {{file}} "
-                "({reason}). The last good checkpoint is {checkpoint}. Free space or choose another output_dir.",
-                file=path,
-                reason=error,
-                checkpoint=engine.state.last_checkpoint,
-            ) from error
+        write_result(path, lambda file: torch.save(content, file), what="the encoder", state=engine.state)
 
 
 def _tracked_run(engine: PretrainingTrainer) -> dict[str, str]:

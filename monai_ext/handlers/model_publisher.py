@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from ignite.engine import Events
 
 from monai_ext.errors import TrainingStoppedError
@@ -22,6 +21,7 @@ from monai_ext.networks.weights import write_model
 from monai_ext.networks.weights.model_file import MODEL_FILE
 from monai_ext.parallel.processes import process_rank, unwrap
 from monai_ext.running_config import running_config_folder
+from monai_ext.torch_files import read_torch_file
 
 __all__ = ["ModelPublisher"]
 
@@ -63,7 +63,7 @@ class ModelPublisher:
     def _publish(self, engine: Any) -> None:
         state = engine.state
         best = getattr(state, "best_weights", None)
-        weights = unwrap(engine.network) if best is None else torch.load(best, map_location="cpu", weights_only=True)
+        weights = unwrap(engine.network) if best is None else read_torch_file(best)
         metadata = {**self.metadata, **_chosen(state), "mlflow_run_id": getattr(state, "mlflow_run_id", None)}
         if hasattr(unwrap(engine.network), "encoder"):
             metadata["method"] = type(unwrap(engine.network)).__name__

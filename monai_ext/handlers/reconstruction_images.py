@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from monai_ext.engines.events import PretrainingEvents, epochs_completed
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer, images_of
-from monai_ext.errors import TrainingStoppedError
-from monai_ext.files import write_atomically
+from monai_ext.files import write_result
 from monai_ext.networks import expand_mask, reconstruct
 from monai_ext.parallel.processes import process_rank, unwrap
 from monai_ext.parallel.random_streams import preserved_random_streams
 
-__all__ = ["ReconstructionImages", "picture_grid", "write_picture"]
+__all__ = ["ReconstructionImages", "as_png", "picture_grid"]
 
 _HIDDEN = 0.5
 """Gray of masked patches: darker or brighter would look like air or bone."""
@@ -74,17 +73,7 @@ class ReconstructionImages:
         path = self.folder / f"reconstruction_{engine.state.epoch:05d}.png"
         with preserved_random_streams():
             picture = self._paint(unwrap(engine.network), engine.state.device)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_picture(path, picture)
-        except OSError as error:
-            raise TrainingStoppedError(
-                f"Training stopped at iteration {engine.state.iteration}: the picture {{file}} was not written "
-                "({reason}). The last good checkpoint is {checkpoint}. Free space or choose another output_dir.",
-                file=path,
-                reason=error,
-                checkpoint=engine.state.last_checkpoint,
-            ) from error
+        write_result(path, as_png(picture), what="the picture", state=engine.state)
         engine.state.pictures = str(path)
         engine.fire_event(PretrainingEvents.PICTURES_WRITTEN)
 
@@ -119,14 +108,10 @@ def picture_grid(image: Tensor, visible: Tensor, reconstruction: Tensor) -> Tens
     return torch.cat(list(columns), dim=1).clamp(0, 1).cpu()
 
 
-def write_picture(path: Path, picture: Tensor) -> None:
-    """Write ``(C, H, W)`` in [0, 1] as an 8-bit PNG, gray for one channel and RGB for three.
-
-    Raises:
-        OSError: when the disk refuses.
-    """
+def as_png(picture: Tensor) -> Callable[[BinaryIO], None]:
+    """What writes ``(C, H, W)`` in [0, 1] to a file as an 8-bit PNG, gray for one channel and RGB for three."""
     from PIL import Image
 
     pixels = (picture * 255).round().to(torch.uint8).movedim(0, -1).numpy()
     content = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    write_atomically(path, lambda file: content.save(file, format="PNG"))
+    return lambda file: content.save(file, format="PNG")

@@ -54,7 +54,7 @@ class StoreSource(SliceSource):
         return self.held_together
 
     def _warn_about_old_pseudonyms(self) -> None:
-        if any("labelled_pictures" in made and "key" not in made for made in self.store.provenance):
+        if self.store.has_old_pseudonyms:
             logger.warning(
                 "The pseudonyms in the slice store %s were made without a key, by an older version of this program: who"
                 " can guess a patient's id finds it confirmed. Make it again with `python -m monai_ext data store`.",

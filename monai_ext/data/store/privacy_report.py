@@ -20,6 +20,10 @@ NOT_KEPT = (
     "free text and private elements: text is kept only as the short codes that are listed above",
     "names of files and folders",
 )
+OLD_PSEUDONYMS = (
+    "ITS PSEUDONYMS HAVE NO KEY, whatever is said above: an older version of this program made them, and who can guess"
+    " an id finds it confirmed. Make it again with `python -m monai_ext data store` before it is shared."
+)
 REMAINING_RISKS = (
     "Whoever has the key and the original ids can tell which patient a pseudonym stands for: keep the key apart.",
     "Pixels are kept as they are. Text that was burned into them stays: look at `store thumbnails`.",
@@ -45,7 +49,7 @@ def make_privacy_report(store: SliceStore) -> dict[str, Any]:
         "columns": [_describe(name, column, index.column(name)) for name, column in INDEX_COLUMNS.items()],
         "provenance": _provenance(store),
         "not_kept": list(NOT_KEPT),
-        "remaining_risks": list(REMAINING_RISKS),
+        "remaining_risks": [*([OLD_PSEUDONYMS] if store.has_old_pseudonyms else []), *REMAINING_RISKS],
         "foreign_files": _foreign_files(store),
     }
 

@@ -155,6 +155,11 @@ class SliceStore:
                 ) from error
         return made
 
+    @property
+    def has_old_pseudonyms(self) -> bool:
+        """Whether labelled pictures are in it whose pseudonyms an older version of this program made without a key."""
+        return any("labelled_pictures" in made and "key" not in made for made in self.provenance)
+
     def restrict(self, table: pa.Table) -> pa.Table:
         """Leave out of a table of the store's index what was added since this store was opened."""
         import pyarrow as pa

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from monai_ext.errors import WeightsError
+from monai_ext.errors import DamagedFileError, WeightsError
 from monai_ext.files import write_atomically
 from monai_ext.networks.weights.files import weights_on_cpu
+from monai_ext.torch_files import read_torch_file, write_torch_file
 
 __all__ = [
     "MODEL_FILE",
@@ -29,7 +29,7 @@ __all__ = [
 MODEL_FILE = "model.pt"
 """Name of the file in a run's folder and in a bundle's ``models``."""
 
-_HASH = "weights_sha256"
+_HASH, _OWN_HASH = "weights_sha256", "metadata_sha256"
 
 
 def metadata_file(model: str | Path) -> Path:
@@ -44,8 +44,8 @@ def metadata_file(model: str | Path) -> Path:
 def write_model(path: str | Path, weights: nn.Module | Mapping[str, Tensor], *, metadata: Mapping[str, Any]) -> None:
     """Write a state dict as it is, which is how MONAI's tools load it, and its metadata beside it.
 
-    The metadata holds the SHA-256 of the weights and is written last, so that a pair that does not belong together is
-    noticed. Each file is replaced in one step.
+    The metadata holds the SHA-256 of the weights and of itself and is written last, so that a pair that does not belong
+    together, or has changed, is noticed. Each file is replaced in one step.
 
     Args:
         path: of the weights; its folder is made.
@@ -58,8 +58,9 @@ def write_model(path: str | Path, weights: nn.Module | Mapping[str, Tensor], *, 
     path = Path(path)
     content = weights_on_cpu(weights) if isinstance(weights, nn.Module) else dict(weights)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: torch.save(content, file))
-    text = json.dumps({**metadata, _HASH: _sha256(path)}, indent=2) + "\n"
+    write_torch_file(path, content)
+    hashes = {_HASH: _sha256(path), _OWN_HASH: _sha256_of(metadata)}
+    text = json.dumps({**metadata, **hashes}, indent=2) + "\n"
     write_atomically(metadata_file(path), lambda file: file.write(text.encode()))
 
 
@@ -89,6 +90,11 @@ def read_model_metadata(path: str | Path) -> dict[str, Any]:
         raise WeightsError(_without_metadata(path, error)) from error
     if not isinstance(metadata, dict):
         raise WeightsError(f"{file} holds no metadata of a model: expected is a JSON object, as training writes it.")
+    if metadata.get(_OWN_HASH) not in (None, _sha256_of(metadata)):
+        raise WeightsError(
+            f"{file} is damaged, or was changed since training wrote it: its values do not have the SHA-256 that it "
+            f"names. Copy it again from the run's folder. Whoever changed a value on purpose removes {_OWN_HASH}."
+        )
     if Path(path).is_file() and metadata.get(_HASH, None) not in (None, _sha256(Path(path))):
         raise WeightsError(
             f"{file} was written for other weights than {path}: the two files belong together and one of them was "
@@ -122,11 +128,15 @@ def split_model_file(path: str | Path) -> None:
 
 def _load(path: str | Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return read_torch_file(path, mmap=True)
+    except DamagedFileError as error:
+        raise WeightsError(
+            f"The model cannot be read: {error} A training's own folder has another copy of models/model.pt."
+        ) from error
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise WeightsError(
-            f"The model {path} cannot be read: it does not exist or is no model file or is damaged. Name a file that "
-            "training wrote to models/model.pt."
+            f"The model {path} cannot be read: it does not exist or is no model file. Name a file that training wrote "
+            "to models/model.pt."
         ) from error
 
 
@@ -162,3 +172,9 @@ def _sha256(path: Path) -> str:
         while part := file.read(1 << 20):
             digest.update(part)
     return digest.hexdigest()
+
+
+def _sha256_of(metadata: Mapping[str, Any]) -> str:
+    """Of the values themselves, however they are laid out in the file."""
+    values = {name: value for name, value in metadata.items() if name not in (_HASH, _OWN_HASH)}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -14,6 +14,7 @@ from monai_ext.data.sources.store import StoreSource
 from monai_ext.data.splits.items import open_split_source
 from monai_ext.data.splits.making import official_splits
 from monai_ext.data.splits.splits import read_splits
+from monai_ext.data.store.privacy_report import make_privacy_report, render_privacy_report
 from monai_ext.data.store.reader import SliceStore, SliceStoreWriter
 from monai_ext.errors import DatasetError, SliceStoreError, SplitError
 
@@ -91,6 +92,7 @@ def test_a_store_that_was_made_without_a_key_is_read_with_a_warning_and_not_cont
         writer.add_series("fedcba9876543210", np.zeros((1, 8, 10), np.uint8), rows, {"labelled_pictures": 1})
     assert StoreSource(tmp_path / "store").groups == ("0123456789abcdef",)
     assert "made without a key, by an older version" in caplog.text
+    assert "HAVE NO KEY" in render_privacy_report(make_privacy_report(SliceStore(tmp_path / "store")))
     with pytest.raises(SliceStoreError, match="delete the store, make it again"):
         list(store_labelled_pictures(open_split_source(table), table, tmp_path / "store"))
 

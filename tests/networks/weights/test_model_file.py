@@ -55,6 +55,25 @@ def test_weights_that_were_changed_on_purpose_are_read_once_the_hash_is_removed(
     assert read_model_metadata(model)["backbone"] == "resnet18"
 
 
+def test_a_value_that_has_changed_is_refused_until_its_hash_is_removed(model):
+    file = model.with_suffix(".json")
+    file.write_text(file.read_text().replace("-1350.0", "-1354.0"))
+    with pytest.raises(WeightsError, match=r"model\.json is damaged, or was changed.*removes metadata_sha256"):
+        read_model_metadata(model)
+    metadata = json.loads(file.read_text())
+    del metadata["metadata_sha256"]
+    file.write_text(json.dumps(metadata))
+    assert read_model_metadata(model)["window_hu"] == [-1354.0, 150.0]
+
+
+def test_a_flipped_bit_of_a_weight_is_refused(model):
+    content = bytearray(model.read_bytes())
+    content[content.index(network().weight.detach().numpy().tobytes()) + 2] ^= 1
+    model.write_bytes(content)
+    with pytest.raises(WeightsError, match="truncated or damaged: Bad CRC-32"):
+        read_model(model)
+
+
 @pytest.mark.parametrize("content", [None, "{", "[1]"])
 def test_missing_or_damaged_metadata_are_named(model, content):
     file = model.with_suffix(".json")
