@@ -297,6 +297,7 @@ def test_an_evaluation_of_a_section_names_its_values_by_it_and_has_the_columns_o
     )
     evaluator.run()
     trained, tested = runs(client)
+    assert trained.data.params["parent"] == "-"
     assert {name for name in tested.data.metrics if "auc" in name} == {"test_auc", "test_auc_low", "test_auc_high"}
     assert trained.info.run_name == "covid19 SwAV resnet18 24 fold 2"
     assert set(COLUMNS) <= trained.data.params.keys() & tested.data.params.keys()
