@@ -1,4 +1,4 @@
-"""Where cells are computed: in processes of this machine, or on a Ray cluster."""
+"""Where cells are computed: in processes of this machine."""
 
 from monai_ext.study.executors.job import Job, Outcome
 from monai_ext.study.executors.local import LocalExecutor
