@@ -96,7 +96,7 @@ def test_k_nearest_neighbours_are_reported_where_labels_are_given(bundle, pictur
     run_bundle(bundle, "evaluate", **tiny_model(bundle, "evaluate"), **overrides)
     metrics = json.loads((tmp_path / "evaluation.json").read_text())["metrics"]
     assert math.isfinite(metrics["val_loss"])
-    assert 0 <= metrics["knn_accuracy_labelled"] <= 1
+    assert 0 <= metrics["knn_accuracy_0_1"] <= 1
 
 
 def cause(caught: pytest.ExceptionInfo[BaseException]) -> str:
