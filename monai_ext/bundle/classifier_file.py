@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from monai_ext.bundle.model_file import MODEL_FILE, load_model, model_setting
+from monai_ext.engines.automatic_choices import settled
 from monai_ext.errors import WeightsError
 from monai_ext.files import write_atomically
 from monai_ext.handlers.training_state import plain_values
@@ -48,7 +49,7 @@ def publish_classifier(bundle_root: str, *, trainer: Any, output_dir: str, metad
     state = trainer.state
     weights = weights_on_cpu(unwrap(trainer.network))
     told = {
-        **plain_values(metadata),
+        **plain_values(settled(metadata, trainer)),
         **_bundle(bundle_root),
         "threshold": getattr(state, "threshold", None),
         "best_epoch": state.best_metric_epoch,

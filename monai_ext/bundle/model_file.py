@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from monai_ext.data import SliceImages
+from monai_ext.engines.automatic_choices import settled
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
 from monai_ext.errors import WeightsError
 from monai_ext.files import write_atomically
@@ -46,7 +47,7 @@ def publish_model(bundle_root: str, *, trainer: PretrainingTrainer, encoder: str
     models = Path(bundle_root) / "models"
     weights = weights_on_cpu(unwrap(trainer.network))
     run_id = getattr(trainer.state, "mlflow_run_id", None)
-    content = {"state_dict": weights, "metadata": {**metadata, "mlflow_run_id": run_id}}
+    content = {"state_dict": weights, "metadata": {**settled(metadata, trainer), "mlflow_run_id": run_id}}
     try:
         models.mkdir(parents=True, exist_ok=True)
         write_atomically(models / MODEL_FILE, lambda file: torch.save(content, file))

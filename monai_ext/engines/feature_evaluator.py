@@ -19,7 +19,7 @@ class FeatureEvaluator(ImageEvaluator):
         network: whose features are wanted.
         data_loader: batches of images, ``(B, C, *spatial)``, ready for the network.
         inferer: ``inferer(images, network)`` gives features ``(B, F)``, as :class:`~monai_ext.inferers.EncoderInferer`.
-        precision: of the forward pass, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+        precision: of the forward pass, ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"auto"``.
         handlers: objects with ``attach(engine)``.
     """
 

@@ -24,7 +24,7 @@ class ImageEvaluator(Evaluator):
         network: the model.
         data_loader: batches of images, ``(B, C, *spatial)``, ready for the network.
         inferer: called by :meth:`infer`.
-        precision: of the forward pass, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+        precision: of the forward pass, ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"auto"``.
         handlers: objects with ``attach(engine)``.
     """
 

@@ -34,7 +34,8 @@ class PretrainingEvaluator(Evaluator):
             views of contrastive methods; None for the images as they are.
         inferer: ``inferer(views, network, generator=...)`` gives the arguments of the loss.
         seed: of the views and masks.
-        precision: of the forward pass.
+        precision: of the forward pass, ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"auto"``; where a training is asked for
+            the same, evaluation follows it.
         handlers: objects with ``attach(engine)``.
     """
 

@@ -26,7 +26,7 @@ class ReconstructionEvaluator(ImageEvaluator):
         data_loader: batches of images, ``(B, C, *spatial)``, ready for the network.
         inferer: ``inferer(images, network, generator=...)`` gives prediction, image and mask.
         seed: of the masks.
-        precision: of the forward pass, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+        precision: of the forward pass, ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"auto"``.
         handlers: objects with ``attach(engine)``.
     """
 

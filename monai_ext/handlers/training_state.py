@@ -13,6 +13,7 @@ import torch
 from ignite.engine import Events
 from torch import Tensor, nn
 
+from monai_ext.engines.automatic_choices import settled
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
 from monai_ext.errors import CheckpointError
 from monai_ext.parallel.processes import unwrap
@@ -56,11 +57,12 @@ class TrainingState:
             "network": unwrap(trainer.network).state_dict(),
             "optimizer_name": type(trainer.optimizer).__name__,
             "optimizer": trainer.optimizer.state_dict(),
+            "precision": trainer.precision.name,
             "scaler": trainer.precision.scaler.state_dict(),
             "progress": self._progress(),
             "stream": None if stream is None else stream.state_dict(),
             "random_streams": self.random_streams.state_dict(),
-            "settings": self.settings,
+            "settings": settled(self.settings, trainer),
         }
 
     def load(self, path: Path) -> None:
@@ -75,6 +77,7 @@ class TrainingState:
         network = unwrap(trainer.network)
         _check_network(network, state, path)
         self._check_run(state, path)
+        trainer.precision.keep(state.get("precision", state["settings"].get("precision")))
         network.load_state_dict(state["network"])
         trainer.optimizer.load_state_dict(state["optimizer"])
         trainer.precision.scaler.load_state_dict(state["scaler"])
@@ -146,13 +149,11 @@ class TrainingState:
                 )
 
     def _report_changes(self, saved: Mapping[str, Any]) -> None:
-        for name in sorted(saved.keys() | self.settings.keys()):
-            if saved.get(name) != self.settings.get(name):
+        present = settled(self.settings, self.trainer)
+        for name in sorted(saved.keys() | present.keys()):
+            if saved.get(name) != present.get(name):
                 logger.warning(
-                    "The training is resumed with another %s: %r, it was %r.",
-                    name,
-                    self.settings.get(name),
-                    saved.get(name),
+                    "The training is resumed with another %s: %r, it was %r.", name, present.get(name), saved.get(name)
                 )
 
 

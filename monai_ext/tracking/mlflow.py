@@ -11,6 +11,7 @@ from typing import Any
 import torch.distributed
 from ignite.engine import Engine, Events
 
+from monai_ext.engines.automatic_choices import automatic_choices, settled
 from monai_ext.tracking.provenance import (
     bundle_tags,
     dataset_content,
@@ -46,7 +47,8 @@ class MLflowTracker:
 
     Args:
         experiment: MLflow experiment; made when missing.
-        parameters: what a person changes; nested ones are flattened.
+        parameters: what a person changes; nested ones are flattened. What was left to ``"auto"`` is logged as what it
+            became, and so are the engine's precision and memory format.
         config: the whole configuration, as content or files; None takes that of the bundle which is being run.
         datasets: by their use, such as ``{"training": dataset}``; ``fingerprint`` and ``describe()`` are logged.
         bundle_root: folder of the bundle, for its name and version.
@@ -189,7 +191,8 @@ class MLflowTracker:
         return tags
 
     def _log_beginning(self, run: TrackedRun, engine: Engine) -> None:
-        run.log_parameters(self.parameters, iteration=engine.state.iteration)
+        parameters = {**automatic_choices(engine), **settled(self.parameters, engine)}
+        run.log_parameters(parameters, iteration=engine.state.iteration)
         for context, dataset in self.datasets.items():
             content = dataset_content(context, dataset)
             if content is not None:

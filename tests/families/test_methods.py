@@ -66,7 +66,7 @@ def test_what_the_method_keeps_besides_weights_has_moved_and_is_saved(method, tm
 
 @every_method
 def test_a_few_images_are_learnt(method):
-    rates = {"spark": 0.2, "byol": 0.003, "moco_v2": 0.01, "swav": 1.0}
+    rates = {"spark": 0.1, "byol": 0.003, "moco_v2": 0.01, "swav": 1.0}
     options: dict[str, Any] = {"lr": rates[method], "images_seen": 70 * BATCH}
     if method in ("byol", "moco_v2"):
         options |= {"dataset": images(24, side=SIZE), "views": two_noisy_copies}

@@ -44,7 +44,7 @@ def tiny_training(method: str) -> dict[str, Any]:
     own = {
         "byol": {},
         "moco_v2": {"queue_size": 8, "batch_norm_groups": 2},
-        "swav": {"prototypes": 6, "queue_size": 8, "local_size": 16, "frozen_iterations": 1},
+        "swav": {"prototypes": 6, "queue_size": 8, "image_size": 64, "local_size": 32, "frozen_iterations": 1},
     }
     return {**tiny_model(method), "image_size": 32, "batch_size": 4, "images_seen": 24, **own[method]}
 

@@ -49,7 +49,7 @@ class Method(NamedTuple):
 def encoder() -> nn.Module:
     """A ResNet of total stride 32 that gives 16 features."""
     return nets.ResNet(
-        "basic", [1, 1, 1, 1], [2, 4, 8, 16], 2, 1, conv1_t_stride=2, bias_downsample=False, feed_forward=False
+        "basic", [1, 1, 1, 1], [8, 8, 16, 16], 2, 1, conv1_t_stride=2, bias_downsample=False, feed_forward=False
     )
 
 
@@ -149,5 +149,5 @@ def trainer_for(
         length=length,
         schedules=[WarmupCosine("lr", length=length, warmup_epochs=0.5, final_factor=0.1)],
         handlers=[*method.handlers(), *handlers],
-        **{"views": method.views(), "inferer": method.inferer, **options},
+        **{"views": method.views(), "inferer": method.inferer, "precision": "fp32", **options},
     )

@@ -87,7 +87,7 @@ def small_trainer(
             WarmupCosine("weight_decay", length=length, start=0.04, final=0.2),
         ],
         handlers=handlers,
-        **{"inferer": MaskedImageInferer(), "views": random_shift, **options},
+        **{"inferer": MaskedImageInferer(), "views": random_shift, "precision": "fp32", **options},
     )
 
 

@@ -4,7 +4,7 @@ _TINY = {
     "_target_": "monai.networks.nets.ResNet",
     "block": "basic",
     "layers": [1, 1, 1, 1],
-    "block_inplanes": [4, 8, 16, 32],
+    "block_inplanes": [8, 8, 16, 32],
     "spatial_dims": 2,
     "n_input_channels": "@in_channels",
     "conv1_t_stride": 2,

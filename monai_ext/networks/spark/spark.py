@@ -21,6 +21,7 @@ from monai_ext.networks.spark.features import SparseFeatures, sparse_resnet_feat
 from monai_ext.networks.spark.masked_dense import MaskedDense
 from monai_ext.networks.spark.minkowski import MinkowskiFeatures
 from monai_ext.networks.spark.minkowski_engine import minkowski_engine
+from monai_ext.parallel.memory_format import memory_format_of
 
 __all__ = ["BACKENDS", "SparK"]
 
@@ -57,6 +58,9 @@ class SparK(nn.Module):
         >>> model(torch.rand(2, 1, 64, 64)).shape
         torch.Size([2, 1, 64, 64])
     """
+
+    dense_parts = ("decoder",)
+    """Parts with a memory format of their own, see :func:`monai_ext.parallel.memory_format.arrange_memory`."""
 
     def __init__(
         self,
@@ -154,7 +158,11 @@ class SparK(nn.Module):
     def densify(self, maps: list[SparseFeatures]) -> list[Tensor]:
         """Normalise, put a learnt token where patches are masked, project to the decoder's widths; deepest first."""
         layers = zip(maps[::-1], self.densify_norms, self.mask_tokens, self.densify_projections, strict=True)
-        return [project(features.normalize(norm).to_dense(token)) for features, norm, token, project in layers]
+        memory_format = memory_format_of(self.densify_projections)
+        return [
+            project(features.normalize(norm).to_dense(token).contiguous(memory_format=memory_format))
+            for features, norm, token, project in layers
+        ]
 
     def _check_image(self, image: Tensor) -> None:
         expected = "(B, C, H, W)" if self.spatial_dims == 2 else "(B, C, H, W, D)"
