@@ -42,43 +42,55 @@ METHODS = ("byol", "moco_v2", "swav", "spark")
 SETTINGS = ("usual recipe", "here, fp32", "here, bf16")
 
 
-def pillow_view(picture: Image.Image, size: int, scale: Sequence[float], *, generator: np.random.Generator) -> Tensor:
-    """One view of one picture, (1, size, size): the steps of ``RandomView`` with its default amounts."""
-    view = pillow_crop(picture, size, scale, generator=generator)
-    if generator.random() < 0.5:
+def pillow_view(
+    picture: Image.Image, size: int, scale: Sequence[float], *, generator: np.random.Generator, turned: bool = True
+) -> Tensor:
+    """One view of one picture, (1, size, size): the steps of ``RandomView`` with its default amounts.
+
+    Without ``turned`` the steps that the study's SwAV has: no mirroring, no rotation, no noise.
+    """
+    view = pillow_crop(picture, size, scale, generator=generator, mirrored=turned)
+    if turned and generator.random() < 0.5:
         view = view.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
-    if generator.random() < 0.5:
-        view = view.rotate(generator.uniform(-15, 15), Image.Resampling.BILINEAR)
-    if generator.random() < 0.8:
-        view = view.point((255 * np.linspace(0, 1, 256) ** generator.uniform(0.8, 1.25)).tolist())
-        view = ImageEnhance.Brightness(view).enhance(generator.uniform(0.6, 1.4))
-        view = ImageEnhance.Contrast(view).enhance(generator.uniform(0.6, 1.4))
+    if turned and generator.random() < 0.5:
+        view = view.rotate(generator.uniform(-180, 180), Image.Resampling.BILINEAR)
+    view = ImageEnhance.Brightness(view).enhance(generator.uniform(0.6, 1.4))
+    view = ImageEnhance.Contrast(view).enhance(generator.uniform(0.6, 1.4))
     if generator.random() < 0.5:
         view = view.filter(ImageFilter.GaussianBlur(generator.uniform(0.1, 2.0)))
     pixels = np.asarray(view, np.float32) / 255
-    if generator.random() < 0.5:
-        deviation = np.float32(generator.uniform(0, 0.02))
+    if turned and generator.random() < 0.5:
+        deviation = np.float32(10 ** generator.uniform(-2.5, -2))
         pixels = pixels + deviation * generator.standard_normal(pixels.shape, np.float32)
     return torch.from_numpy(pixels.clip(0, 1))[None]
 
 
-def pillow_crop(picture: Image.Image, size: int, scale: Sequence[float], *, generator: np.random.Generator) -> Any:
-    """A random box of a picture, resized with antialiasing, mirrored left and right by chance."""
+def pillow_crop(
+    picture: Image.Image, size: int, scale: Sequence[float], *, generator: np.random.Generator, mirrored: bool = True
+) -> Any:
+    """A random box of a (square) picture, resized with antialiasing, mirrored left and right by chance."""
     width, height = picture.size
-    ratio = np.exp(generator.uniform(np.log(3 / 4), np.log(4 / 3)))
-    pixels = width * height * generator.uniform(*scale)
-    box_width, box_height = min(width, round((pixels * ratio) ** 0.5)), min(height, round((pixels / ratio) ** 0.5))
+    for _ in range(10):
+        ratio = np.exp(generator.uniform(np.log(3 / 4), np.log(4 / 3)))
+        pixels = width * height * generator.uniform(*scale)
+        box_width, box_height = round((pixels * ratio) ** 0.5), round((pixels / ratio) ** 0.5)
+        if box_width <= width and box_height <= height:
+            break
+    else:
+        box_width, box_height = width, height
     left, top = generator.integers(width - box_width + 1), generator.integers(height - box_height + 1)
     box = (left, top, left + box_width, top + box_height)
     view = picture.resize((size, size), Image.Resampling.BILINEAR, box=box)
-    return view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if generator.random() < 0.5 else view
+    return view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored and generator.random() < 0.5 else view
 
 
 class PictureViews(Dataset[Any]):
     """The usual data set: opens a file and makes its views."""
 
-    def __init__(self, files: Sequence[Path], kinds: Sequence[tuple[int, Sequence[float]]], *, crop_only: bool) -> None:
-        self.files, self.kinds, self.crop_only = files, kinds, crop_only
+    def __init__(
+        self, files: Sequence[Path], kinds: Sequence[tuple[int, Sequence[float]]], *, crop_only: bool, turned: bool
+    ) -> None:
+        self.files, self.kinds, self.crop_only, self.turned = files, kinds, crop_only, turned
 
     def __len__(self) -> int:
         return len(self.files)
@@ -90,7 +102,7 @@ class PictureViews(Dataset[Any]):
         if self.crop_only:
             view = pillow_crop(picture, *self.kinds[0], generator=generator)
             return torch.from_numpy(np.asarray(view, np.float32) / 255)[None]
-        return [pillow_view(picture, *kind, generator=generator) for kind in self.kinds]
+        return [pillow_view(picture, *kind, generator=generator, turned=self.turned) for kind in self.kinds]
 
 
 class Training:
@@ -116,7 +128,9 @@ class Training:
 
     def _usual_loader(self, files: Sequence[Path], args: argparse.Namespace) -> Any:
         kinds = [(self.views.size, self.views.boxes.scale)] if args.method == "spark" else list(self._kinds())
-        dataset = PictureViews(files, kinds, crop_only=args.method == "spark")
+        dataset = PictureViews(
+            files, kinds, crop_only=args.method == "spark", turned=args.method in ("byol", "moco_v2")
+        )
         return DataLoader(
             dataset, args.batch, shuffle=True, drop_last=True, num_workers=args.workers, persistent_workers=True
         )

@@ -33,10 +33,11 @@ LOCAL_CROP = (0.1, 0.33)
 
 def ours(scale: tuple[float, float], locals_: int) -> MultiView:
     """The views of a bundle."""
-    kinds = {"global": RandomView(224, scale=scale)}
+    options: dict[str, Any] = {"flips": [0, 0], "rotation": None, "noise": None} if locals_ else {}
+    kinds = {"global": RandomView(224, scale=scale, **options)}
     counts = {"global": 2}
     if locals_:
-        kinds["local"] = RandomView(96, scale=LOCAL_CROP)
+        kinds["local"] = RandomView(96, scale=LOCAL_CROP, **options)
         counts["local"] = locals_
     return MultiView(kinds, counts=counts)
 
@@ -46,16 +47,18 @@ def with_kornia(scale: tuple[float, float], locals_: int) -> Contender:
     import kornia.augmentation as augmentation
 
     def view(size: int, area: tuple[float, float]) -> torch.nn.Module:
-        return torch.nn.Sequential(
-            augmentation.RandomResizedCrop((size, size), scale=area),
+        geometry = [
             augmentation.RandomHorizontalFlip(0.5),
             augmentation.RandomVerticalFlip(0.5),
-            augmentation.RandomRotation(15.0, p=0.5),
-            augmentation.RandomGamma((0.8, 1.25), p=0.8),
-            augmentation.RandomBrightness((0.6, 1.4), p=0.8),
-            augmentation.RandomContrast((0.6, 1.4), p=0.8),
+            augmentation.RandomRotation(180.0, p=0.5),
+        ]
+        return torch.nn.Sequential(
+            augmentation.RandomResizedCrop((size, size), scale=area),
+            *([] if locals_ else geometry),
+            augmentation.RandomBrightness((0.6, 1.4), p=1.0),
+            augmentation.RandomContrast((0.6, 1.4), p=1.0),
             augmentation.RandomGaussianBlur((13, 13), (0.1, 2.0), p=0.5),
-            augmentation.RandomGaussianNoise(std=0.02, p=0.5),
+            *([] if locals_ else [augmentation.RandomGaussianNoise(std=0.006, p=0.5)]),
         )
 
     views = [view(224, scale)] * 2 + [view(96, LOCAL_CROP)] * locals_
@@ -69,7 +72,10 @@ def with_pillow(scale: tuple[float, float], locals_: int) -> Contender:
 
     def make(images: torch.Tensor) -> list[torch.Tensor]:
         pictures = [Image.fromarray(image) for image in (images[:, 0].cpu() * 255).byte().numpy()]
-        views = (torch.stack([pillow_view(one, *kind, generator=generator) for one in pictures]) for kind in kinds)
+        views = (
+            torch.stack([pillow_view(one, *kind, generator=generator, turned=not locals_) for one in pictures])
+            for kind in kinds
+        )
         return [view.to(images.device) for view in views]
 
     return make

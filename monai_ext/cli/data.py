@@ -1,4 +1,13 @@
-"""``python -m monai_ext data``: list and get public data sets, and bring labelled pictures into a slice store."""
+"""``python -m monai_ext data``: list and get public data sets, and bring labelled pictures into a slice store.
+
+Data sets are downloaded from where they are published, checked, and made ready for training; `store` brings labelled
+pictures into a slice store, in the order of their labels table.
+
+Example:
+  python -m monai_ext data list
+  python -m monai_ext data get covid_ct /data/covid_ct
+  python -m monai_ext data store /data/covid_ct/labels.csv /data/covid_store
+"""
 
 from __future__ import annotations
 
@@ -7,6 +16,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from monai_ext.cli._parser import command_parser
 from monai_ext.cli._progress import progress_bar
 from monai_ext.data.public.catalog import CATALOG, PublicDataset, RemoteFile, find_dataset
 from monai_ext.data.public.downloading import Progress
@@ -24,10 +34,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m monai_ext data", description=main.__doc__)
+    parser = command_parser("data", __doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    commands.add_parser("list", help="name, content and licence of all public data sets").set_defaults(run=_list)
-    get = commands.add_parser("get", help="download a data set, check it, and make it ready")
+    commands.add_parser(
+        "list",
+        help="name, content and licence of all public data sets",
+        description="Name, content and licence of all public data sets.",
+    ).set_defaults(run=_list)
+    get = commands.add_parser(
+        "get",
+        help="download a data set, check it, and make it ready",
+        description="Download a data set, check it, and make it ready.",
+    )
     get.set_defaults(run=_get)
     get.add_argument("name", metavar="NAME", help=f"one of {', '.join(CATALOG)}")
     get.add_argument("folder", metavar="DEST", help="folder that it goes into")
@@ -39,7 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     tcia.add_argument("--limit", type=int, metavar="N", help="at most N series")
     tcia.add_argument("--connections", type=int, default=3, metavar="N", help="series at a time (3)")
     tcia.add_argument("--base-url", default=NBIA_URL, help="address of the NBIA interface")
-    store = commands.add_parser("store", help="bring labelled pictures into a slice store")
+    store = commands.add_parser(
+        "store",
+        help="bring labelled pictures into a slice store",
+        description="Bring labelled pictures into a slice store.",
+    )
     store.set_defaults(run=_store)
     store.add_argument("source", metavar="SOURCE", help="labels table (.csv) or MedMNIST file (.npz)")
     store.add_argument("store", metavar="STORE", help="folder of the slice store")

@@ -1,4 +1,11 @@
-"""``python -m monai_ext duplicates``: find pictures that are nearly the same, before data are split."""
+"""``python -m monai_ext duplicates``: find pictures that are nearly the same, before data are split.
+
+Every picture is compared with every other; pairs that are the same picture at another size, margin or compression are
+listed in a table that `splits make --near-duplicates` reads, so that twins end up on the same side of a split.
+
+Example:
+  python -m monai_ext duplicates /data/labelled/labels.csv --output near_duplicates.csv
+"""
 
 from __future__ import annotations
 
@@ -6,6 +13,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from monai_ext.cli._parser import command_parser
 from monai_ext.cli._progress import progress_bar
 
 __all__ = ["main"]
@@ -51,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m monai_ext duplicates", description=main.__doc__)
+    parser = command_parser("duplicates", __doc__)
     parser.add_argument("data", metavar="DATA", help="labels table, folder of pictures, slice store, MedMNIST file")
     parser.add_argument("--output", default="near_duplicates.csv", help="table to write (near_duplicates.csv)")
     parser.add_argument("--across-groups", action="store_true", help="leave out pairs of one patient")

@@ -1,4 +1,11 @@
-"""``python -m monai_ext embed``: write the features of slices, and draw a map of them."""
+"""``python -m monai_ext embed``: write the features of slices, and draw a map of them.
+
+The features go to a Parquet table with pseudonymous ids; the map shows slices that an encoder finds alike beside each
+other; with labels, k-NN accuracy says how well features alone tell the classes apart.
+
+Example:
+  python -m monai_ext embed bundles/spark_pretrain/models/encoder.pt /data/labelled/labels.csv embedding
+"""
 
 from __future__ import annotations
 
@@ -16,6 +23,7 @@ import torch
 from torch import Tensor
 
 from monai_ext.cli._columns import add_column_options, chosen_columns
+from monai_ext.cli._parser import command_parser
 from monai_ext.cli._progress import progress_bar
 
 __all__ = ["main"]
@@ -64,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m monai_ext embed", description=main.__doc__)
+    parser = command_parser("embed", __doc__)
     parser.add_argument(
         "model",
         metavar="RUN_OR_FILE",

@@ -1,4 +1,13 @@
-"""``python -m monai_ext ingest``: turn a folder of DICOM, NIfTI or pictures into a slice store."""
+"""``python -m monai_ext ingest``: turn a folder of DICOM, NIfTI or pictures into a slice store.
+
+Run it again to continue after an interruption or to add what is new; what is stored is not read again.
+Ids are hashes with a secret key, made on first use (~/.config/monai_ext/pseudonym.key): keep it, to yourself.
+A filter is a JSON file such as
+  {"body_part": ["CHEST"], "slice_thickness_mm": [0.5, 3], "kernel": ["B30f", "STANDARD"], "least_slices": 20}
+
+Example:
+  python -m monai_ext ingest /data/pacs_export /data/ct_store --workers 4
+"""
 
 from __future__ import annotations
 
@@ -7,14 +16,9 @@ import logging
 import sys
 from collections.abc import Sequence
 
-__all__ = ["main"]
+from monai_ext.cli._parser import command_parser
 
-_EPILOG = """
-Run it again to continue after an interruption or to add what is new; what is stored is not read again.
-Ids are hashes with a secret key, made on first use (~/.config/monai_ext/pseudonym.key): keep it, to yourself.
-A filter is a JSON file such as
-  {"body_part": ["CHEST"], "slice_thickness_mm": [0.5, 3], "kernel": ["B30f", "STANDARD"], "least_slices": 20}
-"""
+__all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,12 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m monai_ext ingest",
-        description="Turn a folder of DICOM, NIfTI or pictures into a slice store without patients' identities.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("ingest", __doc__)
     add = parser.add_argument
     add("source", metavar="SOURCE", help="folder, nested as it comes")
     add("store", metavar="STORE", help="folder of the slice store; STORE.ingest beside it keeps ledger and report")

@@ -1,8 +1,14 @@
-"""``python -m monai_ext pool``: judge the folds of a cross-validation together, each image by its own fold's model."""
+"""``python -m monai_ext pool``: judge the folds of a cross-validation together, each image by its own fold's model.
+
+Each image of a cross-validation has one prediction, by the model that did not train on it; the metrics are of all of
+them together, with intervals over patients.
+
+Example:
+  python -m monai_ext pool bundles/covid19_classification/eval/fold_* --output pooled
+"""
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import sys
@@ -10,6 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+from monai_ext.cli._parser import command_parser
 
 __all__ = ["main", "pool"]
 
@@ -21,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Sensitivity and specificity are those of the likelier class, since each fold's threshold is another.
     """
-    parser = argparse.ArgumentParser(prog="python -m monai_ext pool", description=main.__doc__)
+    parser = command_parser("pool", __doc__)
     parser.add_argument("evaluations", nargs="+", metavar="FOLDER", help="what evaluate.json wrote, one for each fold")
     parser.add_argument("--output", default="pooled", metavar="FOLDER", help="where to write (pooled)")
     parser.add_argument("--resamples", type=int, default=2000, metavar="N", help="for the intervals (2000)")

@@ -1,4 +1,11 @@
-"""``python -m monai_ext shortcuts``: what trivial predictors reach on a split, which a classifier has to beat."""
+"""``python -m monai_ext shortcuts``: what trivial predictors reach on a split, which a classifier has to beat.
+
+Brightness, size and the majority class need no network. What they reach is what labels leak: a classifier that is not
+better has learnt nothing else.
+
+Example:
+  python -m monai_ext shortcuts /data/labelled/labels.csv splits.json --output shortcuts
+"""
 
 from __future__ import annotations
 
@@ -12,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monai_ext.cli._columns import add_column_options, chosen_columns
+from monai_ext.cli._parser import command_parser
 from monai_ext.cli._progress import progress_bar
 
 if TYPE_CHECKING:
@@ -44,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m monai_ext shortcuts", description=main.__doc__)
+    parser = command_parser("shortcuts", __doc__)
     parser.add_argument("data", metavar="DATA", help="labels table, folder of classes, slice store, or MedMNIST file")
     parser.add_argument("splits", metavar="SPLITS", help="file by `splits make`, or the word official")
     parser.add_argument("--output", default="shortcuts", metavar="NAME", help="NAME.csv and NAME.json (shortcuts)")

@@ -1,4 +1,11 @@
-"""``python -m monai_ext splits``: make splits by patient, show them, and check that they fit their data."""
+"""``python -m monai_ext splits``: make splits by patient, show them, and check that they fit their data.
+
+A split is a file, made once, by patient and stratified, with nested reductions of the training labels.
+
+Example:
+  python -m monai_ext splits make /data/labelled/labels.csv --folds 5 --output splits.json
+  python -m monai_ext splits show splits.json
+"""
 
 from __future__ import annotations
 
@@ -7,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from monai_ext.cli._parser import command_parser
 from monai_ext.data.splits.items import SplitSource, open_split_source
 from monai_ext.data.splits.splits import Splits, load_splits, read_splits
 
@@ -20,9 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m monai_ext splits", description=main.__doc__)
+    parser = command_parser("splits", __doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    make = commands.add_parser("make", help="make splits and write them to a file")
+    make = commands.add_parser(
+        "make", help="make splits and write them to a file", description="Make splits and write them to a file."
+    )
     make.set_defaults(run=_make)
     _add_source(make)
     make.add_argument("--output", default="splits.json", help="file to write; never replaced (splits.json)")
@@ -36,11 +46,17 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--reduce-per-class", type=int, nargs="+", default=[], metavar="N", help="e.g. 30 60")
     make.add_argument("--reduction-seed", type=int, help="chooses the reductions' items (as --seed)")
     make.add_argument("--near-duplicates", metavar="CSV", help="table whose first two columns name similar items")
-    check = commands.add_parser("check", help="refuse splits that do not fit their data")
+    check = commands.add_parser(
+        "check",
+        help="refuse splits that do not fit their data",
+        description="Refuse splits that do not fit their data.",
+    )
     check.set_defaults(run=_check)
     check.add_argument("splits", metavar="SPLITS", help="file made by `splits make`")
     _add_source(check)
-    show = commands.add_parser("show", help="items a class in every section")
+    show = commands.add_parser(
+        "show", help="items a class in every section", description="Items a class in every section."
+    )
     show.set_defaults(run=_show)
     show.add_argument("splits", metavar="SPLITS", help="file made by `splits make`")
     return parser

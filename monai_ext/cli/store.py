@@ -1,4 +1,9 @@
-"""``python -m monai_ext store``: look at a slice store, check it, and say what it keeps about patients."""
+"""``python -m monai_ext store``: look at a slice store, check it, and say what it keeps about patients.
+
+Example:
+  python -m monai_ext store info /data/ct_store
+  python -m monai_ext store verify /data/ct_store
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from monai_ext.cli._parser import add_subcommand, command_parser
 from monai_ext.cli._progress import progress_bar
 from monai_ext.data.store.reader import SliceStore
 
@@ -24,11 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m monai_ext store", description=main.__doc__)
+    parser = command_parser("store", __doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, run: object, text: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text)
+        command = add_subcommand(commands, name, text)
         command.add_argument("store", metavar="STORE", help="folder of the slice store")
         command.set_defaults(run=run)
         return command

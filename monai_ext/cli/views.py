@@ -1,4 +1,10 @@
-"""``python -m monai_ext views``: draw a page of example views of a bundle's training."""
+"""``python -m monai_ext views``: draw a page of example views of a bundle's training.
+
+Rows are slices, columns are views as the network gets them: look at them before a long training.
+
+Example:
+  python -m monai_ext views bundles/byol_pretrain --dataset_dir /data/ct --output views.png
+"""
 
 from __future__ import annotations
 
@@ -7,6 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from monai_ext.cli._parser import command_parser
 
 __all__ = ["main"]
 
@@ -27,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m monai_ext views", description=main.__doc__)
+    parser = command_parser("views", __doc__)
     parser.add_argument("bundle", metavar="BUNDLE", help="folder of a pre-training bundle, or its name in bundles/")
     parser.add_argument("--dataset_dir", "--dataset-dir", help="folder of slices; the bundle's own when omitted")
     parser.add_argument("--output", metavar="F.png", help="picture to write; BUNDLE_views.png when omitted")

@@ -159,7 +159,7 @@ class PretrainingTrainer(Workflow):
         return list(zip(parts, counts, strict=True))
 
     def _sample_ids(self, batchdata: Tensor | Mapping[str, Tensor]) -> Tensor | None:
-        """Which sample each image is, ``(B,)``, for a network that takes that; None where it does not or is unknown."""
+        """Which sample each image is, ``(B,)``; None where that is unknown, or the network does not take it."""
         network = unwrap(self.network)
         if not getattr(network, "takes_sample_ids", False):
             return None
@@ -168,8 +168,9 @@ class PretrainingTrainer(Workflow):
         if sample_ids is None and not self._samples_are_unknown:
             self._samples_are_unknown = True
             logger.warning(
-                "%s is trained without knowing which sample an image is: what it keeps of one counts as of another "
-                'one. Load with monai_ext.data.slice_loader and a StreamSampler, or give each batch a "sample_id".',
+                "%s is trained without knowing which sample an image is: what it keeps of a sample counts as of "
+                "another one. Load with monai_ext.data.slice_loader and a StreamSampler, or give each batch a "
+                '"sample_id".',
                 type(network).__name__,
             )
         return None if sample_ids is None else sample_ids.to(self.state.device)

@@ -14,6 +14,7 @@ from monai_ext.parallel.processes import interleaved, process_count
 __all__ = ["GatheredPredictions", "as_probabilities"]
 
 _SUM_TOLERANCE = 1e-3
+_SUM_TOLERANCE_OF_BFLOAT16 = torch.finfo(torch.bfloat16).eps
 
 
 class GatheredPredictions:
@@ -73,11 +74,12 @@ def as_probabilities(predictions: Tensor) -> Tensor:
     """Probabilities (N, K) of probabilities, or of logits by softmax.
 
     They are taken for probabilities when all are in [0, 1] and all rows sum to 1, which logits do not happen to do.
-    What is not finite stays so.
+    Rows that were rounded to bfloat16, and sum to 1 no better than that, are brought to 1. What is not finite stays so.
     """
+    sums = predictions.sum(dim=1, keepdim=True)
     is_share = ((predictions >= 0) & (predictions <= 1)).all()
-    if bool(is_share & ((predictions.sum(dim=1) - 1).abs() < _SUM_TOLERANCE).all()):
-        return predictions
+    if bool(is_share & ((sums - 1).abs() < _SUM_TOLERANCE_OF_BFLOAT16).all()):
+        return torch.where((sums - 1).abs() < _SUM_TOLERANCE, predictions, predictions / sums)
     return predictions.softmax(dim=1)
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 
 __all__ = ["ClassPredictions", "check_predictions"]
 
@@ -83,11 +84,13 @@ def check_predictions(
             [0, 1], or a row does not sum to 1; a class has no image.
     """
     class_names = tuple(map(str, class_names))
-    shares, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
+    shares, truth = _as_array(probabilities).astype(np.float64), _as_array(labels)
     if len(class_names) < 2 or len(set(class_names)) < len(class_names):
         raise ValueError(f"Classification needs at least two classes with different names; received {class_names}.")
     _check_shapes(shares, truth, class_names)
-    _check_probabilities(shares)
+    _check_probabilities(shares, tolerance=_sum_tolerance(probabilities))
+    if _sum_tolerance(probabilities) > _SUM_TOLERANCE:
+        shares = shares / shares.sum(axis=1, keepdims=True)  # each was rounded by itself
     groups = list(range(len(truth))) if groups is None else list(groups)
     if len(groups) != len(truth):
         raise ValueError(f"Every image needs a group: received {len(truth)} images and {len(groups)} groups.")
@@ -100,6 +103,21 @@ def check_predictions(
     numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
     codes = np.array([numbers[group] for group in groups])
     return ClassPredictions(shares, truth.astype(np.int64), class_names, positive, codes, threshold)
+
+
+def _as_array(values: Any) -> np.ndarray:
+    """An array of what may be a tensor on any device, of any precision, in a graph of gradients."""
+    if not isinstance(values, torch.Tensor):
+        return np.asarray(values)
+    values = values.detach().cpu()
+    return (values.double() if values.is_floating_point() else values).numpy()  # NumPy has no bfloat16
+
+
+def _sum_tolerance(probabilities: Any) -> float:
+    """How far a row's sum may be from 1; further where a tensor's precision rounds more."""
+    if not isinstance(probabilities, torch.Tensor) or not probabilities.is_floating_point():
+        return _SUM_TOLERANCE
+    return max(_SUM_TOLERANCE, torch.finfo(probabilities.dtype).eps)
 
 
 def _check_shapes(shares: np.ndarray, truth: np.ndarray, class_names: tuple[str, ...]) -> None:
@@ -124,14 +142,14 @@ def _check_shapes(shares: np.ndarray, truth: np.ndarray, class_names: tuple[str,
         )
 
 
-def _check_probabilities(shares: np.ndarray) -> None:
+def _check_probabilities(shares: np.ndarray, *, tolerance: float) -> None:
     bad = ~np.isfinite(shares).all(axis=1)
     if bad.any():
         raise ValueError(
             f"{bad.sum()} of {len(shares)} predictions are NaN or infinite, the first of image {int(bad.argmax())}: the"
             " network has diverged, or its input is not finite. Nothing is judged."
         )
-    bad = (shares < 0).any(axis=1) | (shares > 1).any(axis=1) | (abs(shares.sum(axis=1) - 1) > _SUM_TOLERANCE)
+    bad = (shares < 0).any(axis=1) | (shares > 1).any(axis=1) | (abs(shares.sum(axis=1) - 1) > tolerance)
     if bad.any():
         raise ValueError(
             f"{bad.sum()} of {len(shares)} predictions are no probabilities that sum to 1, the first of image"

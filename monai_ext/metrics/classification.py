@@ -94,7 +94,8 @@ def evaluate_classification(
     Introduction to the Bootstrap", section 13.3). Resamples that lack a class are drawn again.
 
     Args:
-        probabilities: (N, K) in [0, 1], rows sum to 1; an array or a tensor on the CPU.
+        probabilities: (N, K) in [0, 1], rows sum to 1; an array, or a tensor of any precision, on any device, with
+            gradients or without. Rows of bfloat16 are brought to sum 1, which their rounding spoils.
         labels: (N,) whole numbers from 0 to K - 1; every class must occur.
         class_names: K names, in the order of the columns.
         positive_class: with two classes, the name of the one that is looked for; None with more.

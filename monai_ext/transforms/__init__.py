@@ -1,6 +1,7 @@
 """Windowing of Hounsfield units, and random views that are made on the training device."""
 
 from monai_ext.transforms.batch_transform import BatchTransform
+from monai_ext.transforms.byol_views import byol_views
 from monai_ext.transforms.cutout import Cutout, RandCutout
 from monai_ext.transforms.gaussian_blur import GaussianBlur, RandGaussianBlur
 from monai_ext.transforms.intensity_jitter import IntensityJitter, RandIntensityJitter
@@ -36,6 +37,7 @@ __all__ = [
     "Solarization",
     "WhiteNoise",
     "Window",
+    "byol_views",
     "find_window",
     "window_bounds",
 ]

@@ -49,8 +49,8 @@ def workflow(tmp_path: Path):
 
 @pytest.fixture
 def command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("running", "engine_run"):
-        monkeypatch.setattr(f"monai_ext.bundle.{module}.started_from_command_line", lambda: True)
+    for module in ("running_config", "bundle.engine_run"):
+        monkeypatch.setattr(f"monai_ext.{module}.started_from_command_line", lambda: True)
 
 
 def test_the_engine_is_built_and_run_once(workflow):

@@ -282,8 +282,8 @@ def _last_cause(caught: pytest.ExceptionInfo) -> str:
 @pytest.fixture
 def command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let errors end as they do under ``python -m monai.bundle``."""
-    for module in ("running", "engine_run"):
-        monkeypatch.setattr(f"monai_ext.bundle.{module}.started_from_command_line", lambda: True)
+    for module in ("running_config", "bundle.engine_run"):
+        monkeypatch.setattr(f"monai_ext.{module}.started_from_command_line", lambda: True)
 
 
 def _table(folder: Path, replace: tuple[str, str]) -> str:

@@ -141,6 +141,14 @@ def test_settings_that_make_no_sense_end_with_a_sentence(method, overrides, sent
     assert sentence in cause(caught)
 
 
+def test_byols_own_views_take_the_place_of_the_studys(checkout, pictures, tmp_path):
+    views = {"_target_": "monai_ext.transforms.byol_views", "size": "@image_size"}
+    settings = {**tiny_training("byol"), "train::views": views, "output_dir::parent": str(tmp_path)}
+    run_bundle(checkout / "bundles" / "byol_pretrain", "smoke", dataset_dir=pictures, **settings)
+    (folder,) = tmp_path.iterdir()
+    assert {"checkpoint_00000006.pt", "views.png"} <= {file.name for file in folder.iterdir()}
+
+
 def test_a_queue_longer_than_the_data_is_shortened_and_said(checkout, pictures, tmp_path, caplog):
     settings = {**tiny_training("moco_v2"), "queue_size": 65536, "output_dir::parent": str(tmp_path)}
     run_bundle(

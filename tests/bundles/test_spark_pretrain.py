@@ -268,8 +268,8 @@ def test_two_processes_train_together_under_torchrun(repository, pictures, tmp_p
 @pytest.fixture
 def command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let errors end as they do under ``python -m monai.bundle``, without the seconds that a process takes to start."""
-    for module in ("running", "engine_run"):
-        monkeypatch.setattr(f"monai_ext.bundle.{module}.started_from_command_line", lambda: True)
+    for module in ("running_config", "bundle.engine_run"):
+        monkeypatch.setattr(f"monai_ext.{module}.started_from_command_line", lambda: True)
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,9 @@ def test_logits_are_recognised_and_rounded_probabilities_kept() -> None:
     shares = torch.tensor([[0.3333, 0.6666]])
     assert torch.equal(as_probabilities(shares), shares)
     assert as_probabilities(torch.tensor([[torch.nan, 1.0]])).isnan().all()
+    rounded = torch.tensor([[0.9, 0.1], [0.75, 0.25]], dtype=torch.bfloat16).double()
+    assert abs(rounded[0].sum() - 1) > 1e-3
+    torch.testing.assert_close(as_probabilities(rounded), rounded / rounded.sum(dim=1, keepdim=True))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Freezing the encoder on MONAI's trainer: what learns, at which rate, with which statistics."""
 
+import itertools
+
 import pytest
 import torch
 from ignite.engine import Events
@@ -13,7 +15,7 @@ from monai_ext.optimizers import FineTuningSchedule
 def _train(epochs: int = 4, **options):
     """Train with two epochs of the head alone; the optimiser's rates, weights and statistics after each epoch."""
     norm = options.pop("frozen_batch_norm", "eval")
-    schedule = FineTuningSchedule(**{"protocol": "gradual", "head_only_epochs": 2, "growth": 2.0, **options})
+    schedule = FineTuningSchedule(**{"protocol": "gradual", "head_only_epochs": 2, "start_fraction": 0.2, **options})
     trainer = classifier_trainer(lambda network: [EncoderFreezer(schedule, frozen_batch_norm=norm)], epochs=epochs)
     seen = [{name: value.clone() for name, value in trainer.network.state_dict().items()}]
     rates = []
@@ -41,10 +43,29 @@ def test_while_frozen_only_the_head_changes_and_afterwards_everything():
         assert torch.equal(before["bn1.running_mean"], after["bn1.running_mean"]) is frozen
 
 
-def test_statistics_of_a_frozen_encoder_can_follow_the_data_as_in_the_study():
+def test_statistics_of_a_frozen_encoder_can_follow_the_data_while_scale_and_shift_stay():
     _, _, seen = _train(frozen_batch_norm="train")
     assert not torch.equal(seen[0]["bn1.running_mean"], seen[1]["bn1.running_mean"])
     assert torch.equal(seen[0]["bn1.weight"], seen[1]["bn1.weight"])
+
+
+def test_batch_norms_of_a_frozen_encoder_can_learn_at_the_heads_rate_as_in_the_studys_code():
+    trainer, rates, seen = _train(frozen_batch_norm="learn")
+    for before, after in itertools.pairwise(seen[:3]):
+        assert torch.equal(before["conv1.weight"], after["conv1.weight"])
+        assert torch.equal(before["conv1.bias"], after["conv1.bias"])
+        for name in ("bn1.weight", "bn1.bias", "bn1.running_mean", "fc.weight"):
+            assert not torch.equal(before[name], after[name]), name
+    assert not torch.equal(seen[2]["conv1.weight"], seen[3]["conv1.weight"])
+    assert [rate["encoder"] for rate in rates] == pytest.approx([0.1, 0.1, 0.02, 0.04])
+    first = seen[1]["bn1.weight"] - seen[0]["bn1.weight"]
+    assert 0.05 < first.abs().max() < 0.4  # three steps of Adam at 0.1, not at a fraction of it
+    assert all(parameter.requires_grad for parameter in trainer.network.parameters())
+
+
+def test_batch_norms_cannot_learn_in_a_linear_probe():
+    with pytest.raises(ValueError, match="linear probe leaves the encoder as it is"):
+        EncoderFreezer(FineTuningSchedule("linear_probe"), frozen_batch_norm="learn")
 
 
 def test_a_linear_probe_leaves_the_encoder_as_it_was():
@@ -68,7 +89,7 @@ def test_an_optimiser_without_the_groups_is_refused():
 
 
 def test_an_unknown_treatment_of_batch_norm_is_refused():
-    with pytest.raises(ValueError, match="'eval' or 'train'"):
+    with pytest.raises(ValueError, match="'eval', 'train' or 'learn'"):
         EncoderFreezer(FineTuningSchedule("gradual"), frozen_batch_norm="frozen")
 
 

@@ -43,6 +43,31 @@ def test_two_classes_are_judged_as_worked_out_by_hand() -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_tensors_of_any_precision_and_with_gradients_are_judged(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(60, 3, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
+    labels = torch.arange(60) % 3
+    probabilities = logits.softmax(dim=1)
+    evaluation = evaluate_classification(probabilities, labels, class_names=ORGANS, n_bootstrap=20)
+    judged = evaluation.predictions.probabilities
+    np.testing.assert_allclose(judged.sum(axis=1), 1, atol=1e-12 if dtype == torch.bfloat16 else 1e-3)
+    exact = evaluate_classification(logits.detach().double().softmax(dim=1), labels, class_names=ORGANS, n_bootstrap=0)
+    assert evaluation.metrics["auc"].value == pytest.approx(exact.metrics["auc"].value, abs=0.01)
+    assert probabilities.requires_grad
+
+
+def test_rounded_probabilities_of_bfloat16_that_no_longer_sum_to_one_are_taken_and_wrong_ones_are_not() -> None:
+    rounded = torch.tensor([[0.9, 0.1], [0.35, 0.65]], dtype=torch.bfloat16)
+    assert (rounded.double().sum(dim=1) - 1).abs().max() > 1e-3
+    assert values(rounded, [0, 1], **BINARY)["auc"] == 1
+    assert choose_threshold(rounded.requires_grad_(), torch.tensor([0, 1]), positive_class=1) == pytest.approx(
+        0.375, abs=0.01
+    )
+    with pytest.raises(ValueError, match="no probabilities that sum to 1"):
+        values(torch.tensor([[0.9, 0.2], [0.3, 0.7]], dtype=torch.bfloat16), [0, 1], **BINARY)
+
+
 def test_the_other_class_as_the_positive_one_gives_its_own_values() -> None:
     other = values(TWO, TWO_LABELS, class_names=["healthy", "ill"], positive_class="healthy")
     assert other["auc"] == 3 / 4

@@ -35,10 +35,10 @@ def test_a_network_without_such_a_head_is_refused():
         fine_tuning_groups(_network(), learning_rate=0.1, head="classifier")
 
 
-def test_gradual_starts_at_a_fifth_and_reaches_the_heads_rate():
+def test_gradual_starts_at_a_tenth_and_doubles_as_the_studys_library_would():
     schedule = FineTuningSchedule("gradual")
     fractions = [schedule.encoder_fraction(epoch) for epoch in (1, 10, 11, 12, 13, 14, 15, 16, 70)]
-    assert fractions == pytest.approx([0, 0, 0.2, 0.3, 0.45, 0.675, 1, 1, 1])
+    assert fractions == pytest.approx([0, 0, 0.1, 0.2, 0.4, 0.8, 1, 1, 1])
 
 
 @pytest.mark.parametrize(("protocol", "fraction"), [("full", 1.0), ("linear_probe", 0.0)])

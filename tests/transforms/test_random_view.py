@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from monai_ext.transforms import (
-    MultiView,
     RandCutout,
     RandGaussianBlur,
     RandIntensityJitter,
@@ -56,19 +55,6 @@ def test_the_defaults_are_the_studys() -> None:
     assert (jitter.brightness, jitter.contrast, jitter.gamma, jitter.probability) == (0.4, 0.4, 1, 1)  # type: ignore[attr-defined]
     assert (blur.sigma, blur.probability) == ((0.1, 2.0), 0.5)  # type: ignore[attr-defined]
     assert (noise.deviation, noise.probability) == ((0.00316, 0.01), 0.5)  # type: ignore[attr-defined]
-
-
-def test_byols_own_two_views_are_options_of_two_kinds() -> None:
-    jitter = {"brightness": 0, "brightness_offset": 0.4, "probability": 0.8}
-    first = RandomView(8, intensity=jitter, blur={"probability": 1.0})
-    second = RandomView(8, intensity=jitter, blur={"probability": 0.1}, solarize={})
-    views = MultiView({"first": first, "second": second}, counts={"first": 1, "second": 1})
-    drawn = views.randomize(torch.zeros(2000, 1, 8, 8), generator=torch.Generator().manual_seed(0))
-    (_, brightness, blur, _), (_, _, rarely, solarized, _) = drawn
-    assert brightness.offset.abs().max() > 0.38
-    assert blur.chosen.all()
-    assert rarely.chosen.float().mean().item() == pytest.approx(0.1, abs=0.03)
-    assert solarized.chosen.float().mean().item() == pytest.approx(0.2, abs=0.03)
 
 
 def test_without_steps_and_crop_the_image_is_the_view() -> None:

@@ -138,10 +138,19 @@ class SparK(nn.Module):
         """Draw a mask for ``image``: in each sample exactly ``round(n * (1 - masked_fraction))`` patches are visible.
 
         It is drawn on the CPU, from torch's global generator unless one is given: the same masks on every device.
+
+        Raises:
+            ValueError: When the image has another shape, or is so small that no patch would be visible.
         """
         self._check_image(image)
         grid = [size // self.patch_size for size in image.shape[2:]]
         count = prod(grid)
+        if self.visible_count(count) == 0:
+            raise ValueError(
+                f"SparK masks {self.masked_fraction:g} of an image of {_pixels(image)} pixels, which has {count} "
+                f"patches of {self.patch_size} pixels: no visible patch is left. Choose a masked_fraction below "
+                f"{1 - 0.5 / count:g}, or larger images."
+            )
         kept = torch.rand(image.shape[0], count, generator=generator).argsort(dim=1)[:, : self.visible_count(count)]
         visible = torch.zeros(image.shape[0], count, dtype=torch.bool).scatter_(1, kept, True)
         return visible.view(-1, 1, *grid).to(image.device)
@@ -186,7 +195,15 @@ class SparK(nn.Module):
                 f"shape {tuple(image.shape)}; accepted is a boolean mask {(image.shape[0], 1, *grid)}, True = visible."
             )
         if not visible.any():
-            raise ValueError("SparK received a mask without any visible patch; it needs at least one in the batch.")
+            raise ValueError(
+                f"SparK received a mask without any visible patch for {len(image)} images of {_pixels(image)} pixels; "
+                f"it needs at least one in the batch. Its own masks (draw_visible) hide {self.masked_fraction:g} of "
+                f"the {prod(grid)} patches of an image and leave {self.visible_count(prod(grid))}."
+            )
+
+
+def _pixels(image: Tensor) -> str:
+    return " x ".join(map(str, image.shape[2:]))
 
 
 def _densify_projection(in_channels: int, out_channels: int, level: int, spatial_dims: int) -> nn.Module:

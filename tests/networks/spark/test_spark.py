@@ -238,8 +238,21 @@ def test_a_mask_that_does_not_fit_is_refused() -> None:
     image = make_image(model, (64, 64), batch=2)
     with pytest.raises(ValueError, match="True = visible"):
         model(image, torch.ones(2, 1, 2, 2))
-    with pytest.raises(ValueError, match="without any visible patch"):
+    with pytest.raises(
+        ValueError, match=r"without any visible patch for 2 images of 64 x 64 pixels.*hide 0.6 of the 4"
+    ):
         model(image, torch.zeros(2, 1, 2, 2, dtype=torch.bool))
+
+
+def test_an_image_of_which_no_patch_would_be_visible_is_refused_with_the_fraction_and_its_size() -> None:
+    model = make_model()
+    message = (
+        r"masks 0.6 of an image of 32 x 32 pixels, which has 1 patches of 32.*masked_fraction below 0.5, or larger"
+    )
+    with pytest.raises(ValueError, match=message):
+        model(make_image(model, (32, 32), batch=2))
+    model.masked_fraction = 0.49
+    assert model.draw_visible(make_image(model, (32, 32), batch=2)).all()
 
 
 def test_options_out_of_range_are_refused_with_the_valid_ones() -> None:

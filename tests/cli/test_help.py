@@ -1,0 +1,40 @@
+"""Every command says what it does, with an example; the overview lists all of them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from monai_ext.cli import commands, main
+
+
+def help_of(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        main([*arguments, "--help"])
+    assert stopped.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", commands())
+def test_the_help_of_a_command_says_what_it_does_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = name.replace("_", "-")
+    text = help_of(command, capsys=capsys)
+    description = text.partition("\n\n")[2]
+    assert re.match(r"[A-Z][^\n]{30,}", description), "the description is a sentence"
+    assert re.search(rf"Example:\n  python -m monai_ext {command} ", text)
+    assert "returns the exit status" not in text
+
+
+@pytest.mark.parametrize("name", commands())
+def test_subcommands_say_what_they_do(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = name.replace("_", "-")
+    listed = re.search(r"^  COMMAND\n((?:    .*\n)+)", help_of(command, capsys=capsys), re.MULTILINE)
+    for subcommand in re.findall(r"^    (\S+)", listed.group(1), re.MULTILINE) if listed else []:
+        assert re.search(r"\n\n[A-Za-z][^\n]{10,}", help_of(command, subcommand, capsys=capsys)), subcommand
+
+
+def test_the_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"  {name.replace('_', '-')} " in text for name in commands())
