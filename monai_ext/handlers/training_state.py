@@ -84,7 +84,7 @@ class TrainingState:
         self._set_progress(state["progress"], path)
         self._set_stream(state["stream"], path)
         self._restore_random_streams(state["random_streams"])
-        self._report_changes(state["settings"])
+        self._report_changes(state)
 
     def _progress(self) -> dict[str, Any]:
         state, length = self.trainer.state, self.trainer.length
@@ -148,8 +148,10 @@ class TrainingState:
                     "with the settings and the data that it was written with, or start anew."
                 )
 
-    def _report_changes(self, saved: Mapping[str, Any]) -> None:
-        present = settled(self.settings, self.trainer)
+    def _report_changes(self, state: Mapping[str, Any]) -> None:
+        precision = self.trainer.precision.name
+        present = {"precision": precision, **settled(self.settings, self.trainer)}
+        saved = {"precision": state.get("precision", precision), **state["settings"]}
         for name in sorted(saved.keys() | present.keys()):
             if saved.get(name) != present.get(name):
                 logger.warning(

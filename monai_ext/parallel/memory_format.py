@@ -6,11 +6,11 @@ import logging
 from collections.abc import Iterator, Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from monai_ext.parallel.processor import processor
 
-__all__ = ["NARROWEST_CHANNELS_LAST", "arrange_memory", "describe_memory", "memory_format_of"]
+__all__ = ["NARROWEST_CHANNELS_LAST", "arrange_memory", "describe_memory", "is_channels_last", "memory_format_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -81,11 +81,18 @@ def memory_format_of(module: nn.Module, *, besides: tuple[str, ...] = ()) -> tor
         torch.channels_last
     """
     for convolution in _convolutions(module, besides):
-        weight = convolution.weight
-        last = torch.channels_last_3d if weight.dim() == 5 else torch.channels_last
-        if weight.dim() >= 4 and weight.is_contiguous() != weight.is_contiguous(memory_format=last):
-            return torch.contiguous_format if weight.is_contiguous() else last
+        if convolution.weight.shape[1] > 1:
+            return _channels_last_format(module) if is_channels_last(convolution.weight) else torch.contiguous_format
     return torch.contiguous_format
+
+
+def is_channels_last(tensor: Tensor) -> bool:
+    """Whether the channels of images ``(B, C, *spatial)``, or of a kernel, are neighbours in memory.
+
+    Strides tell, also where an image has one pixel and PyTorch's ``is_contiguous`` says yes to both formats; where there
+    is one channel there is no difference, and the answer is no.
+    """
+    return tensor.ndim >= 4 and tensor.shape[1] > 1 and tensor.stride(1) == 1 and tensor.stride(-1) == tensor.shape[1]
 
 
 def describe_memory(formats: Mapping[str, torch.memory_format]) -> str:

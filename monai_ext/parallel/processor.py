@@ -53,7 +53,7 @@ class Processor:
         """
         if self.has_bf16:
             return None
-        return "2 to 3" if self.has_avx512 else "8 to 10"
+        return "2 to 3" if self.has_avx512 else "8 to 11"
 
 
 def processor() -> Processor:

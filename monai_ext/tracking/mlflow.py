@@ -11,7 +11,6 @@ from typing import Any
 import torch.distributed
 from ignite.engine import Engine, Events
 
-from monai_ext.engines.automatic_choices import automatic_choices, settled
 from monai_ext.tracking.provenance import (
     bundle_tags,
     dataset_content,
@@ -191,6 +190,8 @@ class MLflowTracker:
         return tags
 
     def _log_beginning(self, run: TrackedRun, engine: Engine) -> None:
+        from monai_ext.engines.automatic_choices import automatic_choices, settled
+
         parameters = {**automatic_choices(engine), **settled(self.parameters, engine)}
         run.log_parameters(parameters, iteration=engine.state.iteration)
         for context, dataset in self.datasets.items():

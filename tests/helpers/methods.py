@@ -63,7 +63,7 @@ def global_views() -> MultiView:
 
 
 def multi_crop() -> MultiView:
-    augmentations = {"global": RandomView(SIZE, scale=[0.8, 1.0]), "local": RandomView(16, scale=[0.1, 0.4])}
+    augmentations = {"global": RandomView(SIZE, scale=[0.8, 1.0]), "local": RandomView(24, scale=[0.1, 0.4])}
     return MultiView(augmentations, counts={"global": 2, "local": 2})
 
 

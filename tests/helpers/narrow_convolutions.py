@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from monai_ext.parallel.memory_format import NARROWEST_CHANNELS_LAST
+from monai_ext.parallel.memory_format import NARROWEST_CHANNELS_LAST, is_channels_last
 
 GUARDED = ("conv2d", "conv3d", "conv_transpose2d", "conv_transpose3d")
 """Functions of ``torch.nn.functional``, through which layers compute as well."""
@@ -27,7 +27,7 @@ def guarded(convolution: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def checked(input: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         trains = torch.is_grad_enabled() and (input.requires_grad or (weight.requires_grad and _is_point(weight)))
         is_narrow = input.device.type == "cpu" and input.shape[1] < NARROWEST_CHANNELS_LAST
-        if trains and is_narrow and not _is_one_column(input) and (_is_channels_last(input) or _is_channels_last(weight)):
+        if trains and is_narrow and not _is_one_column(input) and (is_channels_last(input) or is_channels_last(weight)):
             raise AssertionError(
                 f"A convolution of {input.shape[1]} channels is trained channels last on a CPU: input "
                 f"{tuple(input.shape)}, weight {tuple(weight.shape)}. Without AVX-512 this can corrupt memory: give the "
@@ -50,8 +50,3 @@ def _is_point(weight: Tensor) -> bool:
 def _is_one_column(input: Tensor) -> bool:
     """Rows of a matrix that are multiplied as an image ``(1, C, M, 1)``, without a stride: SparK's active blocks."""
     return input.shape[0] == 1 and input.shape[-1] == 1
-
-
-def _is_channels_last(tensor: Tensor) -> bool:
-    last = torch.channels_last if tensor.ndim == 4 else torch.channels_last_3d
-    return tensor.ndim in (4, 5) and tensor.is_contiguous(memory_format=last) and not tensor.is_contiguous()

@@ -59,7 +59,7 @@ class SparK(nn.Module):
         torch.Size([2, 1, 64, 64])
     """
 
-    dense_parts = ("decoder",)
+    dense_parts = ("densify_projections", "decoder")
     """Parts with a memory format of their own, see :func:`monai_ext.parallel.memory_format.arrange_memory`."""
 
     def __init__(
