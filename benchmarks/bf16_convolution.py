@@ -50,7 +50,9 @@ def main() -> None:
             for dtype in (torch.float32, torch.bfloat16)
         }
         fp32, bf16 = best[torch.float32], best[torch.bfloat16]
-        print(f"| {processor().name} | {name} | {fp32 * 1e3:.0f} | {bf16 * 1e3:.0f} | {bf16 / fp32:.1f} x |", flush=True)
+        print(
+            f"| {processor().name} | {name} | {fp32 * 1e3:.0f} | {bf16 * 1e3:.0f} | {bf16 / fp32:.1f} x |", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -38,13 +38,19 @@ class Parts:
         self.visible = self.model.draw_visible(self.image)
         with torch.no_grad():
             maps = self.model.encode(self.image, self.visible)[::-1]
-            self.dense = [features.to_dense(token) for features, token in zip(maps, self.model.mask_tokens, strict=True)]
+            self.dense = [
+                features.to_dense(token) for features, token in zip(maps, self.model.mask_tokens, strict=True)
+            ]
             self.projected = [project(x) for project, x in zip(self.model.densify_projections, self.dense, strict=True)]
 
     def named(self) -> Iterator[tuple[str, nn.Module, Callable[[torch.memory_format], Tensor]]]:
         """Each part with what runs it forward in a format."""
         model = self.model
-        yield "ResNet-50, whole images", model.encoder, lambda order: model.encoder(self._inputs([self.image], order)[0])
+        yield (
+            "ResNet-50, whole images",
+            model.encoder,
+            lambda order: model.encoder(self._inputs([self.image], order)[0]),
+        )
         yield "ResNet-50, SparK's visible blocks", model.encoder, self._encode
         yield "SparK's projections", model.densify_projections, self._project
         yield "SparK's decoder", model.decoder, lambda order: model.decoder(self._inputs(self.projected, order))
@@ -91,9 +97,10 @@ def measure(parts: Parts, repeats: int) -> None:
                     times[order].append(taken)
         default, last = (times[order] for order in FORMATS)
         ratios = [a / b for a, b in zip(default, last, strict=True)]
+        spread = f"{min(ratios):.2f} - {max(ratios):.2f}"
         print(
             f"| {where} | {parts.precision.name} | {name} | {statistics.median(default):.2f} | "
-            f"{statistics.median(last):.2f} | {statistics.median(ratios):.2f} x | {min(ratios):.2f} - {max(ratios):.2f} |",
+            f"{statistics.median(last):.2f} | {statistics.median(ratios):.2f} x | {spread} |",
             flush=True,
         )
 

@@ -6,6 +6,8 @@ __all__ = [
     "BundleAuditError",
     "CheckpointError",
     "ConfigOverrideError",
+    "DamagedCheckpointError",
+    "DamagedFileError",
     "DatasetError",
     "DicomSeriesError",
     "SliceStoreError",
@@ -40,6 +42,14 @@ class CheckpointError(ValueError):
     """A training checkpoint is truncated, or belongs to another method or architecture."""
 
 
+class DamagedCheckpointError(CheckpointError):
+    """A training checkpoint does not hold what was written to it."""
+
+
+class DamagedFileError(ValueError):
+    """A file is truncated, or differs from the checksum that it holds."""
+
+
 class ConfigOverrideError(ValueError):
     """An override names an id that the bundle's config does not have."""
 
@@ -53,4 +63,4 @@ class BundleAuditError(ValueError):
 
 
 class TrainingStoppedError(RuntimeError):
-    """Training stopped on its own: the message names the iteration and the last good checkpoint."""
+    """Training, or an evaluation, stopped on its own: the message names iteration and last good checkpoint."""

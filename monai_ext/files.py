@@ -1,15 +1,32 @@
-"""Files that are there completely or not at all, whenever the process or the machine stops."""
+"""Files that are written completely or not at all, and read without waiting for what is no file."""
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial as bound
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-__all__ = ["remove_partial_files", "sync_folder", "write_atomically", "write_durably"]
+from monai_ext.errors import TrainingStoppedError
+
+__all__ = [
+    "open_regular",
+    "read_regular",
+    "remove_partial_files",
+    "sync_folder",
+    "write_atomically",
+    "write_durably",
+    "write_result",
+    "write_together",
+]
 
 _PARTIAL = ".partial"
+_OWNER_ONLY, _AS_UMASK_SAYS = 0o600, 0o666
+_SYNCS_AT_ONCE = 16
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -43,15 +60,43 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     sync_folder(path.parent)
 
 
-def write_durably(file: Path, content: bytes | memoryview, *, sync_name: bool = True) -> None:
+def write_result(path: Path, write: Callable[[BinaryIO], object], *, what: str, state: Any = None) -> None:
+    """Create or replace a file of a training's or an evaluation's results in one step, or say why not.
+
+    Args:
+        path: of the file; its folder is made.
+        write: writes the content to an open binary file.
+        what: the file is, for the sentence, such as ``"the encoder"``.
+        state: of a trainer, whose iteration and last checkpoint are named; None for an evaluation.
+
+    Raises:
+        TrainingStoppedError: when the disk refuses.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, write)
+    except OSError as error:
+        sentence = f"{what} was not written to {path} ({error.strerror or error})."
+        if state is None:
+            sentence = f"The evaluation stopped: {sentence}"
+        else:
+            last = getattr(state, "last_checkpoint", None) or "none"
+            sentence = (
+                f"Training stopped at iteration {state.iteration}: {sentence} The last good checkpoint is {last}."
+            )
+        raise TrainingStoppedError(f"{sentence} Free space or choose another output_dir.") from error
+
+
+def write_durably(file: Path, content: bytes | memoryview, *, sync_name: bool = True, owner_only: bool = False) -> None:
     """Write a file so that it is either there completely or not at all, even when power fails: sync, then rename.
 
     Without ``sync_name`` the file may still be absent after a power failure, as if it had not been written; that saves
-    half of the time on many small files.
+    half of the time on many small files. With ``owner_only`` nobody else can read it, whatever the umask says.
     """
     temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    mode = _OWNER_ONLY if owner_only else _AS_UMASK_SAYS
     try:
-        with temporary.open("wb") as stream:
+        with open(temporary, "wb", opener=lambda path, flags: os.open(path, flags, mode)) as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
@@ -61,6 +106,24 @@ def write_durably(file: Path, content: bytes | memoryview, *, sync_name: bool = 
         raise
     if sync_name:
         sync_folder(file.parent)
+
+
+def write_together(files: Sequence[tuple[Path, bytes]], *, owner_only: bool = False) -> None:
+    """Write many files as :func:`write_durably` does, without ``sync_name``: their syncs are waited for side by side.
+
+    A disk, above all one behind a network, takes hardly longer for many syncs at once than for one. When a file cannot
+    be written, others of them may be there.
+
+    Raises:
+        OSError: of the first file that cannot be written.
+    """
+    write = bound(write_durably, sync_name=False, owner_only=owner_only)
+    if len(files) == 1:
+        write(*files[0])
+        return
+    with ThreadPoolExecutor(_SYNCS_AT_ONCE) as threads:
+        for done in [threads.submit(write, file, content) for file, content in files]:
+            done.result()
 
 
 def remove_partial_files(folder: Path) -> None:
@@ -85,3 +148,32 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a file for reading; what is no regular file, or no link to one, is refused at once.
+
+    A pipe that nobody writes to would be waited for, and a device such as ``/dev/zero`` never ends.
+
+    Raises:
+        OSError: it is a folder, pipe, socket or device, or cannot be opened.
+    """
+    # O_NONBLOCK: opening a pipe for reading waits for a writer otherwise; for regular files it means nothing
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is no file, but a folder, pipe, socket or device", str(path))
+
+
+def read_regular(path: str | Path, *, most: int) -> bytes:
+    """The content of a regular file of at most so many bytes.
+
+    Raises:
+        OSError: as :func:`open_regular`, or the file is larger.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise OSError(errno.EFBIG, f"it has {size} bytes, and at most {most} are read", str(path))
+        return file.read(size)

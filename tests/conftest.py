@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from helpers.narrow_convolutions import guards
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -50,6 +51,14 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
     base = tmp_path_factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # shared by the processes of a session
     monkeypatch.setenv("MONAI_EXT_CACHE", str(base / "cache"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _private_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the tests away from the user's key of pseudonyms; theirs is made when it is first needed."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MONAI_EXT_KEY", str(tmp_path_factory.getbasetemp() / "key" / "pseudonym.key"))
+        yield
 
 
 @pytest.fixture(scope="session")

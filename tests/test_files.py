@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 import resource
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from monai_ext.files import remove_partial_files, write_atomically
+from monai_ext.errors import TrainingStoppedError
+from monai_ext.files import (
+    open_regular,
+    read_regular,
+    remove_partial_files,
+    write_atomically,
+    write_result,
+    write_together,
+)
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
@@ -59,3 +68,46 @@ def test_what_killed_writers_have_left_is_removed_and_nothing_else(tmp_path):
         (tmp_path / name).touch()
     remove_partial_files(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".hidden", "checkpoint.pt", "notes.partial"]
+
+
+def test_a_result_makes_its_folder(tmp_path):
+    write_result(tmp_path / "new" / "file", lambda file: file.write(b"content"), what="the table")
+    assert (tmp_path / "new" / "file").read_bytes() == b"content"
+
+
+def test_a_result_that_is_not_written_is_told_with_what_to_do(tmp_path):
+    (tmp_path / "file").touch()
+    state = SimpleNamespace(iteration=7, last_checkpoint="a.pt")
+    with pytest.raises(TrainingStoppedError, match=r"^The evaluation stopped: the table was .*Free space"):
+        write_result(tmp_path / "file" / "x", lambda file: None, what="the table")
+    with pytest.raises(
+        TrainingStoppedError, match=r"^Training stopped at iteration 7: the table .* good checkpoint is a\.pt\. Free"
+    ):
+        write_result(tmp_path / "file" / "x", lambda file: None, what="the table", state=state)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_what_is_no_file_is_refused_at_once(tmp_path, make):
+    make(tmp_path / "odd")
+    with pytest.raises(OSError, match="no file, but a folder, pipe, socket or device"):
+        open_regular(tmp_path / "odd")
+
+
+def test_a_link_to_a_file_is_read_and_no_more_than_is_allowed(tmp_path):
+    (tmp_path / "file").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert read_regular(tmp_path / "link", most=5) == b"12345"
+    with pytest.raises(OSError, match="5 bytes, and at most 4 are read"):
+        read_regular(tmp_path / "link", most=4)
+
+
+def test_files_that_are_written_together_are_all_there_and_for_their_owner_only(tmp_path):
+    files = [(tmp_path / f"{number}", bytes([number])) for number in range(40)]
+    write_together(files, owner_only=True)
+    assert sorted(os.listdir(tmp_path), key=int) == [str(number) for number in range(40)]
+    assert all(file.read_bytes() == content and file.stat().st_mode & 0o777 == 0o600 for file, content in files)
+
+
+def test_a_file_that_cannot_be_written_with_others_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_together([(tmp_path / "a", b"1"), (tmp_path / "missing" / "b", b"2")])

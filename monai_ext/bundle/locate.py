@@ -12,9 +12,9 @@ __all__ = ["locate_bundle"]
 def locate_bundle(name: str) -> str:
     """Root folder of a bundle, wherever the command is given and wherever the bundle was unpacked.
 
-    The first of these that holds ``configs/metadata.json``: the bundle of the ``--config_file`` that is being run, the
-    working directory, ``bundles/<name>`` below the working directory. MONAI's own templates take the working directory,
-    which puts checkpoints in the repository root when the config is named from there.
+    The bundle of the config file that is being run or exported; only where nothing tells its place, because code has
+    parsed the config by itself, the working directory or ``bundles/<name>`` below it. MONAI's own templates take the
+    working directory always, which puts checkpoints in the repository root when the config is named from there.
 
     Args:
         name: folder name of the bundle in the repository, for example ``"spark_pretrain"``.
@@ -26,8 +26,7 @@ def locate_bundle(name: str) -> str:
         FileNotFoundError: none of the places holds a bundle.
     """
     configs = running_config_folder()
-    candidates = [] if configs is None else [configs.parent]
-    candidates += [Path.cwd(), Path.cwd() / "bundles" / name]
+    candidates = [Path.cwd(), Path.cwd() / "bundles" / name] if configs is None else [configs.parent]
     for folder in candidates:
         if (folder / "configs" / "metadata.json").is_file():
             return str(folder.resolve())

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-
-import torch.distributed
+from typing import Any
 
 from monai_ext.handlers import find_checkpoint
+from monai_ext.handlers.checkpoint_files import run_number
+from monai_ext.networks.pretrained import name_start
+from monai_ext.parallel.processes import decided_by_first, in_process_group
 from monai_ext.running_config import refusal
 
-__all__ = ["name_run", "prepare_output_dir", "resume_point"]
+__all__ = ["name_run", "prepare_output_dir"]
 
 
 def prepare_output_dir(bundle_root: str, *, resume: str | None = None, parent: str | None = None) -> str:
@@ -24,7 +26,8 @@ def prepare_output_dir(bundle_root: str, *, resume: str | None = None, parent: s
 
     Args:
         bundle_root: the bundle; its ``models`` folder holds the runs unless ``parent`` is given.
-        resume: None for a fresh run; ``"last"`` for the newest run that has a checkpoint; or a run's folder, or a
+        resume: None for a fresh run; ``"last"`` for the newest run that has a checkpoint, by the order of their starts
+            that the checkpoints keep, whatever the folders are called and the clock says; or a run's folder, or a
             checkpoint file in one.
         parent: another folder to hold the runs, for example on a larger disk.
 
@@ -40,29 +43,14 @@ def prepare_output_dir(bundle_root: str, *, resume: str | None = None, parent: s
     return str(_agreed(lambda: _fresh(runs) if resume is None else _resumed(runs, resume)))
 
 
-def name_run(output_dir: str, *, start: str, backbone: str) -> str:
-    """Call a run by what is compared, and by its folder, so that runs can be told apart in charts.
+def name_run(output_dir: str, *, settings: Mapping[str, Any]) -> str:
+    """Call a fine-tuning by what is compared, and by its folder, so that runs can be told apart in charts.
 
-    >>> name_run("/data/models/20260131T094500Z-3fa9c1", start="SparK", backbone="resnet18")
+    >>> settings = {"backbone": "resnet18", "lineage": {"pretrained_method": "SparK"}}
+    >>> name_run("/data/models/20260131T094500Z-3fa9c1", settings=settings)
     'SparK resnet18 20260131T094500Z-3fa9c1'
     """
-    return f"{start} {backbone} {Path(output_dir).name}"
-
-
-def resume_point(resume: str | None, *, output_dir: str) -> str | None:
-    """What :class:`~monai_ext.handlers.TrainingCheckpoint` continues from: a checkpoint file, a run's folder, or None.
-
-    Where ``output_dir`` was given as a path and ``resume`` names the same one, a run that has not begun yet starts from
-    the beginning: a job that is restarted again and again needs only one command.
-
-    Args:
-        resume: as of :func:`prepare_output_dir`.
-        output_dir: the run's folder.
-    """
-    if resume is None or resume == "last":
-        return None if resume is None else output_dir
-    is_new = Path(resume).resolve() == Path(output_dir).resolve() and not Path(resume).exists()
-    return None if is_new else resume
+    return f"{name_start(settings['lineage'])} {settings['backbone']} {Path(output_dir).name}"
 
 
 def _fresh(runs: Path) -> Path:
@@ -88,13 +76,22 @@ def _resumed(runs: Path, resume: str) -> Path:
 
 
 def _newest(runs: Path) -> Path:
-    folders = [folder for folder in runs.glob("*/") if find_checkpoint(folder) is not None]
+    folders = [folder for folder in runs.glob("*/") if _has_checkpoint(folder)]
     if not folders:
         raise FileNotFoundError(
             f"Resuming the last run: no folder in {runs} holds a checkpoint. Leave --resume away to start a run, or "
             "name a run's folder or a checkpoint."
         )
-    return max(folders)
+    return max(
+        folders, key=lambda folder: (run_number(folder), folder.name)
+    )  # names tell runs of earlier versions apart
+
+
+def _has_checkpoint(folder: Path) -> bool:
+    try:
+        return find_checkpoint(folder) is not None
+    except OSError:  # the folder of somebody else
+        return False
 
 
 def _run_of(path: Path) -> Path:
@@ -108,29 +105,14 @@ def _run_of(path: Path) -> Path:
 
 def _agreed(choose: Callable[[], Path]) -> Path:
     """What the first process chooses, in every process; an error of the first process is raised in all."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-            raise refusal(
-                RuntimeError(
-                    f"{os.environ['WORLD_SIZE']} processes were started, but the config forms no process group and "
-                    "each would train for itself. Add configs/multi_gpu_train.json to --config_file."
-                )
+    if not in_process_group() and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise refusal(
+            RuntimeError(
+                f"{os.environ['WORLD_SIZE']} processes were started, but the config forms no process group and each "
+                "would train for itself. Add configs/multi_gpu_train.json to --config_file."
             )
-        return _or_refuse(choose)
-    chosen: list[Path | Exception | None] = [None]
-    if torch.distributed.get_rank() == 0:
-        try:
-            chosen[0] = choose()
-        except OSError as error:
-            chosen[0] = error
-    torch.distributed.broadcast_object_list(chosen, src=0)
-    if isinstance(chosen[0], Exception):
-        raise refusal(chosen[0])
-    return Path(chosen[0])  # type: ignore[arg-type]
-
-
-def _or_refuse(choose: Callable[[], Path]) -> Path:
+        )
     try:
-        return choose()
+        return decided_by_first(choose)
     except OSError as error:
         raise refusal(error) from error.__cause__

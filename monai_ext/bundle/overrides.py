@@ -13,7 +13,7 @@ from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS, ID_SEP_KEY
 
 from monai_ext.errors import ConfigOverrideError
-from monai_ext.running_config import refusal, running_config_folder, running_parser
+from monai_ext.running_config import brief_errors, refusal, running_config_folder, running_parser
 
 __all__ = ["check_overrides", "unknown_ids"]
 
@@ -21,7 +21,7 @@ NEAREST_CUTOFF = 0.6
 """Similarity (difflib ratio) from which a known name counts as a misspelling of the one given."""
 
 
-def check_overrides(bundle_root: str, *, configs: Sequence[str] = ("train.json",)) -> None:
+def check_overrides(bundle_root: str, *, config: str = "train.json", overlay: str | None = None) -> None:
     """Compare the config that is being run with the bundle's own files; made to be the first step of ``initialize``.
 
     MONAI adds an unknown id silently, so that ``--epohcs 3`` would train for 1600 epochs. What is compared is the
@@ -33,16 +33,19 @@ def check_overrides(bundle_root: str, *, configs: Sequence[str] = ("train.json",
 
     Args:
         bundle_root: folder of the bundle; its ``configs`` are used when no workflow tells where the running config is.
-        configs: file names in the ``configs`` folder that make up the bundle's side, merged in this order.
+        config: file name in the ``configs`` folder that makes up the bundle's side.
+        overlay: another one that is laid over it.
 
     Raises:
-        ConfigOverrideError: an id exists in none of ``configs``; the message names the nearest one that does.
+        ConfigOverrideError: an id exists in neither; the message names the nearest one that does.
     """
+    brief_errors()
     parser = running_parser()
     if parser is None:
         raise RuntimeError(
             "check_overrides works as a step of a MONAI config; call unknown_ids to compare two configs."
         )
+    configs = [config] if overlay is None else [config, overlay]
     unknown = unknown_ids(parser.get(), _load(bundle_root, configs))
     if unknown:
         complaints = (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,18 +11,16 @@ from typing import Any
 import numpy as np
 
 from monai_ext.checks.near_duplicates import NearDuplicate, find_near_duplicates
-from monai_ext.data.labelled.labels import TABLE, open_labelled_source
+from monai_ext.data.labelled.labels import LabelledData, open_labelled
 from monai_ext.data.sources.folder_scan import scan_folder
-from monai_ext.data.sources.medmnist import MedMNISTSource
-from monai_ext.data.sources.pictures import PictureSource
-from monai_ext.data.sources.source import SliceSource
-from monai_ext.data.sources.store import StoreSource
+from monai_ext.data.sources.open import IMAGES, SLICE_STORE, DataPlace, find_data
+from monai_ext.data.sources.source import SliceSource, fingerprint_files
 from monai_ext.data.splits.items import SECTIONS, SplitSource, open_split_source
 from monai_ext.data.splits.making import read_near_duplicates
 from monai_ext.data.splits.splits import read_splits
-from monai_ext.data.store.reader import is_slice_store
 from monai_ext.errors import DatasetError
 from monai_ext.files import write_durably
+from monai_ext.foreign_text import csv_text
 
 __all__ = ["NearDuplicateList", "list_near_duplicates"]
 
@@ -70,7 +66,7 @@ class NearDuplicateList:
         if self.sections:
             sides = [side for pair in self.pairs for side in ((pair.first, pair.second), (pair.second, pair.first))]
             test = SECTIONS[-1]
-            leaking = {one for one, other in sides if self.sections[one] == test != self.sections[other]}
+            leaking = {item for item, other in sides if self.sections[item] == test != self.sections[other]}
             counts["test items with a near duplicate in training or validation"] = len(leaking)
         return counts
 
@@ -86,15 +82,12 @@ class NearDuplicateList:
 
     def save(self, path: str | Path) -> None:
         """Write the table as CSV; a file that is there is replaced."""
-        table = io.StringIO()
         header = ["file_a", "file_b", "phase_peak", "similarity", "same_group", "label_a", "label_b"]
         header += ["section_a", "section_b"] if self.sections else []
-        writer = csv.DictWriter(table, header, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows())
+        table = csv_text(header, ([row[name] for name in header] for row in self.rows()))
         path = Path(path).expanduser()
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(path, table.getvalue().encode())
+        write_durably(path, table.encode())
 
 
 def list_near_duplicates(
@@ -123,7 +116,8 @@ def list_near_duplicates(
     Raises:
         DatasetError, SplitError: the data or the split cannot be read.
     """
-    items, source = _open(Path(dataset_dir).expanduser(), columns)
+    data = _open(dataset_dir, columns)
+    items, source = data.items, data.source
     sections = items.official
     if splits is not None:
         chosen = read_splits(splits, items).folds[fold]
@@ -147,29 +141,25 @@ def _gray(source: SliceSource, number: int) -> np.ndarray:
     return ((plane - _LOWEST_HU) / (_HIGHEST_HU - _LOWEST_HU)).clip(0, 1)
 
 
-def _open(path: Path, columns: Mapping[str, str | None] | None) -> tuple[SplitSource, SliceSource]:
-    if path.suffix.lower() == ".npz":
-        items = open_split_source(path)
-        return items, MedMNISTSource(
-            path, groups=items.groups, grouped_by=items.grouped_by, fingerprint=items.content_hash
-        )
-    if path.is_dir() and is_slice_store(path):
-        return open_split_source(path), StoreSource(path)
-    if path.is_dir() and not (path / TABLE).is_file():
-        return _open_folder(path)
-    items, root = open_labelled_source(path, columns=columns)
-    return items, PictureSource(root, [root / item for item in items.ids])
+def _open(path: str | Path, columns: Mapping[str, str | None] | None) -> LabelledData:
+    """The items at a path, whether they have labels or not."""
+    place = find_data(path)
+    if place.kind == IMAGES:
+        return LabelledData(_items_of_folder(place), place)
+    if place.kind == SLICE_STORE:
+        return LabelledData(open_split_source(place), place)
+    return open_labelled(place, columns=columns)
 
 
-def _open_folder(path: Path) -> tuple[SplitSource, SliceSource]:
+def _items_of_folder(place: DataPlace) -> SplitSource:
     """Pictures below a folder; the folder that they lie in is their label."""
-    scan = scan_folder(path)
+    scan = scan_folder(place.path)
     if scan.kind != "pictures":
         raise DatasetError(
-            f"{path} holds {scan.kind}; near duplicates are looked for in pictures and slice stores. Make a store with"
-            " `python -m monai_ext ingest` first."
+            f"{place.path} holds {scan.kind}; near duplicates are looked for in pictures and slice stores. Make a store"
+            " with `python -m monai_ext ingest` first."
         )
-    source = PictureSource(scan.root, scan.files)
     ids = tuple(file.relative_to(scan.root).as_posix() for file in scan.files)
     labels = tuple(item.rpartition("/")[0] for item in ids)
-    return SplitSource("pictures", path.name, source.fingerprint, ids, labels, ids, "picture"), source
+    fingerprint = fingerprint_files(scan.root, scan.files)
+    return SplitSource(scan.kind, place.path.name, fingerprint, ids, labels, ids, "picture")

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from monai_ext.checks.gray_statistics import GRAY_STATISTICS, IMAGE_SIZE, gray_statistics, image_size
-from monai_ext.data.labelled.images import open_labelled_images
-from monai_ext.data.labelled.labels import name_classes, open_labelled_source, related_groups
-from monai_ext.data.labelled.sections import choose_images, near_duplicates_of_earlier
-from monai_ext.data.sources.source import SliceSource
-from monai_ext.data.splits.items import SplitSource, open_split_source
+from monai_ext.data.labelled.images import LabelledImages
+from monai_ext.data.labelled.labelled_sections import open_labelled_sections
+from monai_ext.data.labelled.labels import LabelledData
+from monai_ext.data.labelled.sections import Division
 from monai_ext.data.splits.splits import read_splits
 from monai_ext.errors import DatasetError
 from monai_ext.metrics.classification import ClassificationEvaluation, evaluate_classification, evaluate_predictions
@@ -50,10 +49,10 @@ class Shortcut:
 
 
 @dataclass(frozen=True)
-class _Division:
+class _Comparison:
     fitted: np.ndarray
     judged: np.ndarray
-    twins: frozenset[int]
+    resembling: frozenset[int]
     names: tuple[str, str]
 
 
@@ -92,37 +91,34 @@ def measure_shortcuts(
         DatasetError, SplitError: the data or the split cannot be used.
         ValueError: the positive class is none of the classes.
     """
-    path = Path(dataset_dir).expanduser()
-    items = open_split_source(path) if path.suffix.lower() == ".npz" else open_labelled_source(path, columns=columns)[0]
-    classes = name_classes(items)
-    images = open_labelled_images(path, class_names=classes, section="all", window=window, columns=columns)
+    sections = open_labelled_sections(dataset_dir, window=window, columns=columns, splits=splits, seed=seed)
+    classes, images, data = sections.class_names, sections.choose("all"), sections.division.data
     if positive_class is None and len(classes) == 2:
         positive_class = classes[-1]
     features = _features(images, read)
     labels = np.array(images.labels)
-    divisions = _divisions(items, images.source, splits, seed)
-    judged = np.concatenate([division.judged for division in divisions])
-    groups = related_groups(items, images.source.root)
-    told: dict[str, Any] = {
+    comparisons = _comparisons(data, splits, seed)
+    judged = np.concatenate([comparison.judged for comparison in comparisons])
+    about: dict[str, Any] = {
         "class_names": classes,
         "positive_class": positive_class,
-        "groups": [groups[place] for place in judged],
+        "groups": [data.related.groups[place] for place in judged],
     }
-    twins = np.concatenate([np.isin(division.judged, list(division.twins)) for division in divisions])
+    resembling = np.concatenate([np.isin(part.judged, list(part.resembling)) for part in comparisons])
     results = []
     for name, used in PREDICTORS.items():
-        parts = [_fit_and_predict(features, used, labels, division, len(classes)) for division in divisions]
+        parts = [_fit_and_predict(features, used, labels, comparison, len(classes)) for comparison in comparisons]
         evaluation = evaluate_classification(
-            np.concatenate(parts), labels[judged], **told, n_bootstrap=n_bootstrap, seed=seed
+            np.concatenate(parts), labels[judged], **about, n_bootstrap=n_bootstrap, seed=seed
         )
         rest = None
-        if twins.any():
-            rest = evaluate_predictions(evaluation.predictions.part(~twins), n_bootstrap=n_bootstrap, seed=seed)
-        results.append(Shortcut(name, *divisions[0].names, evaluation, rest))
+        if resembling.any():
+            rest = evaluate_predictions(evaluation.predictions.part(~resembling), n_bootstrap=n_bootstrap, seed=seed)
+        results.append(Shortcut(name, *comparisons[0].names, evaluation, rest))
     return results
 
 
-def _features(images: Any, read: Callable[[], object]) -> dict[str, np.ndarray]:
+def _features(images: LabelledImages, read: Callable[[], object]) -> dict[str, np.ndarray]:
     """(N,) of every statistic by name; each image is decoded once."""
     rows = []
     for number in range(len(images)):
@@ -132,30 +128,31 @@ def _features(images: Any, read: Callable[[], object]) -> dict[str, np.ndarray]:
     return dict(zip(GRAY_STATISTICS + IMAGE_SIZE, np.stack(rows).T, strict=True))
 
 
-def _divisions(items: SplitSource, source: SliceSource, splits: str | Path | None, seed: int) -> Sequence[_Division]:
+def _comparisons(data: LabelledData, splits: str | Path | None, seed: int) -> Sequence[_Comparison]:
     """Training and validation for each test section; without any, each fold's training for its validation."""
-    folds = range(len(read_splits(splits, items).folds)) if splits is not None else range(1)
+    folds = range(len(read_splits(splits, data.items).folds)) if splits is not None else range(1)
+    divisions = [Division(data, splits=splits, fold=fold, seed=seed) for fold in folds]
 
-    def choose(section: str, fold: int) -> np.ndarray:
-        try:
-            places = choose_images(items, section, root=source.root, splits=splits, fold=fold, seed=seed)
-        except DatasetError:  # the section is empty
-            places = ()
-        return np.array(places, dtype=int)
+    def compare(fitted: Sequence[str], judged: str, division: Division) -> _Comparison:
+        places = np.concatenate([_places(division, section) for section in fitted])
+        names = (" and ".join(fitted), judged)
+        return _Comparison(places, _places(division, judged), division.resembling_earlier(judged), names)
 
-    def divide(fitted: Sequence[str], judged: str, fold: int) -> _Division:
-        twins = near_duplicates_of_earlier(items, judged, root=source.root, splits=splits, fold=fold, seed=seed)
-        places = np.concatenate([choose(section, fold) for section in fitted])
-        return _Division(places, choose(judged, fold), twins, (" and ".join(fitted), judged))
+    if len(_places(divisions[0], "test")):
+        comparisons = [compare(("training", "validation"), "test", division) for division in divisions]
+        return list({tuple(comparison.judged): comparison for comparison in comparisons}.values())
+    return [compare(("training",), "validation", division) for division in divisions]
 
-    if len(choose("test", 0)):
-        divisions = [divide(("training", "validation"), "test", fold) for fold in folds]
-        return list({tuple(division.judged): division for division in divisions}.values())
-    return [divide(("training",), "validation", fold) for fold in folds]
+
+def _places(division: Division, section: str) -> np.ndarray:
+    try:
+        return np.array(division.places(section), dtype=int)
+    except DatasetError:  # the section is empty
+        return np.array([], dtype=int)
 
 
 def _fit_and_predict(
-    features: Mapping[str, np.ndarray], used: Sequence[str], labels: np.ndarray, division: _Division, classes: int
+    features: Mapping[str, np.ndarray], used: Sequence[str], labels: np.ndarray, comparison: _Comparison, classes: int
 ) -> np.ndarray:
     """Probabilities (N, K) of what is judged; 0 for a class that was not there to be learnt."""
     from sklearn.dummy import DummyClassifier
@@ -165,7 +162,7 @@ def _fit_and_predict(
 
     inputs = np.stack([features[name] for name in used], axis=1) if used else np.zeros((len(labels), 1))
     model: Any = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)) if used else DummyClassifier()
-    model.fit(inputs[division.fitted], labels[division.fitted])
-    shares = np.zeros((len(division.judged), classes))
-    shares[:, model.classes_] = model.predict_proba(inputs[division.judged])
+    model.fit(inputs[comparison.fitted], labels[comparison.fitted])
+    shares = np.zeros((len(comparison.judged), classes))
+    shares[:, model.classes_] = model.predict_proba(inputs[comparison.judged])
     return shares

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from monai_ext.foreign_text import printable
+
 __all__ = ["commands", "main"]
 
 
@@ -28,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(importlib.import_module(f"{__name__}.{module}").main(arguments[1:]) or 0)
     except ValueError as error:
-        sys.stderr.write(f"{error}\n")
+        lines = str(error).split("\n")
+        sys.stderr.write("\n".join(printable(line) for line in lines) + "\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted.\n")

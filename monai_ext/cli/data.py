@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     store.set_defaults(run=_store)
     store.add_argument("source", metavar="SOURCE", help="labels table (.csv) or MedMNIST file (.npz)")
     store.add_argument("store", metavar="STORE", help="folder of the slice store")
+    store.add_argument("--key", metavar="FILE", help="secret key of the pseudonyms")
     store.add_argument("--ungrouped", action="store_true", help="every item is of another patient")
     return parser
 
@@ -152,7 +153,7 @@ def _store(options: argparse.Namespace) -> int:
 
     source = open_split_source(options.source, group_column=None if options.ungrouped else "patient_id")
     with progress_bar(len(source.ids), doing="Storing", unit=" pictures") as bar:
-        for count in store_labelled_pictures(source, options.source, options.store):
+        for count in store_labelled_pictures(source, options.source, options.store, key_file=options.key):
             bar.update(count)
     sys.stdout.write(f"{len(source.ids)} pictures of {source.name} are in {options.store}.\n")
     return 0

@@ -10,8 +10,6 @@ Example:
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import logging
 import sys
@@ -60,9 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with progress_bar(len(slices.images), doing="Encoding", unit=" slices") as bar:
             features = _encode(encoder.to(device), slices, options, device)
             about["dimensions"] = write_feature_table(
-                output / TABLE, slices, kept.pass_on(features, bar.update), about=about
+                output / TABLE, slices.rows, kept.pass_on(features, bar.update), about=about
             )
-        sys.stdout.write(f"{output / TABLE}: {len(slices.images)} slices, {about['dimensions']} features each\n")
+        written = len(slices.images) - kept.left_out
+        sys.stdout.write(f"{output / TABLE}: {written} slices, {about['dimensions']} features each\n")
+        if kept.left_out:
+            sys.stdout.write(f"{kept.left_out} slices cannot be decoded and are left out; the warnings name them\n")
         _draw(output, slices, kept, about, options)
     except OSError as error:
         raise ValueError(
@@ -147,6 +148,7 @@ def _draw(output: Path, slices: Any, kept: Any, about: dict[str, Any], options: 
         return
     from monai_ext.embedding import draw_map_page, draw_map_picture, map_points
     from monai_ext.files import write_atomically
+    from monai_ext.foreign_text import csv_text
 
     points, how = map_points(kept.features, method=options.map, seed=options.seed)
     rows = [
@@ -158,11 +160,9 @@ def _draw(output: Path, slices: Any, kept: Any, about: dict[str, Any], options: 
     draw_map_picture(output / PICTURE, points, labels, title=title, caption=caption)
     if options.html:
         draw_map_page(output / PAGE, points, rows, title=title, caption=caption)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["index", "group", "label", "x", "y"])
-    writer.writerows([*row.values(), f"{x:.4f}", f"{y:.4f}"] for row, (x, y) in zip(rows, points, strict=True))
-    write_atomically(output / POINTS, lambda file: file.write(text.getvalue().encode()))
+    places = ([*row.values(), f"{x:.4f}", f"{y:.4f}"] for row, (x, y) in zip(rows, points, strict=True))
+    text = csv_text(["index", "group", "label", "x", "y"], places)
+    write_atomically(output / POINTS, lambda file: file.write(text.encode()))
     written = [PICTURE, POINTS, *([PAGE] if options.html else [])]
     sys.stdout.write(f"{output}: {', '.join(written)}: {how}\n")
 

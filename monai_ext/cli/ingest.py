@@ -1,4 +1,4 @@
-"""``python -m monai_ext ingest``: turn a folder of DICOM, NIfTI or pictures into a slice store.
+"""``python -m monai_ext ingest``: turn a folder of DICOM, volumes or pictures into a slice store.
 
 Run it again to continue after an interruption or to add what is new; what is stored is not read again.
 Ids are hashes with a secret key, made on first use (~/.config/monai_ext/pseudonym.key): keep it, to yourself.
@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from monai_ext.cli._parser import command_parser
+from monai_ext.foreign_text import printable
 
 __all__ = ["main"]
 
@@ -30,8 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("monai_ext").setLevel(logging.INFO)
     if options.list_skipped:
         for name, reason, detail in list_skipped(options.source, options.store, key_file=options.key):
-            shown = name.encode(errors="surrogateescape").decode(errors="replace")
-            sys.stdout.write(f"{shown}\t{reason.value}\t{detail or reason.sentence}\n")
+            sys.stdout.write(f"{printable(name)}\t{reason.value}\t{detail or reason.sentence}\n")
         return 0
     wanted = IngestFilter.load(options.filter) if options.filter else IngestFilter()
     report = ingest(
@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             in_plane=options.in_plane,
             patient_by=options.patient_by,
             site=options.site,
+            deface=options.deface,
             largest_part_bytes=options.largest_series_mib * 2**20,
             file_timeout_s=options.file_timeout,
         ),
@@ -68,11 +69,12 @@ def _parser() -> argparse.ArgumentParser:
         "--patient-by",
         default="auto",
         metavar="HOW",
-        help="auto (PatientID; for NIfTI and pictures, every file is a patient), study, folder (the first one below"
+        help="auto (PatientID; for volumes and pictures, every file is a patient), study, folder (the first one below"
         " SOURCE), file, or name:REGEX whose group names the patient in the file's path",
     )
+    add("--deface", action="store_true", help="take the face out of CT of the head; what may show one else is skipped")
     add("--site", metavar="CODE", help="code of the hospital or scanner, kept with every slice")
-    add("--file-timeout", type=float, default=120.0, metavar="S", help="seconds that reading a file may take (120)")
+    add("--file-timeout", type=float, default=120.0, metavar="S", help="processor time that a file may take (120 s)")
     add("--largest-series-mib", type=_positive, default=512, metavar="MIB", help="memory for one series (512)")
     add("--retry-failed", action="store_true", help="read files again that crashed or took too long before")
     add("--list-skipped", action="store_true", help="only name the files that were not stored, and why")

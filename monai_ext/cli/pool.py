@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,10 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from monai_ext.cli._parser import command_parser
+from monai_ext.foreign_text import plain_cell
 
 __all__ = ["main", "pool"]
 
 _SHARE = "probability_"
+_PSEUDONYM = re.compile("[0-9a-f]{16}|[0-9a-f]{32}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,6 +70,7 @@ def pool(folders: Sequence[str], *, output_dir: str, n_bootstrap: int = 2000) ->
             labels.append(classes.index(row["label"]))
             groups.append(row.get("group") or f"{folder} {row['index']}")
             evaluated.append(folder)
+    _refuse_unlike_pseudonyms(groups)
     evaluation = evaluate_classification(
         np.array(shares), np.array(labels), class_names=classes, positive_class=positive, groups=groups,
         n_bootstrap=n_bootstrap,
@@ -88,9 +92,20 @@ def _told(folder: str) -> tuple[list[str], str | None]:
         ) from error
 
 
+def _refuse_unlike_pseudonyms(groups: Sequence[str]) -> None:
+    """Pseudonyms of older versions had half the length: a patient who has one of each would be two."""
+    lengths = {len(group) for group in groups if _PSEUDONYM.fullmatch(group)}
+    if len(lengths) > 1:
+        raise ValueError(
+            "The evaluations name patients by different kinds of pseudonyms: some were made by an older version of this"
+            " program, without a key. One patient would count as two; evaluate the older ones again."
+        )
+
+
 def _rows(folder: str) -> list[dict[str, str]]:
     try:
         with (Path(folder) / "predictions.csv").open(newline="", encoding="utf-8") as stream:
-            return list(csv.DictReader(stream))
+            reader = csv.DictReader(stream)
+            return [{name: plain_cell(cell or "") for name, cell in row.items() if name} for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"The predictions in {folder} cannot be read: {error}.") from error

@@ -10,8 +10,6 @@ Example:
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import sys
 from collections.abc import Sequence
@@ -66,10 +64,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _write(results: Sequence[Shortcut], output: Path) -> None:
     from monai_ext.files import write_atomically
+    from monai_ext.foreign_text import csv_text
 
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["predictor", "fitted_on", "judged_on", "images", "metric", "value", "low", "high"])
+    header = ["predictor", "fitted_on", "judged_on", "images", "metric", "value", "low", "high"]
+    rows: list[list[object]] = []
     content = []
     for result in results:
         told = {"predictor": result.name, "fitted_on": result.fitted_on, "judged_on": result.judged_on}
@@ -81,9 +79,9 @@ def _write(results: Sequence[Shortcut], output: Path) -> None:
             if evaluation is result.without_near_duplicates:
                 content[-1]["without_near_duplicates"] = evaluation.to_json()
             for name, estimate in evaluation.metrics.items():
-                writer.writerow([*told.values(), images, name, estimate.value, estimate.low, estimate.high])
+                rows.append([*told.values(), images, name, estimate.value, estimate.low, estimate.high])
     output.parent.mkdir(parents=True, exist_ok=True)
-    for suffix, text in ((".csv", table.getvalue()), (".json", json.dumps(content, indent=2) + "\n")):
+    for suffix, text in ((".csv", csv_text(header, rows)), (".json", json.dumps(content, indent=2) + "\n")):
         write_atomically(output.with_name(output.name + suffix), lambda file, text=text: file.write(text.encode()))  # type: ignore[misc]
 
 

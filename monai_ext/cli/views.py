@@ -22,7 +22,7 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw the views that a bundle's ``train.json`` makes, of the images that it trains on."""
     options = _parser().parse_args(arguments)
-    from monai_ext.handlers.view_page import draw_view_page
+    from monai_ext.handlers.view_images import draw_view_page
 
     folder = _bundle_folder(options.bundle)
     dataset, views = _read(folder, dataset_dir=options.dataset_dir)

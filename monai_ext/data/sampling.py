@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sized
 from itertools import islice
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 
 from monai_ext.errors import DatasetError
 
-__all__ = ["SliceLoader", "StreamSampler", "slice_loader"]
+__all__ = ["SliceLoader", "StreamSampler", "endless_loader", "slice_loader"]
 
 logger = logging.getLogger(__name__)
 
@@ -206,7 +207,33 @@ def slice_loader(
         persistent_workers=workers > 0,
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
         generator=torch.Generator().manual_seed(0),
+        worker_init_fn=_outlive_signals,
     )
+
+
+def _outlive_signals(worker: int) -> None:
+    """Let the training decide what Ctrl-C and a lost terminal mean, which the system tells to its workers as well.
+
+    It needs them until it has saved. A worker whose training is gone ends by itself.
+    """
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def endless_loader(
+    dataset: Dataset[torch.Tensor], *, batch_size: int, num_workers: int = 2, seed: int = 0
+) -> SliceLoader:
+    """Batches for training, without end: :func:`slice_loader` on a :class:`StreamSampler`.
+
+    Args:
+        dataset: what is trained on.
+        batch_size: images of one optimiser step over all processes.
+        num_workers: processes that read ahead.
+        seed: of the order.
+    """
+    sampler = StreamSampler(dataset, seed=seed)  # type: ignore[arg-type]
+    return slice_loader(dataset, batch_size=batch_size, sampler=sampler, num_workers=num_workers)
 
 
 def _available_workers(requested: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,14 @@ from torch.utils.data import Dataset
 
 from monai_ext.data.slice_cache import SliceCache
 from monai_ext.data.sources.source import SliceSource
+from monai_ext.errors import DatasetError
 from monai_ext.transforms.window import HounsfieldWindow, WindowChoice
 
 __all__ = ["SliceImages"]
 
 logger = logging.getLogger(__name__)
+
+_MOST_DAMAGED_IN_A_ROW = 32
 
 
 class SliceImages(Dataset[torch.Tensor]):
@@ -27,15 +31,20 @@ class SliceImages(Dataset[torch.Tensor]):
     whole Hounsfield units (or gray levels). In this form it is kept in memory; windowing comes last, so it costs
     nothing to change. Nothing is scaled by a slice's own minimum and maximum.
 
+    Without a size, items are (C, H, W) with each slice's own H and W, none is kept, and gray levels of 16 bits are
+    brought to whole levels of 8 bits first.
+
     Args:
         source: where the slices come from.
         indices: which of the source's slices, in order.
-        load_size: S, side of the items in pixels.
+        load_size: S, side of the items in pixels; None for each slice's own size.
         window: preset, ``[center_hu, width_hu]``, or a list of them, see
             :class:`~monai_ext.transforms.HounsfieldWindow`; pictures have no Hounsfield units and take ``"full"`` only.
         channels: C. One window (or a picture) is repeated; several windows must be as many as channels.
         cache_gib: size of the memory for decoded slices in GiB; 0 keeps none.
         labels: what ``describe`` says about this selection besides.
+        unreadable: what stands in for a slice that cannot be decoded, which is named in a warning: ``"next"``, the next
+            one that can be, always the same; ``"blank"``, an image of NaN; ``"refuse"``, an error.
 
     Raises:
         ValueError: a window on pictures, or windows that do not fit the channels.
@@ -46,11 +55,12 @@ class SliceImages(Dataset[torch.Tensor]):
         source: SliceSource,
         *,
         indices: Sequence[int],
-        load_size: int,
+        load_size: int | None,
         window: WindowChoice | Sequence[WindowChoice] = "full",
         channels: int = 1,
         cache_gib: float = 1.0,
         labels: dict[str, Any] | None = None,
+        unreadable: str = "refuse",
     ) -> None:
         self.source = source
         self.indices = tuple(indices)
@@ -58,24 +68,62 @@ class SliceImages(Dataset[torch.Tensor]):
         self.channels = channels
         self.window = self._choose_window(window)
         self._labels = labels or {}
+        self._unreadable, self._left_out = unreadable, set[int]()
         self._place = {index: place for place, index in enumerate(self.indices)}
-        self._cache = SliceCache(len(self), size=load_size, dtype=source.dtype, gib=cache_gib)
-        self._report_cache(cache_gib)
+        if load_size is not None:
+            self._cache = SliceCache(len(self), size=load_size, dtype=source.dtype, gib=cache_gib)
+            self._report_cache(cache_gib)
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, item: int) -> torch.Tensor:
-        """The slice as float32 (C, S, S) in [0, 1].
+        """The slice as float32 (C, S, S), or (C, H, W), in [0, 1].
 
         Raises:
             DatasetError: its file cannot be decoded; the message names the file.
         """
-        pixels = torch.from_numpy(self._pixels(range(len(self))[item]).astype(np.float32))[None]
+        number = range(len(self))[item]
+        if self._unreadable == "refuse":
+            return self._image(number)
+        image = self._image_unless_damaged(number)
+        if image is not None:
+            return image
+        if self._unreadable == "blank" and self.load_size is not None:
+            return torch.full((self.channels, self.load_size, self.load_size), torch.nan)
+        return self._next_image(number)
+
+    def _image(self, number: int) -> torch.Tensor:
+        plane = (
+            self.source.read(self.indices[number]) if self.load_size is None else self._pixels(number, self.load_size)
+        )
+        pixels = torch.from_numpy(plane.astype(np.float32))[None]
         if self.window is None:
-            return (pixels / np.iinfo(self.source.dtype).max).repeat(self.channels, 1, 1)
+            return self._in_unit_interval(pixels).repeat(self.channels, 1, 1)
         windowed = self.window(pixels)
         return windowed if len(windowed) == self.channels else windowed.repeat(self.channels, 1, 1)
+
+    def _image_unless_damaged(self, number: int) -> torch.Tensor | None:
+        """The image, or None with a warning; what was damaged once is not tried again by this process."""
+        if number in self._left_out:
+            return None
+        try:
+            return self._image(number)
+        except DatasetError as error:
+            self._left_out.add(number)
+            logger.warning("A slice is left out, %s", str(error)[:1].lower() + str(error)[1:])
+            return None
+
+    def _next_image(self, number: int) -> torch.Tensor:
+        """The next image that can be decoded: an epoch keeps its length, and a resumed training sees the same."""
+        for step in range(1, min(_MOST_DAMAGED_IN_A_ROW, len(self))):
+            image = self._image_unless_damaged((number + step) % len(self))
+            if image is not None:
+                return image
+        raise DatasetError(
+            f"{_MOST_DAMAGED_IN_A_ROW} slices of {self.source.root} in a row cannot be decoded; the warnings above name"
+            " them. Export them again, or move them out of the folder."
+        )
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -104,27 +152,34 @@ class SliceImages(Dataset[torch.Tensor]):
             **self.source.describe(),
         }
 
-    def _pixels(self, item: int) -> np.ndarray:
+    def _in_unit_interval(self, levels: torch.Tensor) -> torch.Tensor:
+        white = int(np.iinfo(self.source.dtype).max)
+        if self.load_size is None and white > 255:
+            return (levels * (255 / white)).round() / 255
+        return levels / white
+
+    def _pixels(self, item: int, size: int) -> np.ndarray:
         """The slice (S, S) in the source's type, from memory or decoded together with its companions."""
         kept = self._cache.get(item)
         if kept is not None:
             return kept
-        wanted = self._load(self.indices[item])
+        wanted = self._load(self.indices[item], size)
         for index in self.source.decoded_together(self.indices[item]):
             place = self._place.get(index)
             if place is not None and place < self._cache.capacity and self._cache.get(place) is None:
-                self._cache.put(place, wanted if place == item else self._load(index))
+                with suppress(DatasetError):  # a damaged companion is reported when it is asked for
+                    self._cache.put(place, wanted if place == item else self._load(index, size))
         return wanted
 
-    def _load(self, index: int) -> np.ndarray:
+    def _load(self, index: int, size: int) -> np.ndarray:
         """Decode, resize the shorter side to S, keep the middle, round."""
         plane = torch.from_numpy(self.source.read(index))[None, None]
         rows, columns = plane.shape[-2:]
-        scale = self.load_size / min(rows, columns)
-        size = [max(self.load_size, round(rows * scale)), max(self.load_size, round(columns * scale))]
-        resized = plane if size == [rows, columns] else interpolate(plane, size, mode="bilinear", antialias=True)
-        top, left = (size[0] - self.load_size) // 2, (size[1] - self.load_size) // 2
-        middle = resized[0, 0, top : top + self.load_size, left : left + self.load_size].numpy()
+        scale = size / min(rows, columns)
+        shape = [max(size, round(rows * scale)), max(size, round(columns * scale))]
+        resized = plane if shape == [rows, columns] else interpolate(plane, shape, mode="bilinear", antialias=True)
+        top, left = (shape[0] - size) // 2, (shape[1] - size) // 2
+        middle = resized[0, 0, top : top + size, left : left + size].numpy()
         limits = np.iinfo(self.source.dtype)
         return np.rint(middle).clip(limits.min, limits.max).astype(self.source.dtype)
 
@@ -133,7 +188,7 @@ class SliceImages(Dataset[torch.Tensor]):
             if window != "full":
                 raise ValueError(
                     f"The window {window!r} cannot be applied to pictures: they have gray levels, not Hounsfield units."
-                    " Leave window at 'full', or give the DICOM or NIfTI that they were made from."
+                    " Leave window at 'full', or give the DICOM or the volumes that they were made from."
                 )
             return None
         chosen = HounsfieldWindow(window)

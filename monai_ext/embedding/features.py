@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,22 @@ from monai_ext.engines.pretraining_trainer import images_of
 from monai_ext.errors import DatasetError
 from monai_ext.parallel.processes import interleaved, process_count, process_rank
 
-__all__ = ["evenly_spaced", "joint_features", "pooled"]
+__all__ = ["encode_batches", "evenly_spaced", "joint_features", "pooled"]
+
+
+def encode_batches(
+    encode: Callable[[Tensor], Sequence[Tensor]], batches: Iterable[Any], *, device: torch.device
+) -> Iterator[list[Tensor]]:
+    """What ``encode`` makes of batch after batch, in float32 on the CPU: the one loop that encodes images.
+
+    Args:
+        encode: images (B, C, *spatial) on the device to any number of matrices (B, D).
+        batches: images, or dictionaries with such an ``"image"``.
+        device: where to encode.
+    """
+    for batch in batches:
+        with torch.no_grad():
+            yield [features.float().cpu() for features in encode(images_of(batch).to(device))]
 
 
 def joint_features(
@@ -80,9 +95,6 @@ def _encode(
     batch_size: int,
     device: torch.device,
 ) -> list[Tensor]:
-    batches = []
-    for first in range(0, len(indices), batch_size):
-        images = torch.stack([images_of(dataset[index]) for index in indices[first : first + batch_size]])
-        with torch.no_grad():
-            batches.append([features.float().cpu() for features in encode(images.to(device))])
-    return [torch.cat(parts) for parts in zip(*batches, strict=True)]
+    parts = (indices[first : first + batch_size] for first in range(0, len(indices), batch_size))
+    batches = (torch.stack([images_of(dataset[index]) for index in part]) for part in parts)
+    return [torch.cat(matrices) for matrices in zip(*encode_batches(encode, batches, device=device), strict=True)]

@@ -4,10 +4,8 @@ from monai_ext.engines.augmented_batch import AugmentedBatch
 from monai_ext.engines.automatic_choices import settled
 from monai_ext.engines.distributed import distribute
 from monai_ext.engines.events import PretrainingEvents, epochs_completed
-from monai_ext.engines.feature_evaluator import FeatureEvaluator
 from monai_ext.engines.pretraining_evaluator import PretrainingEvaluator
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
-from monai_ext.engines.reconstruction_evaluator import ReconstructionEvaluator
 from monai_ext.optimizers.training_length import TrainingLength
 from monai_ext.parallel.devices import Precision, select_device
 from monai_ext.parallel.processes import process_count, process_rank, unwrap
@@ -15,13 +13,11 @@ from monai_ext.parallel.random_streams import RandomStreams, preserved_random_st
 
 __all__ = [
     "AugmentedBatch",
-    "FeatureEvaluator",
     "Precision",
     "PretrainingEvaluator",
     "PretrainingEvents",
     "PretrainingTrainer",
     "RandomStreams",
-    "ReconstructionEvaluator",
     "TrainingLength",
     "distribute",
     "epochs_completed",

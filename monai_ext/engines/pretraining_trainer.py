@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import torch
 from ignite.engine import Events
-from monai.engines import Workflow
+from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -30,8 +30,11 @@ Views: TypeAlias = Tensor | list[Tensor]
 """What a network is given: one tensor of images, or a list of views."""
 
 
-class PretrainingTrainer(Workflow):
+class PretrainingTrainer(SupervisedTrainer):
     """Train a network without labels for a given length.
+
+    A ``SupervisedTrainer``, though nothing is supervised: MONAI's tools for trainers, such as federated learning by
+    ``monai.fl``, ask for one. Its iteration is replaced.
 
     An iteration is one optimiser step. It makes views of a batch of images on the device, lets the inferer run the
     network on them (this is where the method is), passes what comes out to the loss, and steps. Everything that happens
@@ -73,6 +76,8 @@ class PretrainingTrainer(Workflow):
         ValueError: when ``max_epochs`` is beyond ``length``, or a number is out of range.
     """
 
+    inferer: Callable[..., Any]  # type: ignore[assignment]
+
     def __init__(
         self,
         device: torch.device | str,
@@ -97,7 +102,11 @@ class PretrainingTrainer(Workflow):
         super().__init__(
             device=device,
             max_epochs=length.max_epochs if max_epochs is None else max_epochs,
-            data_loader=train_data_loader,
+            train_data_loader=train_data_loader,
+            network=network,
+            optimizer=optimizer,
+            loss_function=loss_function,
+            inferer=inferer,  # type: ignore[arg-type]
             epoch_length=length.epoch_length,
             non_blocking=True,
             event_names=[PretrainingEvents],
@@ -109,11 +118,8 @@ class PretrainingTrainer(Workflow):
         self.memory_format = self.memory_formats[""]
         logger.info("Memory format of the network: %s.", describe_memory(self.memory_formats))
         self.network: nn.Module = torch.compile(network) if compile else network  # type: ignore[assignment]
-        self.optimizer = optimizer
-        self.loss_function = loss_function
         self.length = length
         self.views = views
-        self.inferer = inferer
         self.precision = Precision(precision, device=self.state.device)
         self.gradient_clip_norm = gradient_clip_norm
         self.accumulation_steps = accumulation_steps

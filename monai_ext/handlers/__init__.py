@@ -4,8 +4,7 @@ Several handlers of one event act in the order of the list: validation and the g
 the checkpoints, which resume, before tracking and progress.
 """
 
-from monai_ext.handlers.best_model import BestModel
-from monai_ext.handlers.best_model_results import BestModelResults
+from monai_ext.handlers.best_model import BestModel, BestModelResults
 from monai_ext.handlers.checkpoint_files import find_checkpoint
 from monai_ext.handlers.classification_results import ClassificationResults
 from monai_ext.handlers.encoder_exporter import EncoderExporter
@@ -15,6 +14,7 @@ from monai_ext.handlers.evaluation_summary import EvaluationSummary
 from monai_ext.handlers.feature_monitor import FeatureMonitor
 from monai_ext.handlers.graceful_termination import GracefulTermination
 from monai_ext.handlers.knn_monitor import KNNMonitor
+from monai_ext.handlers.model_publisher import ModelPublisher
 from monai_ext.handlers.momentum_updater import MomentumUpdater
 from monai_ext.handlers.non_finite_loss_guard import NonFiniteLossGuard
 from monai_ext.handlers.precise_batch_norm import PreciseBatchNorm
@@ -40,6 +40,7 @@ __all__ = [
     "FeatureMonitor",
     "GracefulTermination",
     "KNNMonitor",
+    "ModelPublisher",
     "MomentumUpdater",
     "NonFiniteLossGuard",
     "PreciseBatchNorm",

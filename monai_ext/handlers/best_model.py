@@ -1,21 +1,26 @@
-"""Keep the weights that did best on held-out images, and stop when nothing gets better."""
+"""Keep the weights that did best on held-out images, stop when nothing gets better, and judge the best at the end."""
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed
 from ignite.engine import Events
 
-from monai_ext.errors import TrainingStoppedError
-from monai_ext.files import write_atomically
+from monai_ext.files import write_result
+from monai_ext.handlers.classification_results import ClassificationResults
 from monai_ext.networks.weights.files import weights_on_cpu
-from monai_ext.parallel.processes import process_rank, unwrap
+from monai_ext.parallel.processes import process_count, process_rank, unwrap
+from monai_ext.torch_files import read_torch_file
 
-__all__ = ["BestModel"]
+__all__ = ["BEST_WEIGHTS", "BestModel", "BestModelResults"]
+
+BEST_WEIGHTS = "best_weights.pt"
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +35,7 @@ class BestModel:
     after the validation and before the checkpoints.
 
     Args:
-        path: file of the weights, a state dict.
+        output_dir: folder of the weights, ``best_weights.pt``, a state dict; it is made.
         evaluator: whose ``state.metrics`` have just been computed when an epoch of the trainer ends.
         metric: name of the metric; larger is better, but for losses, the Brier score and the calibration error. None
             keeps the weights of the last epoch, for trainings whose held-out images must not be chosen by.
@@ -45,7 +50,7 @@ class BestModel:
 
     def __init__(
         self,
-        path: str | Path,
+        output_dir: str | Path,
         *,
         evaluator: Any,
         metric: str | None = "auc",
@@ -54,7 +59,7 @@ class BestModel:
     ) -> None:
         if patience is not None and patience < 1:
             raise ValueError(f"patience is a number of epochs, at least 1, or None; received {patience}.")
-        self.path = Path(path)
+        self.path = Path(output_dir) / BEST_WEIGHTS
         self.evaluator = evaluator
         self.metric = metric
         self.patience = patience
@@ -112,11 +117,55 @@ class BestModel:
         if process_rank() != 0:
             return
         weights = weights_on_cpu(unwrap(engine.network))
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path, lambda file: torch.save(weights, file))
-        except OSError as error:
-            raise TrainingStoppedError(
-                f"Training stopped in epoch {engine.state.epoch}: the best model was not written to {self.path} "
-                f"({error.strerror or error}). Free space or choose another output_dir, and resume."
-            ) from error
+        write_result(self.path, lambda file: torch.save(weights, file), what="the best model", state=engine.state)
+
+
+class BestModelResults:
+    """Run the evaluator on the best weights, with pictures, tables and a threshold.
+
+    The threshold that ``results`` chooses on these images is what evaluation on other images uses. Afterwards the
+    trainer's network has its last weights again, from which training may go on, and ``state.best_weights`` is the path
+    of the best. Attach it after the checkpoints.
+
+    Args:
+        output_dir: folder of :class:`~monai_ext.handlers.BestModel`; the files are written to ``validation`` in it.
+        evaluator: of the held-out images, on the trainer's network.
+        results: of the evaluator; writes what there is to see.
+        tracker: follows the trainer, as if it were attached after this handler, and gets the metrics as
+            ``best_<name>``; None for none.
+    """
+
+    def __init__(
+        self, output_dir: str | Path, *, evaluator: Any, results: ClassificationResults, tracker: Any = None
+    ) -> None:
+        self.path = Path(output_dir) / BEST_WEIGHTS
+        self.folder = Path(output_dir) / "validation"
+        self.evaluator = evaluator
+        self.results = results
+        self.tracker = tracker
+
+    def attach(self, engine: Any) -> None:
+        """Act when the trainer has ended."""
+        engine.add_event_handler(Events.COMPLETED, self._judge)
+        if self.tracker is not None:
+            self.tracker.attach(engine)
+
+    def _judge(self, engine: Any) -> None:
+        if process_count() > 1:
+            torch.distributed.barrier()  # the first process may still be writing
+        network = unwrap(engine.network)
+        last = copy.deepcopy(network.state_dict())
+        network.load_state_dict(read_torch_file(self.path))
+        with self.results.writing(self.folder, tracker=self.tracker):
+            self.evaluator.run(engine.state.epoch)
+        network.load_state_dict(last)
+        engine.state.best_weights = str(self.path)
+        engine.state.threshold = None
+        if self.results.evaluation is not None:
+            engine.state.threshold = self.results.evaluation.predictions.threshold
+        if self.tracker is not None:
+            metrics = self.evaluator.state.metrics
+            self.tracker.log_metrics(
+                {f"best_{name}": value for name, value in metrics.items()}
+                | {"best_epoch": engine.state.best_metric_epoch}
+            )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from monai_ext.files import write_atomically
+from monai_ext.files import write_result
+from monai_ext.foreign_text import csv_text
 from monai_ext.metrics import (
     ClassificationEvaluation,
     Estimate,
@@ -50,9 +50,8 @@ def write_classification_files(
         details: plain values to keep in ``metrics.json``.
 
     Raises:
-        OSError: the disk refuses.
+        TrainingStoppedError: the disk refuses.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     content = evaluation.to_json() | dict(details or {})
     results = {"all images": evaluation}
     if without_excluded is not None:
@@ -64,7 +63,7 @@ def write_classification_files(
     _write_table(folder / "per_class.csv", header, (_flat(row).values() for row in evaluation.per_class))
     _write_predictions(folder / "predictions.csv", evaluation, columns or {})
     for name, write in PICTURES.items():
-        write_atomically(folder / f"{name}.png", lambda file, write=write: write(evaluation, file))  # type: ignore[misc]
+        write_result(folder / f"{name}.png", partial(write, evaluation), what="a picture")
 
 
 def _metric_rows(results: Mapping[str, ClassificationEvaluation]) -> Iterable[list[Any]]:
@@ -104,12 +103,8 @@ def _write_predictions(path: Path, evaluation: ClassificationEvaluation, columns
 
 
 def _write_table(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    _write_text(path, table.getvalue())
+    _write_text(path, csv_text(header, rows))
 
 
 def _write_text(path: Path, text: str) -> None:
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_result(path, lambda file: file.write(text.encode()), what="a table")

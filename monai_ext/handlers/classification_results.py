@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+import torch.distributed
 from ignite.engine import Engine, Events
+from torch import Tensor
 
+from monai_ext.data import LabelledImages
 from monai_ext.handlers.classification_files import PICTURES, TABLES, write_classification_files
-from monai_ext.handlers.gathered_predictions import GatheredPredictions, as_probabilities
 from monai_ext.metrics import ClassificationEvaluation, choose_threshold, evaluate_classification
 from monai_ext.metrics.classification import evaluate_predictions
-from monai_ext.parallel.processes import process_rank
+from monai_ext.parallel.processes import interleaved, process_count, process_rank
 
 if TYPE_CHECKING:
     from monai_ext.tracking import MLflowTracker
 
-__all__ = ["ClassificationResults"]
+__all__ = ["ClassificationResults", "GatheredPredictions", "as_probabilities"]
 
 logger = logging.getLogger(__name__)
+
+_SUM_TOLERANCE = 1e-3
+_SUM_TOLERANCE_OF_BFLOAT16 = torch.finfo(torch.bfloat16).eps
 
 
 class ClassificationResults:
@@ -43,13 +50,16 @@ class ClassificationResults:
     Args:
         output_dir: folder of the files; it is made. None writes nothing and makes no intervals: for validation during
             training.
+        images: that are judged, as of :func:`~monai_ext.data.open_labelled_sections`: their classes, their groups and
+            their near duplicates of earlier sections are taken where ``class_names``, ``groups`` and ``exclude`` are
+            not given.
         class_names: in the order of the columns of ``pred``.
         positive_class: of two classes, the name of the one that is looked for.
         groups: of every image in the loader's order (``dataset.groups``): the patient, for the intervals.
         names: of every image, for ``predictions.csv``; None for numbers. Names of files may tell who the patient is.
         threshold: of the positive class: a number, the ``metrics.json`` of an evaluation that chose it, that
-            evaluation's handler, or ``"choose"`` to choose it on these images, which must be those of validation. None
-            calls the likelier class.
+            evaluation's handler, or ``"choose"`` to choose it on these images, which must be those of validation, when
+            there are files to write. None calls the likelier class.
         exclude: names (where there are ``names``) or numbers of images that are left out in a second result, such as
             near duplicates of training images.
         n_bootstrap: resamples for the intervals.
@@ -66,28 +76,32 @@ class ClassificationResults:
         self,
         output_dir: str | Path | None = None,
         *,
-        class_names: Sequence[str],
+        images: LabelledImages | None = None,
+        class_names: Sequence[str] | None = None,
         positive_class: str | None = None,
         groups: Sequence[str] | None = None,
         names: Sequence[str] | None = None,
         threshold: float | str | Path | ClassificationResults | None = None,
-        exclude: Collection[str | int] = (),
+        exclude: Collection[str | int] | None = None,
         n_bootstrap: int = 2000,
         seed: int = 0,
         tracker: MLflowTracker | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = None if output_dir is None else Path(output_dir)
-        self.class_names = tuple(class_names)
+        if class_names is None and images is None:
+            raise ValueError("Classification results need the images that are judged, or the names of their classes.")
+        self.class_names = tuple(class_names or images.class_names)  # type: ignore[union-attr]
         self.positive_class = positive_class
-        self.groups, self.names = groups, names
+        self.groups, self.names = (images.groups if groups is None and images else groups), names
         self.threshold = threshold
-        self.n_bootstrap = 0 if output_dir is None else n_bootstrap
+        self.n_bootstrap = n_bootstrap
         self.seed = seed
         self.tracker = tracker
         self.details = dict(details or {})
         self.evaluation: ClassificationEvaluation | None = None
-        self._exclude = _numbers(exclude, names)
+        chosen = images.near_duplicates if exclude is None and images else exclude
+        self._exclude = _numbers(chosen or (), names)
         self._gathered = GatheredPredictions()
 
     def attach(self, engine: Engine) -> None:
@@ -95,6 +109,16 @@ class ClassificationResults:
         engine.add_event_handler(Events.EPOCH_STARTED, self._gathered.reset)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._judge)
+
+    @contextmanager
+    def writing(self, folder: str | Path, *, tracker: MLflowTracker | None = None) -> Iterator[None]:
+        """Write what there is to see to a folder, for the evaluations inside the context."""
+        before = self.folder, self.tracker
+        self.folder, self.tracker = Path(folder), tracker
+        try:
+            yield
+        finally:
+            self.folder, self.tracker = before
 
     def _gather(self, engine: Engine) -> None:
         self._gathered.update(engine.state.output)
@@ -117,7 +141,7 @@ class ClassificationResults:
             positive_class=self.positive_class,
             groups=self.groups,
             threshold=threshold,
-            n_bootstrap=self.n_bootstrap,
+            n_bootstrap=0 if self.folder is None else self.n_bootstrap,
             seed=self.seed,
         )
         keep = np.isin(np.arange(len(labels)), self._exclude, invert=True)
@@ -135,6 +159,8 @@ class ClassificationResults:
                 raise ValueError("The threshold is that of another evaluation, which has not run yet: run it before.")
             return self.threshold.evaluation.predictions.threshold
         if self.threshold == "choose":
+            if self.folder is None:
+                return None
             return choose_threshold(
                 probabilities, labels, positive_class=str(self.positive_class), class_names=self.class_names
             )
@@ -207,3 +233,82 @@ def _as_text(evaluation: ClassificationEvaluation, rest: ClassificationEvaluatio
         beside = "" if rest is None else f"   without the excluded images {rest.metrics[name]}"
         lines.append(f"{name:18s} {estimate}{beside}")
     return "\n".join(lines)
+
+
+class GatheredPredictions:
+    """Collects ``pred`` (B, K) and ``label`` (B,) of an engine's outputs, decollated or not.
+
+    In a distributed run the processes have shares as ``torch.utils.data.DistributedSampler`` makes them without
+    shuffling: every W-th image each, the last ones repeated.
+    """
+
+    def __init__(self) -> None:
+        self._predictions: list[Tensor] = []
+        self._labels: list[Tensor] = []
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.__init__()  # type: ignore[misc]
+
+    def update(self, output: Any) -> None:
+        """Add the output of one iteration: a dictionary of batches, or a list with a dictionary an image.
+
+        Raises:
+            ValueError: there is no ``pred`` or no ``label``, or their shapes do not fit.
+        """
+        batch = output if isinstance(output, Mapping) else {key: _stacked(output, key) for key in ("pred", "label")}
+        if not {"pred", "label"} <= set(batch):
+            raise ValueError(
+                "Classification results need 'pred' and 'label' in the evaluator's output; it has"
+                f" {', '.join(map(str, batch)) or 'nothing'}."
+            )
+        predictions, labels = torch.as_tensor(batch["pred"]), torch.as_tensor(batch["label"])
+        if predictions.dim() != 2 or labels.numel() != len(predictions):
+            raise ValueError(
+                "Classification results need 'pred' (B, K) and 'label' (B,) with class numbers; received the shapes"
+                f" {tuple(predictions.shape)} and {tuple(labels.shape)}."
+            )
+        self._predictions.append(predictions.detach().double().cpu().as_subclass(Tensor))
+        self._labels.append(labels.detach().cpu().as_subclass(Tensor).reshape(-1))
+
+    def all(self, count: int | None = None) -> tuple[Tensor, Tensor]:
+        """Predictions (N, K), float64, and labels (N,), of all processes.
+
+        Args:
+            count: N as the data set says it; what a sampler repeated beyond it is left out.
+
+        Raises:
+            ValueError: nothing was collected.
+        """
+        if not self._predictions:
+            raise ValueError("There is nothing to judge: the evaluator's loader gave no batch.")
+        predictions, labels = torch.cat(self._predictions), torch.cat(self._labels)
+        if process_count() > 1 and len(labels) != count:
+            return _of_all(predictions)[:count], _of_all(labels)[:count]
+        return predictions, labels
+
+
+def as_probabilities(predictions: Tensor) -> Tensor:
+    """Probabilities (N, K) of probabilities, or of logits by softmax.
+
+    They are taken for probabilities when all are in [0, 1] and all rows sum to 1, which logits do not happen to do.
+    Rows that were rounded to bfloat16, and sum to 1 no better than that, are brought to 1. What is not finite stays so.
+    """
+    sums = predictions.sum(dim=1, keepdim=True)
+    is_share = ((predictions >= 0) & (predictions <= 1)).all()
+    if bool(is_share & ((sums - 1).abs() < _SUM_TOLERANCE_OF_BFLOAT16).all()):
+        return torch.where((sums - 1).abs() < _SUM_TOLERANCE, predictions, predictions / sums)
+    return predictions.softmax(dim=1)
+
+
+def _stacked(output: Sequence[Mapping[str, Any]], key: str) -> Tensor:
+    missing = [index for index, item in enumerate(output) if key not in item]
+    if missing:
+        raise ValueError(f"Classification results need {key!r} in the evaluator's output; an item has none.")
+    return torch.stack([torch.as_tensor(item[key]).as_subclass(Tensor) for item in output])
+
+
+def _of_all(own: Tensor) -> Tensor:
+    shares: list[Any] = [None] * process_count()
+    torch.distributed.all_gather_object(shares, own)
+    return interleaved(shares)

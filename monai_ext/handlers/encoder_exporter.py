@@ -13,26 +13,27 @@ import monai_ext
 from monai_ext.engines.automatic_choices import settled
 from monai_ext.engines.events import PretrainingEvents, epochs_completed
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
-from monai_ext.errors import TrainingStoppedError
-from monai_ext.files import write_atomically
+from monai_ext.files import write_result
 from monai_ext.handlers.training_state import plain_values
 from monai_ext.networks.weights.files import weights_on_cpu
 from monai_ext.parallel.processes import process_rank, unwrap
 
-__all__ = ["EncoderExporter"]
+__all__ = ["ENCODER_FILE", "EncoderExporter"]
+
+ENCODER_FILE = "encoder.pt"
 
 
 class EncoderExporter:
-    """Write ``network.encoder`` as ``{"state_dict": ..., "metadata": ...}``, every few epochs and after the last.
+    """Write ``network.encoder`` as ``{"state_dict": ..., "metadata": ...}``, again and again and at the end.
 
     The state dict is that of the plain backbone, on the CPU, and loads into the stock MONAI network; the metadata says
     where it comes from (method, iteration, images seen, version of this package, and what the caller adds). The file is
     replaced in one step and is readable with ``weights_only=True``.
 
     Args:
-        path: of the file; its folder is made.
-        every_epochs: epochs between exports.
-        keep_at_images: budgets in images seen; when training reaches one, the encoder is also written beside ``path``
+        output_dir: folder of the file, ``encoder.pt``; it is made.
+        every_epochs: epochs between exports; None exports whenever held-out slices have been judged.
+        keep_at_images: budgets in images seen; when training reaches one, the encoder is also written beside it
             under a name of its own, ``encoder_10000_images.pt``, and stays: what less pre-training would have given.
         metadata: plain values to add, such as backbone, channels and window.
 
@@ -43,13 +44,13 @@ class EncoderExporter:
 
     def __init__(
         self,
-        path: str | Path,
+        output_dir: str | Path,
         *,
-        every_epochs: int = 10,
+        every_epochs: int | None = None,
         keep_at_images: Sequence[int] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path = Path(output_dir) / ENCODER_FILE
         self.keep_at_images = tuple(keep_at_images or ())
         if any(budget < 1 for budget in self.keep_at_images):
             raise ValueError(
@@ -58,12 +59,13 @@ class EncoderExporter:
             )
         self.metadata = plain_values(metadata or {})
         self._exported_iteration = -1
-        self._epochs = epochs_completed(every_epochs)
+        validated = PretrainingEvents.VALIDATION_COMPLETED
+        self._time = validated if every_epochs is None else epochs_completed(every_epochs)
 
     def attach(self, engine: PretrainingTrainer) -> None:
         """Export at the end of epochs of the trainer, in one process."""
         if process_rank() == 0:
-            engine.add_event_handler(self._epochs, self._export)
+            engine.add_event_handler(self._time, self._export)
             engine.add_event_handler(Events.COMPLETED, self._export_at_the_end)
             if self.keep_at_images:
                 engine.add_event_handler(Events.ITERATION_COMPLETED, self._keep)
@@ -81,6 +83,8 @@ class EncoderExporter:
                 self._write(engine, self.path.with_name(f"{self.path.stem}_{budget}_images{self.path.suffix}"))
 
     def _export(self, engine: PretrainingTrainer) -> None:
+        if engine.state.iteration == 0:  # the validation before the training
+            return
         self._write(engine, self.path)
         self._exported_iteration = engine.state.iteration
         engine.state.encoder_path = str(self.path)
@@ -99,15 +103,7 @@ class EncoderExporter:
                 **settled(self.metadata, engine),
             },
         }
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, lambda file: torch.save(content, file))
-        except OSError as error:
-            raise TrainingStoppedError(
-                f"Training stopped at iteration {engine.state.iteration}: the encoder was not written to {path} "
-                f"({error.strerror or error}). The last good checkpoint is {engine.state.last_checkpoint or 'none'}. "
-                "Free space or choose another output_dir."
-            ) from error
+        write_result(path, lambda file: torch.save(content, file), what="the encoder", state=engine.state)
 
 
 def _tracked_run(engine: PretrainingTrainer) -> dict[str, str]:

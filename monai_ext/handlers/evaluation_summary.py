@@ -10,7 +10,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-from monai_ext.files import write_atomically
+from monai_ext.files import write_result
 from monai_ext.parallel.processes import process_rank
 
 __all__ = ["EvaluationSummary"]
@@ -41,7 +41,6 @@ class EvaluationSummary:
             return
         metrics = {name: float(value) for name, value in engine.state.metrics.items()}
         content = json.dumps({"metrics": metrics, **self.details}, indent=2)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path, lambda file: file.write(content.encode()))
+        write_result(self.path, lambda file: file.write(content.encode()), what="the summary")
         lines = "\n".join(f"{name:<40} {value:.4g}" for name, value in metrics.items())
         logger.info("The evaluation is in %s:\n%s", self.path, lines)

@@ -41,6 +41,7 @@ class FeatureMonitor:
         dataset: held-out images (C, *spatial) in [0, 1], ready for the network, or dictionaries with such an
             ``"image"``. With fewer than eight, nothing is measured.
         views: ``views(images, generator=...)`` gives a list of views, as in training; the same ones at each evaluation.
+            Those of the evaluator when omitted.
         batch_size: images at a time in one process.
         max_images: at most so many are used, evenly spaced: the cost is bounded, and rank depends on the number.
         seed: of the views.
@@ -90,10 +91,14 @@ class FeatureMonitor:
         network: Any = unwrap(engine.network)
         device: Any = engine.state.device
         generator = torch.Generator().manual_seed(self.seed + process_rank())
+        views = self.views or getattr(engine, "views", None)
 
         def encode(images: Tensor) -> list[Tensor]:
             with engine.precision.autocast():
-                return [pooled(network.encoder(images)), *self._embed(network, images, generator)]
+                return [
+                    pooled(network.encoder(images)),
+                    *self._embed(network, images, views, generator),
+                ]
 
         with preserved_random_streams(), eval_mode(network):
             matrices = joint_features(encode, self.dataset, self._chosen, batch_size=self.batch_size, device=device)
@@ -102,11 +107,13 @@ class FeatureMonitor:
         if getattr(engine.state, "training_iteration", None) != 0:
             self._watch(values, matrices[0].shape[1])
 
-    def _embed(self, network: Any, images: Tensor, generator: torch.Generator) -> list[Tensor]:
+    def _embed(
+        self, network: Any, images: Tensor, make_views: Callable[..., Any] | None, generator: torch.Generator
+    ) -> list[Tensor]:
         """Embeddings of two views, or of the image itself; none where the network has none."""
         if not hasattr(network, "embed"):
             return []
-        views = [images] if self.views is None else self.views(images, generator=generator)
+        views = [images] if make_views is None else make_views(images, generator=generator)
         views = [views] if isinstance(views, Tensor) else views
         return [network.embed(view) for view in views[:2]]
 

@@ -10,7 +10,7 @@ from ignite.engine import Events
 from monai.networks.utils import eval_mode
 from torch import Tensor
 
-from monai_ext.data import LabelledSlices
+from monai_ext.data import LabelledImages
 from monai_ext.embedding.features import evenly_spaced, joint_features, pooled
 from monai_ext.engines.pretraining_evaluator import PretrainingEvaluator
 from monai_ext.errors import DatasetError
@@ -48,7 +48,7 @@ class KNNMonitor:
 
     def __init__(
         self,
-        labelled: LabelledSlices | Sequence[LabelledSlices] | None,
+        labelled: LabelledImages | Sequence[LabelledImages] | None,
         *,
         k: int | Sequence[int] = 20,
         temperature: float | None = 0.07,
@@ -57,7 +57,7 @@ class KNNMonitor:
     ) -> None:
         if batch_size < 1 or max_images < 1:
             raise ValueError(f"batch_size and max_images are at least 1; received {batch_size} and {max_images}.")
-        self.sets = (labelled,) if isinstance(labelled, LabelledSlices) else tuple(labelled or ())
+        self.sets = (labelled,) if isinstance(labelled, LabelledImages) else tuple(labelled or ())
         self.k = (k,) if isinstance(k, int) else tuple(k)
         self.temperature = temperature
         self.batch_size = batch_size
@@ -75,7 +75,7 @@ class KNNMonitor:
         if self.sets:
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._measure)
 
-    def _check(self, slices: LabelledSlices) -> None:
+    def _check(self, slices: LabelledImages) -> None:
         labels, groups = self._labels_and_groups(slices)
         try:
             for k in self.k:
@@ -83,7 +83,7 @@ class KNNMonitor:
         except ValueError as error:
             raise DatasetError(f"The labelled set {slices.name} cannot be used for k-NN accuracy: {error}") from error
 
-    def _labels_and_groups(self, slices: LabelledSlices) -> tuple[list[int], list[str]]:
+    def _labels_and_groups(self, slices: LabelledImages) -> tuple[list[int], list[str]]:
         chosen = self._chosen[slices.name]
         return [slices.labels[index] for index in chosen], [slices.groups[index] for index in chosen]
 
@@ -102,7 +102,7 @@ class KNNMonitor:
                 )
             engine.state.metrics.update(self._accuracies(features, slices))
 
-    def _accuracies(self, features: Tensor, slices: LabelledSlices) -> dict[str, float]:
+    def _accuracies(self, features: Tensor, slices: LabelledImages) -> dict[str, float]:
         labels, groups = self._labels_and_groups(slices)
         values: dict[str, float] = {}
         for k in self.k:

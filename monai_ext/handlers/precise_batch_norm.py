@@ -32,47 +32,58 @@ class PreciseBatchNorm:
     the statistics of one process. Attach it before the validation.
 
     Args:
-        dataset: training items ``{"image": (C, H, W), ...}``, prepared as for evaluation.
-        batch_size: images at a time in each process; incomplete batches are left out.
-        inferer: ``inferer(images, network)`` runs the forward pass.
+        dataset: training items ``{"image": (C, H, W), ...}``, prepared as for evaluation; the trainer's when omitted.
+        batch_size: images at a time in each process, incomplete batches are left out; the trainer's when omitted.
+        inferer: ``inferer(images, network)`` runs the forward pass; the trainer's when omitted.
         max_images: at most so many images, chosen anew in each epoch: the cost is bounded.
         seed: of the choice and the order, which mixes the classes.
+        enabled: False leaves the running averages as they are.
 
     Raises:
         ValueError: a number is not positive.
     """
 
     def __init__(
-        self, dataset: Sequence[Any], *, batch_size: int, inferer: Any, max_images: int = 1024, seed: int = 0
+        self,
+        dataset: Sequence[Any] | None = None,
+        *,
+        batch_size: int | None = None,
+        inferer: Any = None,
+        max_images: int = 1024,
+        seed: int = 0,
+        enabled: bool = True,
     ) -> None:
-        if batch_size < 1 or max_images < 1:
+        if (batch_size is not None and batch_size < 1) or max_images < 1:
             raise ValueError(f"batch_size and max_images are at least 1; received {batch_size} and {max_images}.")
         self.dataset = dataset
         self.batch_size = batch_size
         self.inferer = inferer
         self.max_images = max_images
         self.seed = seed
+        self.enabled = enabled
 
     def attach(self, engine: Any) -> None:
         """Act at the end of the trainer's epochs."""
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._estimate)
+        if self.enabled:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._estimate)
 
     def _estimate(self, engine: Any) -> None:
         network = unwrap(engine.network)
         norms = (module for module in network.modules() if isinstance(module, _BatchNorm))
         if any(parameter.requires_grad for norm in norms for parameter in norm.parameters()):
             with preserved_random_streams():
-                update_bn(self._batches(engine), _Forward(network, self.inferer))
+                update_bn(self._batches(engine), _Forward(network, self.inferer or engine.inferer))
 
     def _batches(self, engine: Any) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + engine.state.epoch)
-        order = torch.randperm(len(self.dataset), generator=generator)[: self.max_images]
+        dataset = engine.data_loader.dataset if self.dataset is None else self.dataset
+        order = torch.randperm(len(dataset), generator=generator)[: self.max_images]
         processes = process_count()
-        size = max(1, min(self.batch_size, len(order) // processes))
+        size = max(1, min(self.batch_size or engine.data_loader.batch_size, len(order) // processes))
         for joint in order.split(size * processes):
             if len(joint) == size * processes:
                 own = joint.split(size)[process_rank()].tolist()
-                images = [torch.as_tensor(self.dataset[index]["image"]) for index in own]
+                images = [torch.as_tensor(dataset[index]["image"]) for index in own]
                 yield torch.stack(images).to(engine.state.device)
 
 

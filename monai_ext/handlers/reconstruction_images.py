@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from monai_ext.engines.events import PretrainingEvents, epochs_completed
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer, images_of
-from monai_ext.errors import TrainingStoppedError
-from monai_ext.files import write_atomically
+from monai_ext.files import write_result
 from monai_ext.networks import expand_mask, reconstruct
 from monai_ext.parallel.processes import process_rank, unwrap
 from monai_ext.parallel.random_streams import preserved_random_streams
 
-__all__ = ["ReconstructionImages", "picture_grid", "write_picture"]
+__all__ = ["ReconstructionImages", "as_png", "picture_grid"]
 
 _HIDDEN = 0.5
 """Gray of masked patches: darker or brighter would look like air or bone."""
@@ -35,7 +34,7 @@ class ReconstructionImages:
         dataset: held-out images ``(C, *spatial)`` in [0, 1], or dictionaries with such an ``"image"``.
         views: a deterministic transform of a batch, such as a centre crop; the evaluator's.
         images: number of rows; the images are taken at even distances from the whole data set.
-        every_epochs: epochs between pictures.
+        every_epochs: epochs between pictures; None paints whenever held-out slices have been judged.
         seed: of the masks.
 
     Raises:
@@ -50,7 +49,7 @@ class ReconstructionImages:
         dataset: Any,
         views: Callable[[Tensor], Tensor] | None = None,
         images: int = 6,
-        every_epochs: int = 10,
+        every_epochs: int | None = None,
         seed: int = 0,
     ) -> None:
         if images < 1:
@@ -60,26 +59,21 @@ class ReconstructionImages:
         self.views = views
         self.images = images
         self.seed = seed
-        self._epochs = epochs_completed(every_epochs)
+        validated = PretrainingEvents.VALIDATION_COMPLETED
+        self._time = validated if every_epochs is None else epochs_completed(every_epochs)
 
     def attach(self, engine: PretrainingTrainer) -> None:
         """Write pictures at the end of epochs of the trainer, in one process."""
         if process_rank() == 0:
-            engine.add_event_handler(self._epochs, self._write)
+            engine.add_event_handler(self._time, self._write)
 
     def _write(self, engine: PretrainingTrainer) -> None:
+        if engine.state.iteration == 0:  # the validation before the training
+            return
         path = self.folder / f"reconstruction_{engine.state.epoch:05d}.png"
         with preserved_random_streams():
             picture = self._paint(unwrap(engine.network), engine.state.device)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_picture(path, picture)
-        except OSError as error:
-            raise TrainingStoppedError(
-                f"Training stopped at iteration {engine.state.iteration}: the picture {path} was not written "
-                f"({error.strerror or error}). The last good checkpoint is {engine.state.last_checkpoint or 'none'}. "
-                "Free space or choose another output_dir."
-            ) from error
+        write_result(path, as_png(picture), what="the picture", state=engine.state)
         engine.state.pictures = str(path)
         engine.fire_event(PretrainingEvents.PICTURES_WRITTEN)
 
@@ -114,14 +108,10 @@ def picture_grid(image: Tensor, visible: Tensor, reconstruction: Tensor) -> Tens
     return torch.cat(list(columns), dim=1).clamp(0, 1).cpu()
 
 
-def write_picture(path: Path, picture: Tensor) -> None:
-    """Write ``(C, H, W)`` in [0, 1] as an 8-bit PNG, gray for one channel and RGB for three.
-
-    Raises:
-        OSError: when the disk refuses.
-    """
+def as_png(picture: Tensor) -> Callable[[BinaryIO], None]:
+    """What writes ``(C, H, W)`` in [0, 1] to a file as an 8-bit PNG, gray for one channel and RGB for three."""
     from PIL import Image
 
     pixels = (picture * 255).round().to(torch.uint8).movedim(0, -1).numpy()
     content = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    write_atomically(path, lambda file: content.save(file, format="PNG"))
+    return lambda file: content.save(file, format="PNG")

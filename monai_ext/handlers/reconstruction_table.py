@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
 from collections.abc import Mapping
@@ -12,8 +10,9 @@ from typing import Any
 
 from ignite.engine import Events
 
-from monai_ext.engines.reconstruction_evaluator import ReconstructionEvaluator
-from monai_ext.files import write_atomically
+from monai_ext.engines.pretraining_evaluator import PretrainingEvaluator
+from monai_ext.files import write_result
+from monai_ext.foreign_text import csv_text
 from monai_ext.metrics import ReconstructionError
 
 __all__ = ["ReconstructionTable"]
@@ -40,35 +39,30 @@ class ReconstructionTable:
         self.metric = metric
         self.details = dict(details or {})
 
-    def attach(self, engine: ReconstructionEvaluator) -> None:
+    def attach(self, engine: PretrainingEvaluator) -> None:
         """Measure all iterations of an evaluation."""
         engine.add_event_handler(Events.EPOCH_STARTED, self.metric.reset)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._measure)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
 
-    def _measure(self, engine: ReconstructionEvaluator) -> None:
-        output = engine.state.output
-        self.metric.update(output["prediction"], output["image"], output["visible"])
+    def _measure(self, engine: PretrainingEvaluator) -> None:
+        self.metric.update(*engine.state.output["output"])
 
-    def _write(self, engine: ReconstructionEvaluator) -> None:
+    def _write(self, engine: PretrainingEvaluator) -> None:
         rows = self.metric.rows()
         columns = list(rows[0])
         for row in rows:
             suffix = "_own" if row["statistics"] == "own" else ""
             numbers = {name: value for name, value in row.items() if isinstance(value, float)}
             engine.state.metrics.update({f"{row['predictor']}{suffix}/{name}": v for name, v in numbers.items()})
-        self.folder.mkdir(parents=True, exist_ok=True)
-        table = io.StringIO()
-        writer = csv.DictWriter(table, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+        table = csv_text(columns, ([row.get(name, "") for name in columns] for row in rows))
         content = {"rows": rows, **self.details}
-        self._write_text("reconstruction_error.csv", table.getvalue())
+        self._write_text("reconstruction_error.csv", table)
         self._write_text("reconstruction_error.json", json.dumps(content, indent=2))
         logger.info("Reconstruction error of masked patches, in %s:\n%s", self.folder, _as_text(rows, columns))
 
     def _write_text(self, name: str, text: str) -> None:
-        write_atomically(self.folder / name, lambda file: file.write(text.encode()))
+        write_result(self.folder / name, lambda file: file.write(text.encode()), what="the table")
 
 
 def _as_text(rows: list[dict[str, str | float]], columns: list[str]) -> str:

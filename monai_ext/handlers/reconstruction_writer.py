@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ignite.engine import Events
 
-from monai_ext.engines.reconstruction_evaluator import ReconstructionEvaluator
-from monai_ext.handlers.reconstruction_images import picture_grid, write_picture
+from monai_ext.engines.pretraining_evaluator import PretrainingEvaluator
+from monai_ext.files import write_result
+from monai_ext.handlers.reconstruction_images import as_png, picture_grid
 from monai_ext.networks import paint_masked_patches
 
 __all__ = ["ReconstructionWriter"]
@@ -31,18 +32,19 @@ class ReconstructionWriter:
         self.groups = groups
         self.limit = len(groups) if limit is None else limit
 
-    def attach(self, engine: ReconstructionEvaluator) -> None:
+    def attach(self, engine: PretrainingEvaluator) -> None:
         """Write after every iteration."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._write)
 
-    def _write(self, engine: ReconstructionEvaluator) -> None:
-        output = engine.state.output
-        if output["first"] >= self.limit:
+    def _write(self, engine: PretrainingEvaluator) -> None:
+        first = engine.state.output["first"]
+        if first >= self.limit:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        painted = paint_masked_patches(output["prediction"], output["image"], output["visible"])
-        rows = zip(output["image"].split(1), output["visible"].split(1), painted.split(1), strict=True)
-        for number, (image, visible, reconstruction) in enumerate(rows, start=output["first"]):
+        prediction, images, visible = engine.state.output["output"]
+        painted = paint_masked_patches(prediction, images, visible)
+        rows = zip(images.split(1), visible.split(1), painted.split(1), strict=True)
+        for number, (image, seen, reconstruction) in enumerate(rows, start=first):
             if number < self.limit:
                 name = f"{number:06d}_{self.groups[number]}.png"
-                write_picture(self.folder / name, picture_grid(image, visible, reconstruction))
+                picture = picture_grid(image, seen, reconstruction)
+                write_result(self.folder / name, as_png(picture), what="a picture")

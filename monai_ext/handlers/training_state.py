@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from ignite.engine import Events
 from torch import Tensor, nn
 
 from monai_ext.engines.automatic_choices import settled
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
-from monai_ext.errors import CheckpointError
+from monai_ext.errors import CheckpointError, DamagedCheckpointError, DamagedFileError
 from monai_ext.parallel.processes import unwrap
 from monai_ext.parallel.random_streams import RandomStreams
+from monai_ext.torch_files import read_torch_file
 
 __all__ = ["TrainingState", "plain_values", "read_checkpoint"]
 
@@ -96,6 +96,7 @@ class TrainingState:
             "best_metric": float(state.best_metric),
             "best_metric_epoch": state.best_metric_epoch,
             "mlflow_run_id": getattr(state, "mlflow_run_id", None),
+            "run_number": getattr(state, "run_number", 0),
         }
 
     def _set_progress(self, progress: dict[str, Any], path: Path) -> None:
@@ -106,6 +107,7 @@ class TrainingState:
         state.images_seen = state.iteration * length.batch_size
         for name in ("best_metric", "best_metric_epoch", "mlflow_run_id"):
             setattr(state, name, progress[name])
+        state.run_number = progress.get("run_number", 0)  # runs of earlier versions have none
         if progress["total_iterations"] != length.total_iterations:
             logger.warning(
                 "The length of the training is now %d iterations; %s was written in a training of %d. Schedules "
@@ -163,19 +165,19 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Content of a checkpoint file, on the CPU.
 
     Raises:
-        CheckpointError: when it does not exist, is truncated or otherwise damaged, or is no training checkpoint.
+        DamagedCheckpointError: when it is truncated, or a bit of it has changed since it was written.
+        CheckpointError: when it does not exist, or is no training checkpoint.
     """
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint {path}: give the path of a checkpoint file, or of its folder.")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_torch_file(path)
+    except DamagedFileError as error:
+        raise DamagedCheckpointError(_damaged(path)) from error
     except Exception as error:  # torch.load raises errors of many kinds
-        if zipfile.is_zipfile(path):  # the directory at the end of the file is there: it is complete
+        if zipfile.is_zipfile(path):  # and it is whole
             raise CheckpointError(_foreign(path)) from error
-        raise CheckpointError(
-            f"The checkpoint {path} ({path.stat().st_size} bytes) cannot be read: it is truncated or damaged. Resume "
-            "from another checkpoint of its folder."
-        ) from error
+        raise DamagedCheckpointError(_damaged(path)) from error
     if isinstance(state, dict) and state.get("format") == _OLDER:
         raise CheckpointError(
             f"{path} was written by an older version of this project, in which views were drawn by another rule, "
@@ -186,6 +188,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
         raise CheckpointError(_foreign(path))
     return state
+
+
+def _damaged(path: Path) -> str:
+    return (
+        f"The checkpoint {path} ({path.stat().st_size} bytes) cannot be read: it is truncated or damaged. Resume from "
+        "another checkpoint of its folder, or name the folder, whose newest whole one is taken."
+    )
 
 
 def _foreign(path: Path) -> str:

@@ -1,22 +1,29 @@
-"""A page of example views at the start of a training, kept and logged with the run."""
+"""A page of example views: what augmentation makes of a few images, to be looked at before a long training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
 from ignite.engine import Events
 from torch import Tensor
 
 from monai_ext.engines.events import PretrainingEvents
-from monai_ext.engines.pretraining_trainer import PretrainingTrainer
-from monai_ext.errors import TrainingStoppedError
-from monai_ext.files import write_atomically
-from monai_ext.handlers.view_page import draw_view_page
+from monai_ext.engines.pretraining_trainer import PretrainingTrainer, images_of
+from monai_ext.files import write_result
 from monai_ext.parallel.processes import process_rank
+from monai_ext.parallel.random_streams import preserved_random_streams
 
-__all__ = ["ViewImages"]
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["ViewImages", "draw_view_page"]
+
+_TILE, _CAPTION, _GAP = 176, 30, 6
+_BACKGROUND, _INK = 24, 208
+_DRAWS_OF_ONE_VIEW = 4
 
 
 class ViewImages:
@@ -27,8 +34,8 @@ class ViewImages:
 
     Args:
         output_dir: folder of the picture; it is made.
-        dataset: the training's images, ``(C, H, W)`` in [0, 1], or dictionaries with such an ``"image"``.
-        views: the training's views.
+        dataset: images ``(C, H, W)`` in [0, 1], or dictionaries with such an ``"image"``; the trainer's when omitted.
+        views: the trainer's when omitted.
         images: number of rows.
         seed: of the views shown.
 
@@ -41,8 +48,8 @@ class ViewImages:
         self,
         output_dir: str | Path,
         *,
-        dataset: Any,
-        views: Callable[[Tensor], Tensor | Sequence[Tensor]],
+        dataset: Any = None,
+        views: Callable[[Tensor], Tensor | Sequence[Tensor]] | None = None,
         images: int = 6,
         seed: int = 0,
     ) -> None:
@@ -60,14 +67,101 @@ class ViewImages:
             engine.add_event_handler(Events.EPOCH_STARTED(once=1), self._write)
 
     def _write(self, engine: PretrainingTrainer) -> None:
-        page = draw_view_page(self.dataset, self.views, images=self.images, seed=self.seed, device=engine.state.device)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path, lambda file: page.save(file, format="PNG"))
-        except OSError as error:
-            raise TrainingStoppedError(
-                f"Training stopped before its first iteration: the picture {self.path} was not written"
-                f" ({error.strerror or error}). Free space or choose another output_dir."
-            ) from error
+        dataset = engine.data_loader.dataset if self.dataset is None else self.dataset  # type: ignore[union-attr]
+        views: Any = self.views or engine.views
+        page = draw_view_page(dataset, views, images=self.images, seed=self.seed, device=engine.state.device)
+        write_result(
+            self.path, lambda file: page.save(file, format="PNG"), what="the picture of the views", state=engine.state
+        )
         engine.state.pictures = str(self.path)
         engine.fire_event(PretrainingEvents.PICTURES_WRITTEN)
+
+
+def draw_view_page(
+    dataset: Any,
+    views: Callable[[Tensor], Tensor | Sequence[Tensor]],
+    *,
+    images: int = 6,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> Image:
+    """Draw a row for each of a few images: the image as it is loaded, then each of its views.
+
+    All pictures are drawn at one scale, so a view is as large beside its image as it is for the network, and in the
+    window that the network sees. Views that are one a sample are drawn four times. Random streams are left as they
+    were.
+
+    Args:
+        dataset: images ``(C, H, W)`` in [0, 1], or dictionaries with such an ``"image"``; those shown are taken at even
+            distances.
+        views: of a batch, as the trainer takes them; ``views.kinds``, where there is such a thing, names them.
+        images: number of rows.
+        seed: of the views.
+        device: on which the views are made.
+
+    Raises:
+        ValueError: no image is asked for, or the data set is empty, or its images are not 2D or have other than one
+            or three channels.
+    """
+    batch = _choose(dataset, images)
+    with preserved_random_streams():
+        torch.manual_seed(seed)
+        made = _make(views, batch.to(device))
+    kinds = getattr(views, "kinds", ["view"] * len(made))
+    columns = [batch, *(view.cpu() for view in made)]
+    captions = ["image", *(f"{kind} {kinds[:place].count(kind) + 1}" for place, kind in enumerate(kinds))]
+    return _paste(columns, [_caption(text, column) for text, column in zip(captions, columns, strict=True)])
+
+
+def _choose(dataset: Any, images: int) -> Tensor:
+    """(n, C, H, W) at even distances from the whole data set."""
+    if images < 1 or not len(dataset):
+        raise ValueError(f"A page of views needs at least 1 image, but {images} of {len(dataset)} were asked for.")
+    count = min(images, len(dataset))
+    batch = torch.stack([images_of(dataset[index * len(dataset) // count]) for index in range(count)])
+    if batch.ndim != 4 or batch.shape[1] not in (1, 3):
+        raise ValueError(
+            f"A page of views shows 2D images with one or three channels, not images of shape {tuple(batch.shape[1:])}."
+        )
+    return batch
+
+
+def _make(views: Callable[[Tensor], Tensor | Sequence[Tensor]], batch: Tensor) -> list[Tensor]:
+    """The views of a batch; several draws where there is one view a sample."""
+    made = views(batch)
+    if not isinstance(made, Tensor):
+        return list(made)
+    return [made, *(torch.as_tensor(views(batch)) for _ in range(_DRAWS_OF_ONE_VIEW - 1))]
+
+
+def _caption(text: str, column: Tensor) -> str:
+    return f"{text}\n{column.shape[-2]} x {column.shape[-1]}"
+
+
+def _paste(columns: Sequence[Tensor], captions: Sequence[str]) -> Image:
+    """Columns (n, C, h, w) of different sizes side by side, at one scale, with their captions above."""
+    from PIL import Image, ImageDraw
+
+    scale = _TILE / max(max(column.shape[-2:]) for column in columns)
+    widths = [max(60, round(column.shape[-1] * scale)) for column in columns]
+    step = max(round(column.shape[-2] * scale) for column in columns) + _GAP
+    page = Image.new("RGB", (sum(widths) + _GAP * (len(columns) + 1), step * len(columns[0]) + _CAPTION + _GAP))
+    page.paste((_BACKGROUND,) * 3, (0, 0, *page.size))
+    pen = ImageDraw.Draw(page)
+    left = _GAP
+    for column, caption, width in zip(columns, captions, widths, strict=True):
+        pen.multiline_text((left, 2), caption, fill=(_INK,) * 3, font_size=11, spacing=2)
+        size = (round(column.shape[-1] * scale), round(column.shape[-2] * scale))
+        for row, image in enumerate(column):
+            tile = _tile(image).resize(size, Image.Resampling.BICUBIC)
+            page.paste(tile, (left, _CAPTION + row * step))
+        left += width + _GAP
+    return page
+
+
+def _tile(image: Tensor) -> Image:
+    """(C, H, W) in [0, 1] as 8-bit RGB."""
+    from PIL import Image
+
+    pixels = (image.float().clamp(0, 1) * 255).round().to(torch.uint8).movedim(0, -1).numpy()
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")

@@ -1,12 +1,19 @@
 """Networks: encoders, the four pre-training methods and their parts, and reading and exchanging weights."""
 
+from monai_ext.networks.batch_norm import (
+    SplitBatchNorm,
+    SynchronizedBatchNorm,
+    split_batch_norm,
+    synchronize_batch_norm,
+)
 from monai_ext.networks.byol import BYOL
 from monai_ext.networks.encoder import build_encoder, encoder_stride, encoder_widths, feature_width
 from monai_ext.networks.ensemble import ProbabilityEnsemble
+from monai_ext.networks.feature_network import FeatureNetwork
 from monai_ext.networks.heads import PredictionHead, ProjectionHead
 from monai_ext.networks.moco import MoCo
 from monai_ext.networks.momentum import MomentumEncoder
-from monai_ext.networks.momentum_queue import MomentumQueue, fitting_queue_size
+from monai_ext.networks.momentum_queue import MomentumQueue, fitting_queue, fitting_queue_size
 from monai_ext.networks.pretrained import StartingPoint, start_from
 from monai_ext.networks.prototypes import Prototypes
 from monai_ext.networks.sinkhorn import sinkhorn_assignments
@@ -16,13 +23,12 @@ from monai_ext.networks.spark.masked_dense import MaskedDense, expand_mask
 from monai_ext.networks.spark.minkowski import MinkowskiFeatures
 from monai_ext.networks.spark.reconstruction import mask_image, paint_masked_patches, reconstruct
 from monai_ext.networks.spark.spark import SparK
-from monai_ext.networks.split_batch_norm import SplitBatchNorm, split_batch_norm
 from monai_ext.networks.swav import SwAV
-from monai_ext.networks.synchronized_batch_norm import SynchronizedBatchNorm, synchronize_batch_norm
 
 __all__ = [
     "BYOL",
     "ActiveBlocks",
+    "FeatureNetwork",
     "MaskedDense",
     "MinkowskiFeatures",
     "MoCo",
@@ -43,6 +49,7 @@ __all__ = [
     "encoder_widths",
     "expand_mask",
     "feature_width",
+    "fitting_queue",
     "fitting_queue_size",
     "mask_image",
     "paint_masked_patches",

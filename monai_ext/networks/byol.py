@@ -7,10 +7,12 @@ Self-Supervised Learning", NeurIPS 2020 (arXiv 2006.07733).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from monai_ext.networks.checkpoint_mark import CheckpointMark
 from monai_ext.networks.heads import PredictionHead, ProjectionHead, unit_length
 from monai_ext.networks.momentum import MomentumEncoder
 from monai_ext.networks.view_checks import check_views
@@ -38,6 +40,11 @@ class BYOL(nn.Module):
         >>> predictions.shape, targets.requires_grad
         (torch.Size([2, 2, 16]), False)
     """
+
+    checkpoint_marks: ClassVar = (
+        CheckpointMark("BYOL", "online_network.encoder.", ("target_network.",)),
+        CheckpointMark("BYOL training checkpoint", "encoder.", ("prediction.layers.", "teacher.encoder.")),
+    )
 
     def __init__(self, encoder: nn.Module, *, projection: ProjectionHead, prediction: PredictionHead) -> None:
         super().__init__()

@@ -7,10 +7,12 @@ He, Fan, Wu, Xie, Girshick, "Momentum Contrast for Unsupervised Visual Represent
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from monai_ext.networks.checkpoint_mark import CheckpointMark
 from monai_ext.networks.heads import ProjectionHead, unit_length
 from monai_ext.networks.momentum import MomentumEncoder
 from monai_ext.networks.momentum_queue import MomentumQueue
@@ -51,6 +53,10 @@ class MoCo(nn.Module):
     """
 
     takes_sample_ids = True
+    checkpoint_marks: ClassVar = (
+        CheckpointMark("MoCo", "encoder_q.", ("encoder_k.",)),
+        CheckpointMark("MoCo training checkpoint", "encoder.", ("queue.embeddings",)),
+    )
 
     def __init__(self, encoder: nn.Module, *, projection: ProjectionHead, queue: MomentumQueue) -> None:
         super().__init__()

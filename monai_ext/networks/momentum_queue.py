@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["MomentumQueue", "fitting_queue_size"]
+__all__ = ["MomentumQueue", "fitting_queue", "fitting_queue_size"]
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +61,11 @@ class MomentumQueue(nn.Module):
     def size(self) -> int:
         """K, number of embeddings."""
         return len(self.embeddings)
+
+    @property
+    def settings(self) -> dict[str, int]:
+        """What a run is described by, as plain values."""
+        return {"queue_size": self.size}
 
     @property
     def is_full(self) -> bool:
@@ -115,6 +120,11 @@ class MomentumQueue(nn.Module):
             )
             state_dict[name] = torch.full_like(self.sample_ids, UNKNOWN)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def fitting_queue(size: int, *, samples: int, batch_size: int, features: int = 128) -> MomentumQueue:
+    """A queue of embeddings of length ``features``, of the size that :func:`fitting_queue_size` gives."""
+    return MomentumQueue(fitting_queue_size(size, samples=samples, batch_size=batch_size), features=features)
 
 
 def fitting_queue_size(size: int, *, samples: int, batch_size: int) -> int:

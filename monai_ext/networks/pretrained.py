@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from monai.networks.nets.resnet import ResNet
 
 from monai_ext.networks.weights.encoder import load_encoder
 
-__all__ = ["StartingPoint", "start_from"]
+__all__ = ["StartingPoint", "name_start", "start_from"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,17 @@ class StartingPoint:
     @property
     def name(self) -> str:
         """In a word: the method of the pre-training, else the layout of its file, or ``scratch``."""
-        return str(self.lineage.get("pretrained_method") or self.lineage.get("pretrained_layout") or "scratch")
+        return name_start(self.lineage)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a run is described by, as plain values."""
+        return {"lineage": self.lineage}
+
+
+def name_start(lineage: Mapping[str, Any]) -> str:
+    """In a word, where the weights come from that this ``lineage`` tells of."""
+    return str(lineage.get("pretrained_method") or lineage.get("pretrained_layout") or "scratch")
 
 
 def start_from(network: ResNet, *, pretrained: str | None = None) -> StartingPoint:

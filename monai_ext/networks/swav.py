@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from monai_ext.networks.checkpoint_mark import CheckpointMark
 from monai_ext.networks.heads import ProjectionHead, unit_length
 from monai_ext.networks.momentum_queue import MomentumQueue
 from monai_ext.networks.prototypes import Prototypes
@@ -57,6 +59,12 @@ class SwAV(nn.Module):
         >>> len(scores), len(assignments), assignments[0].sum(dim=1).round(decimals=3).tolist()
         (3, 2, [1.0, 1.0, 1.0, 1.0])
     """
+
+    checkpoint_marks: ClassVar = (
+        CheckpointMark("SwAV", "model.", ("model.projection_head.",)),
+        CheckpointMark("SwAV", "", ("projection_head.",)),
+        CheckpointMark("SwAV training checkpoint", "encoder.", ("prototypes.weight",)),
+    )
 
     def __init__(
         self,

@@ -93,6 +93,11 @@ class FineTuningSchedule:
         self.start_fraction = start_fraction
         self.growth = growth
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a run is described by, as plain values."""
+        return {"protocol": self.protocol}
+
     def encoder_fraction(self, epoch: int) -> float:
         """In epoch 1, 2, ...; 0 says that the encoder is frozen."""
         if self.protocol != "gradual":

@@ -64,10 +64,10 @@ class WarmupCosine:
         warmup_factor: first value as a share of the peak, in [0, 1].
         start: the peak; None takes each group's value at the time when the trainer is built.
         final: last value; None takes ``final_factor`` times the peak.
-        final_factor: last value as a share of the peak.
+        final_factor: last value as a share of the peak; 0 where neither is given.
 
     Raises:
-        ValueError: when a value is out of range, or neither or both of ``final`` and ``final_factor`` are given.
+        ValueError: when a value is out of range, or both ``final`` and ``final_factor`` are given.
 
     Example:
         >>> from monai_ext.engines import TrainingLength
@@ -81,7 +81,7 @@ class WarmupCosine:
 
     def __init__(
         self,
-        field: str,
+        field: str = "lr",
         *,
         length: TrainingLength,
         warmup_epochs: float = 0,
@@ -92,8 +92,8 @@ class WarmupCosine:
     ) -> None:
         if field not in ("lr", "weight_decay"):
             raise ValueError(f"The field of a schedule is 'lr' or 'weight_decay'; received {field!r}.")
-        if (final is None) == (final_factor is None):
-            raise ValueError(f"The schedule of {field} needs either final or final_factor, one of them.")
+        if final is not None and final_factor is not None:
+            raise ValueError(f"The schedule of {field} takes either final or final_factor, one of them.")
         if warmup_epochs < 0 or not 0 <= warmup_factor <= 1:
             raise ValueError(
                 "Warm-up needs warmup_epochs >= 0 and warmup_factor in [0, 1]; "

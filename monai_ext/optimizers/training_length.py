@@ -74,6 +74,11 @@ class TrainingLength:
         """Images of the whole training."""
         return self.total_iterations * self.batch_size
 
+    @property
+    def settings(self) -> dict[str, int]:
+        """What a run is described by, as plain values."""
+        return {"images_seen": self.images_seen}
+
 
 def _ceil_divide(dividend: int, divisor: int) -> int:
     return -(-dividend // divisor)

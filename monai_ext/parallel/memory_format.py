@@ -82,15 +82,16 @@ def memory_format_of(module: nn.Module, *, besides: tuple[str, ...] = ()) -> tor
     """
     for convolution in _convolutions(module, besides):
         if convolution.weight.shape[1] > 1:
-            return _channels_last_format(module) if is_channels_last(convolution.weight) else torch.contiguous_format
+            last = _channels_last_format(module)
+            return last if is_channels_last(convolution.weight) else torch.contiguous_format
     return torch.contiguous_format
 
 
 def is_channels_last(tensor: Tensor) -> bool:
     """Whether the channels of images ``(B, C, *spatial)``, or of a kernel, are neighbours in memory.
 
-    Strides tell, also where an image has one pixel and PyTorch's ``is_contiguous`` says yes to both formats; where there
-    is one channel there is no difference, and the answer is no.
+    Strides tell, also where an image has one pixel and PyTorch's ``is_contiguous`` says yes to both formats; where
+    there is one channel there is no difference, and the answer is no.
     """
     return tensor.ndim >= 4 and tensor.shape[1] > 1 and tensor.stride(1) == 1 and tensor.stride(-1) == tensor.shape[1]
 

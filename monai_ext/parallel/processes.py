@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 __all__ = [
     "all_reduce",
     "broadcast",
+    "decided_by_first",
     "gather",
     "in_process_group",
     "interleaved",
@@ -21,6 +22,9 @@ __all__ = [
     "process_rank",
     "unwrap",
 ]
+
+
+_Decision = TypeVar("_Decision")
 
 
 def process_count() -> int:
@@ -49,6 +53,30 @@ def broadcast(values: Tensor) -> Tensor:
     if process_count() > 1:
         dist.broadcast(values, src=0)
     return values
+
+
+def decided_by_first(decide: Callable[[], _Decision]) -> _Decision:
+    """What ``decide`` gives in the first process, in every process; an error of the first is raised in all of them.
+
+    Every process of a distributed run must call this. What is decided, and the error, must be picklable.
+
+    Example:
+        >>> decided_by_first(lambda: 42)
+        42
+    """
+    if process_count() == 1:
+        return decide()
+    outcome: list[Any] = [None, None]
+    if dist.get_rank() == 0:
+        try:
+            outcome[0] = decide()
+        except Exception as error:  # whatever it is, the other processes must not wait for this one
+            outcome[1] = error
+    dist.broadcast_object_list(outcome, src=0)
+    if outcome[1] is not None:
+        raise outcome[1]
+    decision: _Decision = outcome[0]
+    return decision
 
 
 def all_reduce(values: Tensor, *, maximum: bool = False) -> Tensor:

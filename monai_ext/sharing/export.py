@@ -14,8 +14,9 @@ import torch
 from monai.bundle import ConfigParser
 from torch import Tensor, nn
 
-from monai_ext.bundle.model_file import latest_model, load_model
+from monai_ext.bundle import latest_model, load_model
 from monai_ext.errors import BundleAuditError, WeightsError
+from monai_ext.networks.weights import read_model_metadata
 
 __all__ = ["FORMATS", "export_bundle"]
 
@@ -80,7 +81,7 @@ def _open(bundle: Path, model: str) -> tuple[nn.Module, dict[str, Any]]:
         raise ValueError(f"{bundle} is no bundle that can be exported: it has no configs/inference.json.")
     parser = ConfigParser(ConfigParser.load_config_file(config))
     parser.update({"model_path": model})
-    metadata = torch.load(model, map_location="cpu", weights_only=True).get("metadata", {})
+    metadata = read_model_metadata(model)
     if "class_names" not in metadata:
         raise WeightsError(
             f"{model} is no classifier with class names: exported are the models of classification bundles. Encoders of"

@@ -11,6 +11,7 @@ from typing import Any
 import torch.distributed
 from ignite.engine import Engine, Events
 
+from monai_ext.running_config import running_config_folder
 from monai_ext.tracking.provenance import (
     bundle_tags,
     dataset_content,
@@ -50,7 +51,7 @@ class MLflowTracker:
             became, and so are the engine's precision and memory format.
         config: the whole configuration, as content or files; None takes that of the bundle which is being run.
         datasets: by their use, such as ``{"training": dataset}``; ``fingerprint`` and ``describe()`` are logged.
-        bundle_root: folder of the bundle, for its name and version.
+        bundle_root: folder of the bundle, for its name and version; that of the config which is being run when omitted.
         run_id: run to continue.
         parent_run_id: run that this one builds upon: the pre-training of a fine-tuning, the training of an evaluation.
         run_name: MLflow invents one when omitted.
@@ -87,7 +88,8 @@ class MLflowTracker:
         self.parameters = dict(parameters or {})
         self.config = merged_config(config)
         self.datasets = dict(datasets or {})
-        self.bundle_root = bundle_root
+        configs = running_config_folder()
+        self.bundle_root = str(configs.parent) if bundle_root is None and configs is not None else bundle_root
         self.parent_run_id = parent_run_id
         self._run_settings: dict[str, Any] = {
             "run_name": run_name,

@@ -10,6 +10,7 @@ from monai_ext.transforms.random_view import RandomView
 from monai_ext.transforms.random_window import RandomWindow, RandWindow
 from monai_ext.transforms.rotated_crop import RandRotatedCrop, RotatedCrop
 from monai_ext.transforms.solarize import RandSolarize, Solarization
+from monai_ext.transforms.upright_view import UprightView
 from monai_ext.transforms.views import CropFlip, RandResizedCropFlip
 from monai_ext.transforms.white_noise import RandWhiteNoise, WhiteNoise
 from monai_ext.transforms.window import WINDOWS, HounsfieldWindow, Window, find_window, window_bounds
@@ -35,6 +36,7 @@ __all__ = [
     "RandomWindow",
     "RotatedCrop",
     "Solarization",
+    "UprightView",
     "WhiteNoise",
     "Window",
     "byol_views",

@@ -5,8 +5,12 @@ from pathlib import Path
 import pytest
 import torch.distributed
 import torch.multiprocessing
+from ignite.engine import Events
 
-from monai_ext.bundle import prepare_output_dir, resume_point
+from helpers.small_training import small_trainer, small_training
+from monai_ext.bundle import prepare_output_dir
+from monai_ext.handlers import TrainingCheckpoint
+from monai_ext.handlers.checkpoint_files import run_number
 
 
 def _run_with_checkpoint(runs: Path, name: str) -> Path:
@@ -83,15 +87,34 @@ def test_every_process_of_a_distributed_run_gets_the_same_folder(tmp_path):
     assert [str(folder) for folder in (tmp_path / "bundle" / "models").iterdir()] == list(chosen)
 
 
-@pytest.mark.parametrize(
-    ("resume", "point"), [(None, None), ("last", "/runs/a"), ("/runs/a/best.pt", "/runs/a/best.pt")]
-)
-def test_training_continues_from_what_was_named(resume, point):
-    assert resume_point(resume, output_dir="/runs/a") == point
+def test_last_is_the_run_that_started_last_whatever_it_is_called_and_the_clock_says(tmp_path):
+    for name in ("20260301T000000Z-aaaaaa", "20250101T000000Z-bbbbbb"):  # the clock was set back in between
+        small_training([TrainingCheckpoint(tmp_path / "models" / name)], max_epochs=1)
+    os.utime(tmp_path / "models" / "20250101T000000Z-bbbbbb", (0, 0))
+    assert prepare_output_dir(str(tmp_path), resume="last").endswith("20250101T000000Z-bbbbbb")
 
 
-def test_a_job_that_always_resumes_its_own_folder_begins_when_there_is_nothing_yet(tmp_path):
-    folder = str(tmp_path / "run")
-    assert resume_point(folder, output_dir=folder) is None
-    Path(folder).mkdir()
-    assert resume_point(folder, output_dir=folder) == folder
+def test_a_run_keeps_its_place_in_the_order_when_it_is_resumed(tmp_path):
+    models = tmp_path / "models"
+    for name in ("first", "another"):
+        small_training([TrainingCheckpoint(models / name)], max_epochs=1)
+    small_training([TrainingCheckpoint(models / "first", resume=models / "first")], max_epochs=2)
+    small_training([TrainingCheckpoint(models / "a_third")], max_epochs=1)
+    assert [run_number(models / name) for name in ("first", "another", "a_third")] == [1, 2, 3]
+
+
+def test_a_run_without_a_checkpoint_yet_counts_while_it_trains(tmp_path):
+    trainer = small_trainer([TrainingCheckpoint(tmp_path / "first")], max_epochs=1)
+    trainer.add_event_handler(
+        Events.ITERATION_COMPLETED(once=1),
+        lambda: small_training([TrainingCheckpoint(tmp_path / "second")], max_epochs=1),
+    )
+    trainer.run()
+    assert [run_number(tmp_path / name) for name in ("first", "second")] == [1, 2]
+
+
+def test_a_damaged_checkpoint_does_not_hide_which_run_is_the_last(tmp_path):
+    for name in ("b", "a"):
+        small_training([TrainingCheckpoint(tmp_path / "models" / name)], max_epochs=2)
+    (tmp_path / "models" / "a" / "checkpoint_00000006.pt").write_bytes(b"PK")
+    assert prepare_output_dir(str(tmp_path), resume="last").endswith("/a")

@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,7 +127,22 @@ def test_monais_own_tracking_is_not_taken_for_a_misspelling(bundle, tmp_path):
     assert (bundle / "ran.txt").read_text() == "2"
 
 
-def test_on_the_command_line_the_process_ends_with_the_sentence_alone(bundle, monkeypatch):
+def test_on_the_command_line_the_sentence_alone_is_shown_and_the_error_stays_an_error(bundle, monkeypatch, capsys):
     monkeypatch.setattr("monai_ext.running_config.started_from_command_line", lambda: True)
-    with pytest.raises(SystemExit, match=r"^Error: Checking the overrides of train.json: there is no id 'epohcs'"):
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    with pytest.raises(RuntimeError) as caught:
         run(config_file=str(bundle / "configs" / "train.json"), epohcs=3)
+    capsys.readouterr()
+    sys.excepthook(caught.type, caught.value, caught.tb)
+    told = capsys.readouterr().err
+    assert told.startswith("Error: Checking the overrides of train.json: there is no id 'epohcs'")
+    assert "Traceback" not in told
+
+
+def test_an_overlay_of_the_bundle_itself_brings_its_own_ids(bundle):
+    (bundle / "configs" / "evaluate.json").write_text(json.dumps({"section": "test"}))
+    config = json.loads((bundle / "configs" / "train.json").read_text())
+    config["initialize"][0]["overlay"] = "evaluate.json"
+    (bundle / "configs" / "train.json").write_text(json.dumps(config))
+    run(config_file=str(bundle / "configs" / "train.json"), logging_file=False, section="validation")
+    assert (bundle / "ran.txt").exists()

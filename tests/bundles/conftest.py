@@ -1,17 +1,20 @@
-"""Fixtures of the bundle tests: a repository to run in, and one training that the others build upon."""
+"""Fixtures of the bundle tests: a repository to run in, and one training of each bundle that the others build upon."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from monai.bundle import run
 from PIL import Image
 
-from helpers.bundle_files import REPOSITORY, TINY_TRAINING, config_files, without_tracking
+from helpers.bundle_files import CLASSIFICATION, REPOSITORY, merged_config, run_bundle, tiny_training
+from helpers.labelled_pictures import write_labelled_pictures
+from monai_ext import running_config
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +26,22 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> str:
         gray = 127 * (1 + np.sin(4 * rows + number) * np.cos(6 * columns))
         Image.fromarray(gray.astype(np.uint8)).save(folder / f"slice_{number:02d}.png")
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def data_of(pictures: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]:
+    """Folder of images for a bundle: unlabelled ones, or labelled by the bundle's classes with a published split."""
+    folders: dict[tuple[str, ...], str] = {}
+
+    def give(bundle: Path) -> str:
+        if bundle.name not in {other.name for other in CLASSIFICATION}:
+            return pictures
+        labels = tuple(merged_config(bundle, "train")["class_names"])
+        if labels not in folders:
+            folders[labels] = str(write_labelled_pictures(tmp_path_factory.mktemp("labelled") / "data", labels))
+        return folders[labels]
+
+    return give
 
 
 @pytest.fixture(scope="session")
@@ -43,16 +62,33 @@ def from_root(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained(checkout: Path, pictures: str) -> Iterator[Path]:
-    """The SparK bundle of the copied repository after a training, started from the root."""
-    bundle = Path("bundles/spark_pretrain")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.chdir(checkout)
-        run(
-            config_file=config_files(bundle, "smoke"),
-            logging_file=False,
-            dataset_dir=pictures,
-            **TINY_TRAINING,
-            **without_tracking(bundle, "smoke"),
-        )
-    return checkout / bundle
+def trained(checkout: Path, data_of: Callable[[Path], str]) -> Callable[[Path], Path]:
+    """Gives a bundle of the copied repository after a tiny training, started from the root, once."""
+    done: set[str] = set()
+
+    def train(bundle: Path) -> Path:
+        copy = checkout / "bundles" / bundle.name
+        if bundle.name not in done:
+            done.add(bundle.name)
+            with pytest.MonkeyPatch.context() as monkeypatch:
+                monkeypatch.chdir(checkout)
+                run_bundle(Path("bundles", bundle.name), "smoke", dataset_dir=data_of(bundle), **tiny_training(bundle))
+        return copy
+
+    return train
+
+
+@pytest.fixture
+def command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs what the command line would run, without a process of its own; gives what it shows in the end."""
+    monkeypatch.setattr(running_config, "started_from_command_line", lambda: True)
+    monkeypatch.setattr("sys.excepthook", lambda *_: pytest.fail("errors are not shown briefly"))
+
+    def shown(command: Callable[[], Any]) -> str:
+        with pytest.raises(Exception) as caught:  # noqa: PT011 (any; a SystemExit would not pass)
+            command()
+        capsys.readouterr()
+        sys.excepthook(caught.type, caught.value, caught.tb)
+        return capsys.readouterr().err
+
+    return shown

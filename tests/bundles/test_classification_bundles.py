@@ -3,8 +3,10 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
@@ -14,13 +16,15 @@ import torch
 from monai.bundle import ConfigParser, run
 from PIL import Image
 
-from helpers.bundle_files import CLASSIFICATION, config_files
-from helpers.labelled_pictures import TINY_FINE_TUNING, gray_picture, untracked, write_labelled_pictures
+from helpers.bundle_files import CLASSIFICATION, config_files, run_bundle, tiny_training, untracked
+from helpers.labelled_pictures import gray_picture, write_labelled_pictures
 from helpers.tiny_resnet import TINY_CLASSIFIER
 from monai_ext.data import open_labelled_images
 from monai_ext.networks import build_encoder
+from monai_ext.networks.weights import read_model, read_model_metadata, write_model
 
 COVID = Path("bundles/covid19_classification")
+TINY = tiny_training(CLASSIFICATION[0])
 WITHOUT_PROJECT = """
 import importlib.abc, runpy, sys
 
@@ -35,27 +39,20 @@ runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
 """
 
 
-def _run(bundle: Path, name: str, **overrides: object) -> None:
-    run(config_file=config_files(bundle, name), logging_file=False, **{**untracked(bundle, name), **overrides})
-
-
 @pytest.fixture(scope="session")
-def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def labelled(data_of: Callable[[Path], str]) -> Path:
     """Sixteen labelled pictures of eight patients, with a published split."""
-    return write_labelled_pictures(tmp_path_factory.mktemp("covid") / "data")
+    return Path(data_of(COVID))
 
 
-@pytest.fixture(scope="session")
-def classifier(checkout: Path, labelled: Path) -> Path:
+@pytest.fixture
+def classifier(trained: Callable[[Path], Path]) -> Path:
     """The COVID-19 bundle of the copied repository after a training."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.chdir(checkout)
-        _run(COVID, "smoke", dataset_dir=str(labelled), **TINY_FINE_TUNING)
-    return checkout / COVID
+    return trained(COVID)
 
 
-def _model(bundle: Path) -> dict:
-    return torch.load(bundle / "models" / "model.pt", weights_only=True)
+def _metadata(bundle: Path) -> dict:
+    return read_model_metadata(bundle / "models" / "model.pt")
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -64,7 +61,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_training_publishes_the_best_model_with_what_inference_needs(classifier):
-    metadata = _model(classifier)["metadata"]
+    metadata = _metadata(classifier)
     assert metadata["class_names"] == ["NonCOVID", "COVID"]
     assert metadata["window_hu"] == [-1350.0, 150.0]
     assert metadata["bundle_version"] == json.loads((classifier / "configs" / "metadata.json").read_text())["version"]
@@ -77,10 +74,10 @@ def test_training_publishes_the_best_model_with_what_inference_needs(classifier)
 
 
 def test_evaluation_judges_the_test_section_with_the_threshold_of_validation(classifier, labelled, from_root, tmp_path):
-    _run(COVID, "evaluate", dataset_dir=str(labelled), network_def=TINY_CLASSIFIER, output_dir=str(tmp_path))
+    run_bundle(COVID, "evaluate", dataset_dir=str(labelled), network_def=TINY_CLASSIFIER, output_dir=str(tmp_path))
     content = json.loads((tmp_path / "metrics.json").read_text())
     assert content["images"] == 4
-    assert content["threshold"] == _model(classifier)["metadata"]["threshold"]
+    assert content["threshold"] == _metadata(classifier)["threshold"]
     assert len(_rows(tmp_path / "predictions.csv")) == 4
 
 
@@ -88,7 +85,7 @@ def test_an_ensemble_of_equal_models_is_the_model(classifier, labelled, from_roo
     model = str(classifier / "models" / "model.pt")
     for name, models in (("one", [model]), ("three", [model] * 3)):
         settings = {"network_def": TINY_CLASSIFIER, "models": models, "output_dir": str(tmp_path / name)}
-        _run(COVID, "evaluate", dataset_dir=str(labelled), **settings)
+        run_bundle(COVID, "evaluate", dataset_dir=str(labelled), **settings)
     one, three = (_rows(tmp_path / name / "predictions.csv") for name in ("one", "three"))
     for row, other in zip(one, three, strict=True):
         assert row.keys() == other.keys()
@@ -98,18 +95,17 @@ def test_an_ensemble_of_equal_models_is_the_model(classifier, labelled, from_roo
 
 
 def test_models_that_see_images_differently_are_no_ensemble(classifier, labelled, from_root, tmp_path):
-    content = _model(classifier)
-    content["metadata"]["image_size"] = 64
-    torch.save(content, tmp_path / "other.pt")
+    weights = read_model(classifier / "models" / "model.pt")
+    write_model(tmp_path / "other.pt", weights, metadata=_metadata(classifier) | {"image_size": 96})
     models = [str(classifier / "models" / "model.pt"), str(tmp_path / "other.pt")]
     with pytest.raises(RuntimeError) as caught:
-        _run(COVID, "evaluate", dataset_dir=str(labelled), models=models, output_dir=str(tmp_path))
-    assert "image_size is 32 in" in _last_cause(caught)
+        run_bundle(COVID, "evaluate", dataset_dir=str(labelled), models=models, output_dir=str(tmp_path))
+    assert "image_size is 64 in" in _last_cause(caught)
 
 
 def test_inference_without_this_project_gives_evaluations_probabilities(classifier, labelled, from_root, tmp_path):
     evaluation = {"dataset_dir": str(labelled), "network_def": TINY_CLASSIFIER, "section": "all"}
-    _run(COVID, "evaluate", **evaluation, output_dir=str(tmp_path / "evaluated"))
+    run_bundle(COVID, "evaluate", **evaluation, output_dir=str(tmp_path / "evaluated"))
     command = [sys.executable, "-c", WITHOUT_PROJECT, "--config_file", "configs/inference.json", "--gradcam", "True"]
     command += ["--dataset_dir", str(labelled), "--output_dir", str(tmp_path / "inferred")]
     command += ["--network_def", str(TINY_CLASSIFIER)]
@@ -132,7 +128,7 @@ def test_inference_without_this_project_gives_evaluations_probabilities(classifi
     assert report["class_names"] == ["NonCOVID", "COVID"]
     assert report["model"]["sha256"] == inferred[0]["model_sha256"]
     with Image.open(tmp_path / "inferred" / "gradcam_00001.png") as overlay:
-        assert (overlay.mode, overlay.size) == ("RGB", (32, 32))
+        assert (overlay.mode, overlay.size) == ("RGB", (64, 64))
 
 
 def _inference_images(bundle: Path, folder: Path, **overrides: object) -> list[torch.Tensor]:
@@ -162,7 +158,7 @@ def test_pictures_of_every_mode_reach_the_network_as_in_training(all_modes, chec
     images = open_labelled_images(all_modes, class_names=["NonCOVID", "COVID"], section="all")
     parser = ConfigParser(ConfigParser.load_config_file(checkout / COVID / "configs" / "train.json"))
     parser.update({"image_size": 32})
-    preprocessing = parser.get_parsed_content("preprocessing")
+    preprocessing = parser.get_parsed_content("train::preprocessing")
     inferred = _inference_images(checkout / COVID, all_modes)
     assert len(inferred) == len(images) == 8
     for number, theirs in enumerate(inferred):
@@ -242,13 +238,13 @@ def test_a_pretrained_encoder_is_recorded_and_fine_tuned_gradually(checkout, lab
     weights = {name: value for name, value in tiny.state_dict().items() if not name.startswith("fc.")}
     torch.save({"state_dict": weights, "metadata": {"monai_ext_version": "0", "method": "SparK"}}, tmp_path / "e.pt")
     settings = {
-        **TINY_FINE_TUNING,
+        **TINY,
         "head_only_epochs": 1,
         "pretrained": str(tmp_path / "e.pt"),
         "bundle_root": str(tmp_path),
     }
-    _run(COVID, "smoke", dataset_dir=str(labelled), **settings)
-    metadata = torch.load(tmp_path / "models" / "model.pt", weights_only=True)["metadata"]
+    run_bundle(COVID, "smoke", dataset_dir=str(labelled), **settings)
+    metadata = _metadata(tmp_path)
     assert metadata["protocol"] == "gradual"
     assert (metadata["bundle"], metadata["bundle_version"]) == ("covid19_classification", "0.1.0")
     assert metadata["lineage"]["pretrained_method"] == "SparK"
@@ -265,7 +261,7 @@ def test_every_task_starts_on_data_of_its_own_classes(bundle, tmp_path):
             (tmp_path / label).mkdir(exist_ok=True)
             Image.fromarray(gray_picture(number, bright=False)).save(tmp_path / label / f"{number}.png")
     parser.update({"dataset_dir": str(tmp_path), "num_workers": 0, "backbone": "resnet18", "image_size": 32})
-    images = parser.get_parsed_content("train::images")
+    images = parser.get_parsed_content("images").training
     assert len(images) == 6 * len(labels)
     batch = parser.get_parsed_content("train::dataset")[0]["image"][None]
     views = parser.get_parsed_content("train::views")(batch)
@@ -277,13 +273,6 @@ def _last_cause(caught: pytest.ExceptionInfo) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error)
-
-
-@pytest.fixture
-def command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let errors end as they do under ``python -m monai.bundle``."""
-    for module in ("running_config", "bundle.engine_run"):
-        monkeypatch.setattr(f"monai_ext.{module}.started_from_command_line", lambda: True)
 
 
 def _table(folder: Path, replace: tuple[str, str]) -> str:
@@ -307,22 +296,22 @@ def _table(folder: Path, replace: tuple[str, str]) -> str:
 def test_bad_data_ends_the_command_with_one_sentence(replace, overrides, sentence, tmp_path, from_root, command_line):
     folder = write_labelled_pictures(tmp_path / "data")
     data = {"dataset_dir": _table(folder, replace) if replace[0] else str(folder)}
-    with pytest.raises(SystemExit, match=sentence):
-        _run(COVID, "smoke", **{**TINY_FINE_TUNING, **data, **overrides, "output_dir::parent": str(tmp_path / "runs")})
+    settings = {**TINY, **data, **overrides, "output_dir::parent": str(tmp_path / "runs")}
+    assert re.search(sentence, command_line(lambda: run_bundle(COVID, "smoke", **settings)))
     assert not list(tmp_path.rglob("*.pt"))
 
 
 def test_weights_for_another_number_of_classes_are_refused(classifier, labelled, from_root, tmp_path, command_line):
-    network = {**TINY_CLASSIFIER, "num_classes": 3}
-    with pytest.raises(SystemExit, match=r"do not fit the network of this config .*fc\.weight"):
-        _run(COVID, "evaluate", dataset_dir=str(labelled), network_def=network, output_dir=str(tmp_path))
+    settings = {"network_def": {**TINY_CLASSIFIER, "num_classes": 3}, "dataset_dir": str(labelled)}
+    told = command_line(lambda: run_bundle(COVID, "evaluate", **settings, output_dir=str(tmp_path)))
+    assert re.search(r"^Error: .*do not fit the network of this config .*fc\.weight", told)
 
 
 def test_an_encoder_of_another_architecture_is_refused_before_training(labelled, from_root, tmp_path, command_line):
     torch.save(build_encoder("resnet18").state_dict(), tmp_path / "encoder.pt")
-    overrides = {**TINY_FINE_TUNING, "pretrained": str(tmp_path / "encoder.pt"), "output_dir::parent": str(tmp_path)}
-    with pytest.raises(SystemExit, match=r"Nothing was loaded from .*resnet18"):
-        _run(COVID, "smoke", dataset_dir=str(labelled), **overrides)
+    overrides = {**TINY, "pretrained": str(tmp_path / "encoder.pt"), "output_dir::parent": str(tmp_path)}
+    told = command_line(lambda: run_bundle(COVID, "smoke", dataset_dir=str(labelled), **overrides))
+    assert re.search(r"^Error: Nothing was loaded from .*resnet18", told)
 
 
 @pytest.mark.slow
@@ -333,12 +322,13 @@ def test_a_fine_tuning_is_tracked_as_a_child_of_its_pre_training(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     client = mlflow.MlflowClient()
     pretraining = client.create_run(client.create_experiment("pretraining", (tmp_path / "artifacts").as_uri()))
-    encoder = {name: value for name, value in _model(classifier)["state_dict"].items() if not name.startswith("fc.")}
+    weights = read_model(classifier / "models" / "model.pt")
+    encoder = {name: value for name, value in weights.items() if not name.startswith("fc.")}
     metadata = {"monai_ext_version": "0.1.0", "method": "SparK"}
     torch.save({"state_dict": encoder, "metadata": metadata}, tmp_path / "encoder.pt")
     client.log_artifact(pretraining.info.run_id, str(tmp_path / "encoder.pt"), "encoder")
 
-    settings = TINY_FINE_TUNING | {"bundle_root": str(tmp_path), "dataset_dir": str(labelled)}
+    settings = TINY | {"bundle_root": str(tmp_path), "dataset_dir": str(labelled)}
     source = f"runs:/{pretraining.info.run_id}/encoder"
     run(config_file=config_files(COVID, "smoke"), logging_file=False, pretrained=source, **settings)
 
@@ -350,7 +340,7 @@ def test_a_fine_tuning_is_tracked_as_a_child_of_its_pre_training(
     assert tracked.data.tags["mlflow.parentRunId"] == pretraining.info.run_id
     assert tracked.data.params["lineage/pretrained"] == source
     assert {"auc", "best_auc", "threshold", "loss"} <= tracked.data.metrics.keys()
-    assert _model(tmp_path)["metadata"]["mlflow_run_id"] == tracked.info.run_id
+    assert _metadata(tmp_path)["mlflow_run_id"] == tracked.info.run_id
 
 
 def test_two_processes_fine_tune_together_under_torchrun(repository, labelled, tmp_path):
@@ -365,6 +355,6 @@ def test_two_processes_fine_tune_together_under_torchrun(repository, labelled, t
     environment = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert _model(tmp_path)["metadata"]["protocol"] == "gradual"
+    assert _metadata(tmp_path)["protocol"] == "gradual"
     (folder,) = (tmp_path / "models").glob("*/")
     assert json.loads((folder / "validation" / "metrics.json").read_text())["images"] == 4

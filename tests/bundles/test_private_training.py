@@ -52,7 +52,7 @@ def test_no_identity_reaches_checkpoints_pictures_logs_or_mlflow(
             logging_file=False,
             bundle_root=str(tmp_path / "root"),
             dataset_dir=str(tmp_path / "store"),
-            **tiny_training(bundle.name.removesuffix("_pretrain")),
+            **tiny_training(bundle),
         )
     told = capfd.readouterr()
     files = [path for name in ("root", "tracked") for path in (tmp_path / name).rglob("*") if path.is_file()]

@@ -1,4 +1,4 @@
-"""What holds on every processor: no bundle trains a narrow network channels last, and the default precision is its own."""
+"""What holds on every processor: no bundle trains a narrow network channels last, and each has its own precision."""
 
 from __future__ import annotations
 
@@ -48,8 +48,3 @@ def test_nothing_narrow_is_trained_channels_last(bundle, config, avx512, network
 def test_training_chooses_the_precision_and_evaluation_does_not_depend_on_the_processor(bundle):
     assert merged_config(bundle, "train")["precision"] == "auto"
     assert merged_config(bundle, "evaluate")["precision"] == "fp32"
-
-
-@pytest.mark.parametrize("bundle", PRETRAINING, ids=lambda path: path.name)
-def test_pretraining_chooses_the_memory_format(bundle):
-    assert ConfigParser(merged_config(bundle, "train"))["train::trainer::channels_last"] == "auto"

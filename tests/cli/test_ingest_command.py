@@ -40,7 +40,7 @@ def test_a_refusal_is_a_sentence_and_status_2(tmp_path: Path, capsys: pytest.Cap
 def test_commands_are_found_and_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"ingest", "store"} <= set(commands())
     assert main(["--help"]) == 0
-    assert "turn a folder of DICOM, NIfTI or pictures into a slice store" in capsys.readouterr().out
+    assert "turn a folder of DICOM, volumes or pictures into a slice store" in capsys.readouterr().out
     assert main([]) == 2
     assert main(["bogus"]) == 2
     assert "There is no command 'bogus'" in capsys.readouterr().err
@@ -50,3 +50,13 @@ def test_wrong_numbers_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit):
         main(["ingest", "a", "b", "--workers", "0"])
     assert "0 is not a positive number" in capsys.readouterr().err
+
+
+def test_control_characters_in_listed_names_are_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_series(tmp_path / "source" / "a")
+    (tmp_path / "source" / "x\x1b[2J\n\t.txt").write_text("no image")
+    call = ["ingest", str(tmp_path / "source"), str(tmp_path / "store")]
+    assert main([*call, "--workers", "1"]) == 0
+    capsys.readouterr()
+    assert main([*call, "--list-skipped"]) == 0
+    assert capsys.readouterr().out.startswith("x\\x1b[2J\\x0a\\x09.txt\tnot_dicom")

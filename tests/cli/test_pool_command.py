@@ -47,3 +47,22 @@ def test_evaluations_of_other_classes_are_refused(tmp_path, capsys):
 def test_a_folder_that_is_no_evaluation_is_refused(tmp_path, capsys):
     assert main(["pool", str(tmp_path)]) == 2
     assert "no folder that evaluate.json wrote" in capsys.readouterr().err
+
+
+def test_pseudonyms_of_an_older_version_are_not_pooled_with_keyed_ones(tmp_path, capsys):
+    folders = []
+    for fold, digits in enumerate((16, 32)):
+        result = evaluate_classification(
+            np.stack([1 - SHARES, SHARES], axis=1), LABELS, class_names=CLASSES, positive_class="yes", n_bootstrap=0
+        )
+        groups = [f"{number:0{digits}x}" for number in range(8)]
+        write_classification_files(tmp_path / str(fold), result, columns={"group": groups})
+        folders.append(str(tmp_path / str(fold)))
+    assert main(["pool", *folders, "--output", str(tmp_path / "pooled")]) == 2
+    assert "One patient would count as two; evaluate the older ones again." in capsys.readouterr().err
+
+
+def test_class_names_that_look_like_formulas_come_through_the_table(tmp_path):
+    folders = [_evaluation(tmp_path / "a", range(8), classes=["=no", "@yes"])]
+    assert "'=no" in (tmp_path / "a" / "predictions.csv").read_text()
+    assert main(["pool", *folders, "--output", str(tmp_path / "pooled"), "--resamples", "20"]) == 0

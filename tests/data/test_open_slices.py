@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from PIL import Image
 
 from helpers.slice_files import write_pictures, write_series, write_volume
 from helpers.slice_stores import make_store
-from monai_ext.data import load_size_for, open_slices
+from monai_ext.data import load_size_for, open_sections, open_slices
+from monai_ext.data.sources.open import open_source
 from monai_ext.errors import DatasetError
 
 
@@ -46,6 +49,30 @@ def test_training_and_validation_share_no_group_and_make_up_the_whole(folder: Pa
     assert not set(sections["training"].groups) & set(sections["validation"].groups)
     assert sum(map(len, sections.values())) == len(open_slices(folder, section="all")) == 6
     assert len({dataset.fingerprint for dataset in sections.values()}) == 1
+
+
+@EVERY_KIND
+def test_sections_of_a_folder_are_those_of_two_openings_from_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    openings: list[Path | None] = []
+
+    def counted(dataset_dir: Path | None) -> Any:
+        openings.append(dataset_dir)
+        return open_source(dataset_dir)
+
+    monkeypatch.setattr(sys.modules["monai_ext.data.open_slices"], "open_source", counted)
+    slices = open_sections(folder, image_size=28, seed=3)
+    for section in ("training", "validation"):
+        both = getattr(slices, section)
+        assert both is getattr(slices, section)
+        alone = open_slices(open_source(folder), image_size=28, section=section, seed=3)
+        assert (both.indices, both.load_size) == (alone.indices, alone.load_size)
+    assert openings == [folder]
+
+
+def test_the_sample_limits_the_length_of_a_demonstration_and_real_data_do_not(tmp_path: Path) -> None:
+    write_pictures(tmp_path, count=4)
+    assert open_sections(None, image_size=16).epochs_limit(8) == 8
+    assert open_sections(tmp_path, image_size=16).epochs_limit(8) is None
 
 
 @EVERY_KIND

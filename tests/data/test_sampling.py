@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.slice_files import write_pictures
-from monai_ext.data import StreamSampler, open_slices, slice_loader
+from monai_ext.data import StreamSampler, endless_loader, open_slices, slice_loader
 from monai_ext.errors import DatasetError
 
 
@@ -155,6 +155,14 @@ def test_a_damaged_picture_is_one_sentence_that_names_it(pictures: Path, num_wor
     dataset = open_slices(pictures, image_size=14, section="all")
     with pytest.raises(DatasetError, match=r"^The picture 004\.png cannot be read: [^\n]*$"):
         list(slice_loader(dataset, batch_size=9, num_workers=num_workers))
+
+
+def test_the_endless_loader_is_the_loader_on_the_stream(pictures: Path) -> None:
+    dataset = open_slices(pictures, image_size=14)
+    endless = iter(endless_loader(dataset, batch_size=3, num_workers=0, seed=5))
+    stream = iter(slice_loader(dataset, batch_size=3, sampler=StreamSampler(dataset, seed=5), num_workers=0))
+    for _ in range(len(dataset)):
+        assert torch.equal(next(endless), next(stream))
 
 
 @pytest.mark.parametrize("batch_size", [0, 3])

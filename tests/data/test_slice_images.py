@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from monai_ext.data import SliceImages
+from monai_ext.errors import DatasetError
 
 
 class _Source:
@@ -145,3 +146,51 @@ def test_a_window_on_pictures_is_refused() -> None:
 def test_windows_that_do_not_fit_the_channels_are_refused() -> None:
     with pytest.raises(ValueError, match="2 windows do not fit 3 channels"):
         _images(window=["lung", "bone"], channels=3)
+
+
+class _Damaged(_Source):
+    """Some slices cannot be decoded."""
+
+    def __init__(self, *damaged: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.damaged = damaged
+
+    def read(self, index: int) -> np.ndarray:
+        plane = super().read(index)
+        if index in self.damaged:
+            raise DatasetError(f"The slice {index} cannot be read.")
+        return plane
+
+
+def test_a_damaged_slice_is_refused_unless_something_stands_in_for_it() -> None:
+    with pytest.raises(DatasetError, match="slice 2 cannot"):
+        _images(_Damaged(2))[2]
+
+
+def test_the_next_slice_stands_in_and_the_damaged_one_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    source = _Damaged(2, 3, 5)
+    images = _images(source, unreadable="next", window=[200, 400], cache_gib=0)
+    expected = _images(window=[200, 400])
+    for _ in range(2):
+        assert torch.equal(images[2], expected[4])
+        assert torch.equal(images[5], expected[0])
+    messages = [record.getMessage() for record in caplog.records]
+    named = [text.partition(" cannot")[0] for text in messages if "left out" in text]
+    assert named == [f"A slice is left out, the slice {number}" for number in (2, 3, 5)]
+    assert source.decoded[2] == 1
+
+
+def test_a_blank_slice_is_nan() -> None:
+    images = _images(_Damaged(2), unreadable="blank", channels=2)
+    assert images[2].shape == (2, 8, 8)
+    assert images[2].isnan().all()
+    assert not images[3].isnan().any()
+
+
+def test_a_damaged_companion_does_not_spoil_the_slice_that_was_asked_for() -> None:
+    assert _images(_Damaged(1, together=True))[0].shape == (1, 8, 8)
+
+
+def test_a_folder_in_which_nothing_can_be_decoded_is_refused() -> None:
+    with pytest.raises(DatasetError, match="in a row cannot be decoded"):
+        _images(_Damaged(*range(6)), unreadable="next")[0]

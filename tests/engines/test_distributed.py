@@ -42,7 +42,7 @@ def training(folder: Path, **options) -> PretrainingTrainer:
         [
             NonFiniteLossGuard(),
             TrainingCheckpoint(folder, best_metric=None, resume=folder if folder.exists() else None),
-            EncoderExporter(folder / "encoder.pt"),
+            EncoderExporter(folder),
         ],
         network=distribute(network, device="cpu"),
         length=small_length(20),

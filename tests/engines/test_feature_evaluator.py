@@ -1,11 +1,11 @@
 """The evaluator of encoders, with an encoder whose features are worked out by hand."""
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from monai_ext.engines import FeatureEvaluator
+from monai_ext.embedding import read_feature_table
+from monai_ext.engines import PretrainingEvaluator
 from monai_ext.handlers import EncoderFeatures
 from monai_ext.inferers import EncoderInferer
 
@@ -31,26 +31,26 @@ def method() -> nn.Module:
 def test_every_image_gets_the_features_of_the_encoder_in_evaluation_mode(tmp_path):
     images = torch.arange(5.0).view(5, 1, 1, 1).expand(5, 1, 4, 4)
     writer = EncoderFeatures(tmp_path, groups=list("abcde"))
-    FeatureEvaluator(
-        "cpu", network=method(), data_loader=images.split(2), inferer=EncoderInferer(), handlers=[writer]
+    PretrainingEvaluator(
+        "cpu", network=method(), val_data_loader=images.split(2), inferer=EncoderInferer(), handlers=[writer]
     ).run()
-    content = np.load(tmp_path / "features.npz")
-    assert content["features"].tolist() == [[number, 2 * number] for number in range(5)]
-    assert content["group"].tolist() == list("abcde")
+    table = read_feature_table(tmp_path / "features.parquet")
+    assert table.features.tolist() == [[number, 2 * number] for number in range(5)]
+    assert table.rows.groups == list("abcde")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_features_are_float32_whatever_the_precision(precision):
-    evaluator = FeatureEvaluator(
-        "cpu", network=method(), data_loader=[torch.ones(2, 1, 4, 4)], inferer=EncoderInferer(), precision=precision
+    evaluator = PretrainingEvaluator(
+        "cpu", network=method(), val_data_loader=[torch.ones(2, 1, 4, 4)], inferer=EncoderInferer(), precision=precision
     )
     evaluator.run()
-    assert evaluator.state.output["features"].dtype == torch.float32
+    assert evaluator.state.output["output"].dtype == torch.float32
 
 
 def test_batches_may_be_dictionaries_with_an_image():
-    evaluator = FeatureEvaluator(
-        "cpu", network=method(), data_loader=[{"image": torch.ones(2, 1, 4, 4)}], inferer=EncoderInferer()
+    evaluator = PretrainingEvaluator(
+        "cpu", network=method(), val_data_loader=[{"image": torch.ones(2, 1, 4, 4)}], inferer=EncoderInferer()
     )
     evaluator.run()
-    assert evaluator.state.output["features"].tolist() == [[1, 2], [1, 2]]
+    assert evaluator.state.output["output"].tolist() == [[1, 2], [1, 2]]

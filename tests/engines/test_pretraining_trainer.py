@@ -157,17 +157,15 @@ def test_a_network_of_few_channels_is_trained_in_the_default_format(channels_las
     assert all(tensor.is_contiguous() for tensor in [*views, *network.parameters()])
 
 
-def test_the_least_network_that_corrupted_memory_without_avx512_is_trained(tmp_path):
+def test_the_least_network_that_corrupted_memory_without_avx512_is_trained():
     """A residual network of 4 channels, whose 1 x 1 convolution has a stride: see ``arrange_memory``."""
     code = """if True:
         import torch
+        from helpers.tiny_resnet import TINY_RESNET
+        TINY_RESNET["block_inplanes"] = [4, 4, 4, 32]
         from helpers.methods import trainer_for
-        from monai.networks.nets import ResNet
-        from helpers import methods
-        options = {"conv1_t_stride": 2, "bias_downsample": False, "feed_forward": False}
-        methods.encoder = lambda: ResNet("basic", [1, 1, 1, 1], [4, 4, 4, 16], 2, 1, **options)
         torch.set_num_threads(1)
-        trainer_for("byol", images_seen=160, channels_last=True).run()
+        trainer_for("byol", images_seen=320, channels_last=True).run()
     """
     root = Path(__file__).resolve().parents[2]
     environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2", "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}"}

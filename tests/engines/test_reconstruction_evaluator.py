@@ -1,20 +1,20 @@
 import torch
 from ignite.engine import Events
 
-from monai_ext.engines import ReconstructionEvaluator
+from monai_ext.engines import PretrainingEvaluator
 from monai_ext.inferers import MaskedImageInferer
 from monai_ext.networks import SparK, SparKDecoder, build_encoder
 
 
-def _evaluator(images: torch.Tensor, batch_size: int = 2, **options) -> ReconstructionEvaluator:
+def _evaluator(images: torch.Tensor, batch_size: int = 2, **options) -> PretrainingEvaluator:
     torch.manual_seed(0)
     network = SparK(build_encoder("resnet18"), SparKDecoder(32))
-    return ReconstructionEvaluator(
-        "cpu", network=network, data_loader=images.split(batch_size), **{"inferer": MaskedImageInferer(), **options}
+    return PretrainingEvaluator(
+        "cpu", network=network, val_data_loader=images.split(batch_size), **{"inferer": MaskedImageInferer(), **options}
     )
 
 
-def _outputs(evaluator: ReconstructionEvaluator) -> list[dict]:
+def _outputs(evaluator: PretrainingEvaluator) -> list[dict]:
     outputs: list[dict] = []
     handle = evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: outputs.append(engine.state.output))
     evaluator.run()
@@ -26,9 +26,9 @@ def test_every_image_is_reconstructed_once_and_counted():
     images = torch.rand(5, 1, 64, 64)
     outputs = _outputs(_evaluator(images))
     assert [output["first"] for output in outputs] == [0, 2, 4]
-    assert torch.equal(torch.cat([output["image"] for output in outputs]), images)
-    assert all(output["prediction"].shape == output["image"].shape for output in outputs)
-    assert outputs[0]["visible"].shape == (2, 1, 2, 2)
+    assert torch.equal(torch.cat([output["output"][1] for output in outputs]), images)
+    assert all(output["output"][0].shape == output["output"][1].shape for output in outputs)
+    assert outputs[0]["output"][2].shape == (2, 1, 2, 2)
 
 
 def test_a_second_evaluation_has_the_same_masks_and_counts_from_the_start():
@@ -36,13 +36,13 @@ def test_a_second_evaluation_has_the_same_masks_and_counts_from_the_start():
     first, second = _outputs(evaluator), _outputs(evaluator)
     for before, after in zip(first, second, strict=True):
         assert before["first"] == after["first"]
-        assert torch.equal(before["visible"], after["visible"])
-        assert torch.equal(before["prediction"], after["prediction"])
+        assert torch.equal(before["output"][2], after["output"][2])
+        assert torch.equal(before["output"][0], after["output"][0])
 
 
 def test_another_seed_draws_other_masks():
     images = torch.rand(4, 1, 128, 128)
-    visible = [_outputs(_evaluator(images, 4, seed=seed))[0]["visible"] for seed in (0, 1)]
+    visible = [_outputs(_evaluator(images, 4, seed=seed))[0]["output"][2] for seed in (0, 1)]
     assert not torch.equal(*visible)
 
 
@@ -57,4 +57,4 @@ def test_the_networks_mode_is_put_back():
 
 def test_low_precision_predicts_in_float32():
     (output,) = _outputs(_evaluator(torch.rand(2, 1, 64, 64), precision="bf16"))
-    assert output["prediction"].dtype == torch.float32
+    assert output["output"][0].dtype == torch.float32

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from monai_ext.handlers import ClassificationResults
 from monai_ext.handlers.classification_files import PICTURES, TABLES
-from monai_ext.handlers.gathered_predictions import GatheredPredictions, as_probabilities
+from monai_ext.handlers.classification_results import GatheredPredictions, as_probabilities
 
 LOGITS = [[2.0, -2.0], [1.0, 0.0], [-0.5, 0.5], [0.5, 0.0], [-1.0, 1.0], [-3.0, 3.0]]
 LABELS = [0, 0, 0, 1, 1, 1]
@@ -188,7 +188,7 @@ def test_shares_of_two_processes_are_put_back_into_the_order_of_the_data(monkeyp
     def gather(shares: list[Any], own: Tensor) -> None:
         shares[0], shares[1] = own, torch.tensor([1, 3, 0]) if own.dim() == 1 else torch.full((3, 2), 7.0)
 
-    monkeypatch.setattr("monai_ext.handlers.gathered_predictions.process_count", lambda: 2)
+    monkeypatch.setattr("monai_ext.handlers.classification_results.process_count", lambda: 2)
     monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
     predictions, labels = gathered.all(5)  # of five images, the sampler repeats the first for the second process
     assert labels.tolist() == [0, 1, 2, 3, 4]

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from monai_ext.engines import ReconstructionEvaluator
+from monai_ext.embedding import read_feature_table
+from monai_ext.engines import PretrainingEvaluator
 from monai_ext.handlers import EncoderFeatures, ReconstructionTable, ReconstructionWriter
 from monai_ext.inferers import MaskedImageInferer
 from monai_ext.metrics import ReconstructionError
@@ -41,9 +42,9 @@ def images() -> torch.Tensor:
     return (torch.arange(5) / 5).view(5, 1, 1, 1).expand(5, 1, 4, 8).clone()
 
 
-def _evaluate(images: torch.Tensor, *handlers) -> ReconstructionEvaluator:
-    evaluator = ReconstructionEvaluator(
-        "cpu", network=Doubling(), data_loader=images.split(2), inferer=MaskedImageInferer(), handlers=handlers
+def _evaluate(images: torch.Tensor, *handlers) -> PretrainingEvaluator:
+    evaluator = PretrainingEvaluator(
+        "cpu", network=Doubling(), val_data_loader=images.split(2), inferer=MaskedImageInferer(), handlers=handlers
     )
     evaluator.run()
     return evaluator
@@ -91,7 +92,6 @@ def test_without_a_limit_every_image_gets_a_picture(images, tmp_path):
 def test_features_of_the_whole_image_are_written_in_the_loaders_order(images, tmp_path):
     evaluator = _evaluate(images, EncoderFeatures(tmp_path / "out", groups=list("abcde")))
     evaluator.run()
-    content = np.load(tmp_path / "out" / "features.npz")
-    np.testing.assert_allclose(content["features"][:, 1], 2 * np.arange(5) / 5, rtol=1e-6)
-    assert content["features"].dtype == np.float32
-    assert content["group"].tolist() == list("abcde")
+    table = read_feature_table(tmp_path / "out" / "features.parquet")
+    np.testing.assert_allclose(table.features[:, 1], 2 * np.arange(5) / 5, rtol=1e-6)
+    assert table.rows.groups == list("abcde")

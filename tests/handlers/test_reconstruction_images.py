@@ -13,7 +13,7 @@ from helpers.small_training import same_weights, small_length, small_trainer, we
 from monai_ext.engines import PretrainingEvents
 from monai_ext.errors import TrainingStoppedError
 from monai_ext.handlers import ReconstructionImages
-from monai_ext.handlers.reconstruction_images import picture_grid, write_picture
+from monai_ext.handlers.reconstruction_images import as_png, picture_grid
 from monai_ext.networks import SparK, SparKDecoder, build_encoder
 
 
@@ -46,7 +46,8 @@ def test_of_a_volume_the_middle_slice_is_shown():
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
 def test_files_are_gray_or_colour_pngs_of_eight_bits(tmp_path, channels, mode):
-    write_picture(tmp_path / "picture.png", torch.linspace(0, 1, channels * 6).reshape(channels, 2, 3))
+    with open(tmp_path / "picture.png", "wb") as file:
+        as_png(torch.linspace(0, 1, channels * 6).reshape(channels, 2, 3))(file)
     with Image.open(tmp_path / "picture.png") as picture:
         assert (picture.format, picture.mode, picture.size) == ("PNG", mode, (3, 2))
         assert np.asarray(picture).min() == 0
@@ -80,8 +81,9 @@ def test_painting_does_not_change_the_training(tmp_path):
 
 def test_a_folder_that_cannot_be_made_stops_training_with_a_sentence(tmp_path):
     (tmp_path / "file").touch()
-    pictures = ReconstructionImages(tmp_path / "file" / "pictures", dataset=list(torch.rand(2, 1, 64, 64)))
-    with pytest.raises(TrainingStoppedError, match=r"the picture .*reconstruction_00001\.png was not written"):
+    images = list(torch.rand(2, 1, 64, 64))
+    pictures = ReconstructionImages(tmp_path / "file" / "pictures", dataset=images, every_epochs=1)
+    with pytest.raises(TrainingStoppedError, match=r"the picture was not written to .*reconstruction_00001\.png"):
         spark_trainer([pictures]).run()
 
 

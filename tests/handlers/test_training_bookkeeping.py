@@ -32,7 +32,7 @@ def _trainer(folder, *, epochs=4, resume=None, stop_at=None):
             NonFiniteLossGuard(),
             EncoderFreezer(schedule),
             _Accuracy(evaluator),
-            BestModel(folder / "best_weights.pt", evaluator=evaluator),
+            BestModel(folder, evaluator=evaluator),
             TrainingCheckpoint(folder, every_epochs=1, every_iterations=2, best_metric=None, resume=resume),
         ]
 

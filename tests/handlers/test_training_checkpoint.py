@@ -16,14 +16,16 @@ from ignite.engine import Events
 
 from helpers.small_training import (
     SmallPainter,
+    same_weights,
     small_evaluator,
     small_images,
     small_length,
     small_trainer,
     small_training,
+    weights,
 )
 from monai_ext.engines import PretrainingEvents
-from monai_ext.errors import CheckpointError, TrainingStoppedError
+from monai_ext.errors import CheckpointError, DamagedCheckpointError, TrainingStoppedError
 from monai_ext.handlers import TrainingCheckpoint, ValidationRunner, find_checkpoint
 
 
@@ -145,12 +147,53 @@ def test_a_new_training_refuses_a_folder_with_checkpoints_of_another(tmp_path):
         small_training([TrainingCheckpoint(tmp_path / "second", resume=tmp_path / "first")])
 
 
+def flip_a_bit(path: Path, place: float = 0.5) -> None:
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * place)] ^= 16
+    path.write_bytes(content)
+
+
 def test_a_truncated_checkpoint_is_refused(tmp_path):
     small_training([TrainingCheckpoint(tmp_path)], max_epochs=1)
     path = find_checkpoint(tmp_path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(CheckpointError, match=r"checkpoint_00000003\.pt \(\d+ bytes\) cannot be read: it is truncated"):
+    with pytest.raises(
+        DamagedCheckpointError, match=r"checkpoint_00000003\.pt \(\d+ bytes\) cannot be read: it is truncated"
+    ):
+        small_training([TrainingCheckpoint(tmp_path, resume=path)])
+
+
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_with_a_warning(tmp_path, caplog):
+    whole = small_training()
+    small_training([TrainingCheckpoint(tmp_path)], max_epochs=3)
+    flip_a_bit(tmp_path / "checkpoint_00000009.pt")
+    trainer = small_training([TrainingCheckpoint(tmp_path, resume=tmp_path)], seed=5)
+    assert "checkpoint_00000009.pt" in caplog.text
+    assert "is truncated or damaged" in caplog.text
+    assert same_weights(weights(trainer), weights(whole))
+    assert "checkpoint_00000009.pt.damaged" in files(tmp_path)
+
+
+def test_when_every_checkpoint_is_damaged_training_does_not_silently_begin_anew(tmp_path):
+    small_training([TrainingCheckpoint(tmp_path)], max_epochs=2)
+    for path in tmp_path.glob("*.pt"):
+        flip_a_bit(path)
+    before = files(tmp_path)
+    with pytest.raises(CheckpointError, match=r"each of its 2 checkpoints is truncated or damaged.*start anew"):
         small_training([TrainingCheckpoint(tmp_path, resume=tmp_path)])
+    assert files(tmp_path) == before
+
+
+def test_a_second_training_in_a_folder_is_refused_and_the_first_goes_on(tmp_path):
+    def start_another(engine) -> None:
+        with pytest.raises(CheckpointError, match=r"Another training writes its .* in use by process \d+ on .*choose"):
+            small_training([TrainingCheckpoint(tmp_path, resume=tmp_path)])
+
+    trainer = small_trainer([TrainingCheckpoint(tmp_path)])
+    trainer.add_event_handler(Events.ITERATION_STARTED(once=4), start_another)
+    trainer.run()
+    assert trainer.state.iteration == 14
+    assert files(tmp_path) == [f"checkpoint_000000{number}.pt" for number in ("09", "12", "14")]
 
 
 def test_a_checkpoint_of_an_older_version_is_refused_with_what_has_changed(tmp_path):
@@ -298,3 +341,29 @@ def test_what_a_killed_writer_left_is_removed_at_the_start(tmp_path):
 def test_numbers_below_one_are_refused(tmp_path, option):
     with pytest.raises(ValueError, match="0"):
         TrainingCheckpoint(tmp_path, **option)
+
+
+@pytest.mark.parametrize(
+    ("resume", "point"), [(None, None), ("last", "/runs/a"), ("/runs/a/best.pt", "/runs/a/best.pt")]
+)
+def test_training_continues_from_what_was_named(resume, point):
+    handler = TrainingCheckpoint("/runs/a", resume=resume)
+    assert handler.resume == (None if point is None else Path(point))
+
+
+def test_a_job_that_always_resumes_its_own_folder_begins_when_there_is_nothing_yet(tmp_path):
+    folder = tmp_path / "run"
+    assert TrainingCheckpoint(folder, resume=str(folder)).resume is None
+    folder.mkdir()
+    assert TrainingCheckpoint(folder, resume=str(folder)).resume == folder
+
+
+def test_a_trainer_that_runs_on_keeps_its_checkpoints(tmp_path):
+    network = SmallPainter()
+    trainer = small_trainer([TrainingCheckpoint(tmp_path, best_metric=None)], network=network)
+    trainer.state.max_epochs = 2
+    trainer.run()
+    trainer.state.max_epochs = 3
+    trainer.run()
+    assert trainer.state.epoch == 3
+    assert len(list(tmp_path.glob("checkpoint_*.pt"))) == 3

@@ -14,7 +14,9 @@ from monai_ext.handlers import TrainingCheckpoint, ValidationRunner
 def test_metrics_arrive_every_few_epochs_and_after_the_last():
     seen = []
     network = SmallPainter()
-    trainer = small_trainer([ValidationRunner(small_evaluator(network), every_epochs=2)], network=network)
+    trainer = small_trainer(
+        [ValidationRunner(small_evaluator(network), every_epochs=2, before_training=False)], network=network
+    )
     trainer.add_event_handler(
         PretrainingEvents.VALIDATION_COMPLETED,
         lambda engine: seen.append((engine.state.epoch, engine.state.metrics["val_loss"] > 0)),

@@ -14,7 +14,7 @@ from helpers.small_training import random_shift, same_weights, small_images, sma
 from monai_ext.engines import PretrainingEvents
 from monai_ext.errors import TrainingStoppedError
 from monai_ext.handlers import ViewImages
-from monai_ext.handlers.view_page import draw_view_page
+from monai_ext.handlers.view_images import draw_view_page
 from monai_ext.transforms import MultiView, RandomView, RandResizedCropFlip
 
 
@@ -98,7 +98,7 @@ def test_drawing_does_not_change_the_training(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_stops_training_with_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     handler = ViewImages(tmp_path / "file" / "run", dataset=small_images(), views=random_shift)
-    with pytest.raises(TrainingStoppedError, match=r"the picture .*views\.png was not written"):
+    with pytest.raises(TrainingStoppedError, match=r"the picture of the views was not written to .*views\.png"):
         small_trainer([handler]).run()
 
 

@@ -1,4 +1,8 @@
-"""What the bundle tests share: where the bundles are, their configs merged, and settings for runs of a second."""
+"""What the bundle tests share: which bundles there are, their configs merged, and settings for runs of a second.
+
+Nothing here knows a bundle: a training is as short as the bundle's ``smoke.json`` says, and networks are made tiny
+where a config builds a backbone.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigParser, run
 
-from helpers.tiny_resnet import TINY_RESNET
+from helpers.tiny_resnet import TINY_CLASSIFIER, TINY_RESNET, TINY_WIDTH
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -19,34 +23,32 @@ def _family(ending: str) -> list[Path]:
 
 PRETRAINING = _family("pretrain")
 CLASSIFICATION = _family("classification")
+BUNDLES = PRETRAINING + CLASSIFICATION
 OVERLAYS = ("evaluate", "multi_gpu_train", "smoke")
 """Configs that are read after train.json; inference.json stands alone."""
 
-TINY_MODEL = {"network_def::encoder": TINY_RESNET, "num_workers": 0}
-TINY_TRAINING = {**TINY_MODEL, "image_size": 64, "decoder_width": 32, "batch_size": 4, "epochs": 2}
+TINY_COMPONENTS = {
+    "monai_ext.networks.build_encoder": TINY_RESNET,
+    "monai_ext.networks.feature_width": TINY_WIDTH,
+    "$'monai.networks.nets.' + @backbone": TINY_CLASSIFIER,
+}
+"""What stands in for the components by which configs build backbones."""
 
 
-TINY_HEADS = {"network_def::projection::in_features": 32, "hidden_features": 16, "projection_features": 8}
-
-
-def tiny_model(method: str) -> dict[str, Any]:
-    """Overrides that make the network of a pre-training bundle tiny, for any of its configs."""
-    if method == "spark":
-        return TINY_MODEL
-    encoder = "network_def::encoder::module" if method == "moco_v2" else "network_def::encoder"
-    return {encoder: TINY_RESNET, **TINY_HEADS, "num_workers": 0}
-
-
-def tiny_training(method: str) -> dict[str, Any]:
-    """Overrides for a training of a second."""
-    if method == "spark":
-        return TINY_TRAINING
-    own = {
-        "byol": {},
-        "moco_v2": {"queue_size": 8, "batch_norm_groups": 2},
-        "swav": {"prototypes": 6, "queue_size": 8, "image_size": 64, "local_size": 32, "frozen_iterations": 1},
+def tiny_model(bundle: Path, name: str = "train") -> dict[str, Any]:
+    """Overrides that make the network of a bundle tiny, for any of its configs."""
+    config = merged_config(bundle, name)
+    tiny = {
+        place: TINY_COMPONENTS[component["_target_"]]
+        for place, component in walk(config)
+        if isinstance(component, dict) and component.get("_target_") in TINY_COMPONENTS
     }
-    return {**tiny_model(method), "image_size": 32, "batch_size": 4, "images_seen": 24, **own[method]}
+    return tiny | ({"num_workers": 0} if "num_workers" in config else {})
+
+
+def tiny_training(bundle: Path) -> dict[str, Any]:
+    """Overrides for a training of a second, to be run with ``smoke.json``."""
+    return tiny_model(bundle) | {"image_size": 64}
 
 
 def config_files(bundle: Path, name: str) -> list[str]:
@@ -67,10 +69,15 @@ def walk(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield from walk(value, f"{prefix}{key}::")
 
 
-def without_tracking(bundle: Path, name: str) -> dict[str, Any]:
-    """Overrides that take MLflow out of a config, for runs that test something else."""
+def untracked(bundle: Path, name: str) -> dict[str, Any]:
+    """Overrides that leave MLflow out, for runs that test something else."""
     return {
-        f"{place}::_disabled_": True
+        f"{place}::enabled": False
         for place, component in walk(merged_config(bundle, name))
         if isinstance(component, dict) and component.get("_target_") == "monai_ext.tracking.MLflowTracker"
     }
+
+
+def run_bundle(bundle: Path, name: str, **overrides: Any) -> None:
+    """Run a config of a bundle with all that belongs to it, without tracking."""
+    run(config_file=config_files(bundle, name), logging_file=False, **{**untracked(bundle, name), **overrides})

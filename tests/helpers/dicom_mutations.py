@@ -21,6 +21,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from helpers.compressed_streams import STREAMS, write_compressed
 from helpers.dicom_files import ct_slice, enhanced_ct, ramp, write
 
 SHAPE = (64, 48)
@@ -29,6 +30,7 @@ ABSURD_TEXT = ["", "NaN", "inf", "1e400", "-1e39", "abc", "1\\2\\3", "9" * 300, 
 SIZES = ["Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel"]
 NUMBERS = ["RescaleSlope", "RescaleIntercept", "SliceThickness", "NumberOfFrames", "PixelSpacing"]
 VECTORS = ["ImagePositionPatient", "ImageOrientationPatient"]
+JPEGS = ["1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.55", "1.2.840.10008.1.2.4.70"]
 SYNTAXES = [
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -46,7 +48,7 @@ Mutation = Callable[[bytes, random.Random], bytes]
 
 
 def originals(folder: Path) -> list[bytes]:
-    """Well-formed files: every uncompressed encoding, three compressed ones, and an enhanced object."""
+    """Well-formed files: every uncompressed encoding, six compressed ones, and an enhanced object."""
     made = []
     for number, syntax in enumerate(SYNTAXES[:4]):
         path = write(ct_slice(float(number), values=_picture()), folder / f"{number}", transfer_syntax=syntax)
@@ -56,6 +58,9 @@ def originals(folder: Path) -> list[bytes]:
         dataset = dcmread(path)
         dataset.compress(syntax)
         dataset.save_as(path)
+        made.append(path.read_bytes())
+    for number, syntax in enumerate(JPEGS):
+        path = write_compressed(folder / f"j{number}", syntax, STREAMS[syntax], position_mm=20.0 + number)
         made.append(path.read_bytes())
     made.append(write(enhanced_ct([0.0, 2.0], values=np.stack([_picture()] * 2)), folder / "e").read_bytes())
     return made

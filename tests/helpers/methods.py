@@ -1,38 +1,28 @@
-"""The four pre-training methods with an encoder of a few thousand weights, for tests that hold for all of them."""
+"""The pre-training methods of all bundles with an encoder of a few thousand weights, for tests that hold for all.
+
+A method is what its bundle's ``train.json`` with ``smoke.json`` says: network, loss, optimiser, views, inferer, and the
+handlers that no other method has. Sizes alone are made smaller here, the same for all.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from monai.bundle import ConfigParser
 from monai.networks import nets
-from pytorch_optimizer import LARS
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim import Optimizer
 
-from monai_ext.data import StreamSampler, slice_loader
+from helpers.bundle_files import PRETRAINING, merged_config, tiny_model
+from monai_ext.data import endless_loader
 from monai_ext.engines import PretrainingTrainer, TrainingLength, distribute
-from monai_ext.handlers import MomentumUpdater, PrototypeFreezer
-from monai_ext.inferers import MaskedImageInferer, MultiViewInferer
-from monai_ext.losses import InfoNCELoss, MaskedReconstructionLoss, NegativeCosineSimilarity, SwappedAssignmentLoss
-from monai_ext.networks import (
-    BYOL,
-    MoCo,
-    MomentumQueue,
-    PredictionHead,
-    ProjectionHead,
-    Prototypes,
-    SparK,
-    SparKDecoder,
-    SwAV,
-    split_batch_norm,
-)
-from monai_ext.optimizers import LAMB, WarmupCosine, parameter_groups
-from monai_ext.transforms import MultiView, RandomView, RandResizedCropFlip
+from monai_ext.optimizers import WarmupCosine, parameter_groups
 
-SIZE, BATCH = 32, 8
-"""Pixels of the (global) views, and images of a step."""
+SIZE, BATCH = 64, 16
+"""Pixels of the (global) views, and images of a step, which is what smoke.json has."""
 
 
 class Method(NamedTuple):
@@ -47,75 +37,66 @@ class Method(NamedTuple):
 
 
 def encoder() -> nn.Module:
-    """A ResNet of total stride 32 that gives 16 features."""
+    """The encoder of all: a ResNet of total stride 32 that gives 32 features."""
     return nets.ResNet(
-        "basic", [1, 1, 1, 1], [8, 8, 16, 16], 2, 1, conv1_t_stride=2, bias_downsample=False, feed_forward=False
+        "basic", [1, 1, 1, 1], [8, 8, 16, 32], 2, 1, conv1_t_stride=2, bias_downsample=False, feed_forward=False
     )
 
 
-def projection(*, batch_norm: bool) -> ProjectionHead:
-    return ProjectionHead(16, hidden_features=16, out_features=8, batch_norm=batch_norm)
-
-
-def global_views() -> MultiView:
-    view = RandomView(SIZE, scale=[0.8, 1.0], flips=[0, 0], rotation=None, blur=None)
-    return MultiView({"global": view}, counts={"global": 2})
-
-
-def multi_crop() -> MultiView:
-    augmentations = {"global": RandomView(SIZE, scale=[0.8, 1.0]), "local": RandomView(24, scale=[0.1, 0.4])}
-    return MultiView(augmentations, counts={"global": 2, "local": 2})
-
-
-METHODS = {
-    "spark": Method(
-        network=lambda: SparK(encoder(), SparKDecoder(32), masked_fraction=0.5, drop_path_rate=0.1),  # type: ignore[arg-type]
-        loss=MaskedReconstructionLoss(),
-        optimizer=LAMB,
-        views=lambda: RandResizedCropFlip(2 * SIZE),
-        inferer=MaskedImageInferer(),
-        handlers=list,
-    ),
-    "byol": Method(
-        network=lambda: BYOL(
-            encoder(), projection=projection(batch_norm=True), prediction=PredictionHead(8, hidden_features=16)
-        ),
-        loss=NegativeCosineSimilarity(),
-        optimizer=Adam,
-        views=global_views,
-        inferer=MultiViewInferer(),
-        handlers=lambda: [MomentumUpdater(0.9, schedule="cosine")],
-    ),
-    "moco_v2": Method(
-        network=lambda: MoCo(
-            split_batch_norm(encoder(), groups=2),
-            projection=projection(batch_norm=False),
-            queue=MomentumQueue(10, features=8),
-        ),
-        loss=InfoNCELoss(),
-        optimizer=lambda groups, lr: SGD(groups, lr=lr, momentum=0.9),
-        views=global_views,
-        inferer=MultiViewInferer(),
-        handlers=lambda: [MomentumUpdater(0.9)],
-    ),
-    "swav": Method(
-        network=lambda: SwAV(
-            encoder(), projection=projection(batch_norm=True), prototypes=Prototypes(6, features=8), queue_size=8
-        ),
-        loss=SwappedAssignmentLoss(),
-        optimizer=LARS,
-        views=multi_crop,
-        inferer=MultiViewInferer(),
-        handlers=lambda: [PrototypeFreezer(2)],
-    ),
-}
-
-
-def images(count: int = 24, *, side: int | None = None) -> list[Tensor]:
+def images(count: int = 48, *, side: int = SIZE + 8) -> list[Tensor]:
     """Smooth random images, (1, S, S) in [0, 1], each of another pattern."""
-    side = 2 * SIZE + 8 if side is None else side
     coarse = torch.rand(count, 1, 5, 5, generator=torch.Generator().manual_seed(3))
     return list(nn.functional.interpolate(coarse, size=side, mode="bilinear", align_corners=True))
+
+
+def _handler_targets(bundle: Path) -> set[str]:
+    return {handler["_target_"] for handler in merged_config(bundle, "train")["train"]["handlers"]}
+
+
+_OF_ALL = set.intersection(*map(_handler_targets, PRETRAINING))
+"""Handlers that every method has: they validate, save, track and report."""
+
+
+def _parser(bundle: Path) -> ConfigParser:
+    """The bundle's own config, made small; nothing in it opens data."""
+    parser = ConfigParser(merged_config(bundle, "smoke"))
+    parser.update(tiny_model(bundle) | {"image_size": SIZE, "length::samples": len(images()), "slices": None})
+    return parser
+
+
+def _method(bundle: Path) -> Method:
+    def part(name: str) -> Any:
+        return _parser(bundle).get_parsed_content(name)
+
+    def optimizer(groups: list[dict[str, Any]], lr: float) -> Optimizer:
+        parser = _parser(bundle)
+        parser.update({"optimizer::params": groups, "optimizer::lr": lr})
+        return parser.get_parsed_content("optimizer")
+
+    def own_handlers() -> list[Any]:
+        parser = _parser(bundle)
+        return [
+            parser.get_parsed_content(f"train::handlers::{number}")
+            for number, handler in enumerate(parser["train::handlers"])
+            if handler["_target_"] not in _OF_ALL and not handler["_target_"].endswith("Images")
+        ]
+
+    return Method(
+        network=lambda: part("network_def"),
+        loss=part("loss"),
+        optimizer=optimizer,
+        views=lambda: part("train::views"),
+        inferer=part("train::inferer"),
+        handlers=own_handlers,
+    )
+
+
+METHODS = {bundle.name.removesuffix("_pretrain"): _method(bundle) for bundle in PRETRAINING}
+
+
+def learning_rate(name: str) -> float:
+    """The one of the bundle's smoke.json, at which a small network learns quickly."""
+    return float(_parser(next(path for path in PRETRAINING if path.name == f"{name}_pretrain"))["learning_rate"])
 
 
 def trainer_for(
@@ -140,12 +121,7 @@ def trainer_for(
         network=network,
         optimizer=method.optimizer(parameter_groups(network, weight_decay=1e-4), lr=lr),
         loss_function=method.loss,
-        train_data_loader=slice_loader(
-            dataset,  # type: ignore[arg-type]
-            batch_size=BATCH,
-            sampler=StreamSampler(dataset, seed=2),  # type: ignore[arg-type]
-            num_workers=0,
-        ),
+        train_data_loader=endless_loader(dataset, batch_size=BATCH, num_workers=0, seed=2),  # type: ignore[arg-type]
         length=length,
         schedules=[WarmupCosine("lr", length=length, warmup_epochs=0.5, final_factor=0.1)],
         handlers=[*method.handlers(), *handlers],

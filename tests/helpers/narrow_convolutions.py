@@ -26,10 +26,11 @@ def guarded(convolution: Callable[..., Tensor]) -> Callable[..., Tensor]:
     @wraps(convolution)
     def checked(input: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         trains = torch.is_grad_enabled() and (input.requires_grad or (weight.requires_grad and _is_point(weight)))
-        is_narrow = input.device.type == "cpu" and input.shape[1] < NARROWEST_CHANNELS_LAST
-        if trains and is_narrow and not _is_one_column(input) and (is_channels_last(input) or is_channels_last(weight)):
+        channels = input.shape[1]
+        is_narrow = input.device.type == "cpu" and channels < NARROWEST_CHANNELS_LAST and not _is_column(input)
+        if trains and is_narrow and (is_channels_last(input) or is_channels_last(weight)):
             raise AssertionError(
-                f"A convolution of {input.shape[1]} channels is trained channels last on a CPU: input "
+                f"A convolution of {channels} channels is trained channels last on a CPU: input "
                 f"{tuple(input.shape)}, weight {tuple(weight.shape)}. Without AVX-512 this can corrupt memory: give the "
                 f"network at least {NARROWEST_CHANNELS_LAST} channels, or the default memory format."
             )
@@ -47,6 +48,6 @@ def _is_point(weight: Tensor) -> bool:
     return set(weight.shape[2:]) == {1}
 
 
-def _is_one_column(input: Tensor) -> bool:
+def _is_column(input: Tensor) -> bool:
     """Rows of a matrix that are multiplied as an image ``(1, C, M, 1)``, without a stride: SparK's active blocks."""
     return input.shape[0] == 1 and input.shape[-1] == 1

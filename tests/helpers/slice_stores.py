@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from monai_ext.data.store.format import MANIFEST, sealed
 from monai_ext.data.store.reader import SliceStoreWriter
 
 SERIES = ("series-a1", "series-b2", "series-c3")
@@ -34,3 +38,14 @@ def make_store(folder: Path, series: tuple[str, ...] = SERIES, *, source_kind: s
         for name in series:
             writer.add_series(name, pixels_of(name, dtype=dtype), rows_of(name), {"files": 3})
     return folder
+
+
+def reseal(store: Path, **changes: Any) -> None:
+    """Change entries of a store's manifest, and make all checksums right again, as somebody hostile would."""
+    content = json.loads((store / MANIFEST).read_text())
+    content.pop("crc32", None)
+    generation = content["generation"]
+    for name in content["index"]:
+        file = store / "index" / f"{name}-{generation:08d}.parquet"
+        content["index"][name] = zlib.crc32(file.read_bytes()) if file.exists() else 0
+    (store / MANIFEST).write_bytes(sealed(content | changes))

@@ -14,10 +14,10 @@ import torch
 from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation
 
 from helpers.dicom_files import ct_slice, ramp, uid, write
-from monai_ext.data import open_slices, slice_loader
+from monai_ext.data import SliceImages, open_slices, slice_loader
 from monai_ext.data.ingestion.ingest import IngestReport, ingest
 from monai_ext.data.sampling import StreamSampler
-from monai_ext.data.sources.store import SliceDataset
+from monai_ext.data.sources.open import open_source
 from monai_ext.data.splits.items import open_split_source
 from monai_ext.data.splits.making import make_splits
 from monai_ext.data.splits.splits import read_splits
@@ -71,7 +71,7 @@ def test_splits_keep_both_scans_of_a_patient_together(tmp_path: Path) -> None:
     made = make_splits(source, test_fraction=0.2, validation_fraction=0.2, reduce_fractions=[0.5])
     made.save(tmp_path / "splits.json")
     (fold,) = read_splits(tmp_path / "splits.json", source).folds
-    training = SliceDataset(tmp_path / "store", indices=source.positions(fold.training), load_size=16)
+    training = SliceImages(open_source(tmp_path / "store"), indices=source.positions(fold.training), load_size=16)
     test = {source.groups[place] for place in source.positions(fold.test)}
     assert not test & set(training.groups)
     assert len(training) == len(fold.training)

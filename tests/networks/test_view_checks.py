@@ -54,7 +54,9 @@ def test_views_of_one_pixel_before_the_last_stride_are_not_trained_on_in_bf16_on
     encoder = nets.resnet18(spatial_dims=2, n_input_channels=1, conv1_t_stride=2, bias_downsample=False)
     small, enough = ([torch.zeros(2, 1, side, side)] * 2 for side in (16, 17))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        with pytest.raises(ValueError, match=r"BYOL was given views of 16 pixels.*more than 16 pixels, or --precision fp32"):
+        with pytest.raises(
+            ValueError, match=r"BYOL was given views of 16 pixels.*more than 16 pixels, or --precision fp32"
+        ):
             check_views(small, method="BYOL", training=True, encoder=encoder)
         check_views(enough, method="BYOL", training=True, encoder=encoder)
         check_views(small, method="BYOL", training=False, encoder=encoder)

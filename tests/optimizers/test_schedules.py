@@ -94,7 +94,6 @@ def test_batch_sizes_below_one_are_refused():
     ("field", "options", "words"),
     [
         ("momentum", {"final": 0.1}, "'lr' or 'weight_decay'"),
-        ("lr", {}, "either final or final_factor"),
         ("lr", {"final": 0.1, "final_factor": 0.1}, "either final or final_factor"),
         ("lr", {"final": 0.1, "warmup_epochs": -1}, "warmup_epochs >= 0"),
         ("lr", {"final": 0.1, "warmup_factor": 2}, r"warmup_factor in \[0, 1\]"),
@@ -105,3 +104,9 @@ def test_batch_sizes_below_one_are_refused():
 def test_options_that_make_no_schedule_are_refused(field, options, words):
     with pytest.raises(ValueError, match=words):
         WarmupCosine(field, length=length(10), **options)
+
+
+def test_without_a_final_value_the_rate_ends_at_zero():
+    schedule = WarmupCosine(length=length(11))
+    assert schedule.field == "lr"
+    assert (schedule.value(0, 0.5), schedule.value(10, 0.5)) == (0.5, 0.0)

@@ -24,7 +24,9 @@ class EncoderAndDecoder(nn.Module):
     def __init__(self, encoder_width: int = 8, decoder_width: int = 8) -> None:
         super().__init__()
         self.encoder = nn.Sequential(nn.Conv2d(1, encoder_width, 3), nn.Conv2d(encoder_width, decoder_width, 3))
-        self.decoder = nn.Sequential(nn.ConvTranspose2d(decoder_width, decoder_width, 2), nn.Conv2d(decoder_width, 1, 3))
+        self.decoder = nn.Sequential(
+            nn.ConvTranspose2d(decoder_width, decoder_width, 2), nn.Conv2d(decoder_width, 1, 3)
+        )
 
 
 def on(monkeypatch, *, avx512: bool) -> None:

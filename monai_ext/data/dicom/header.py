@@ -15,17 +15,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
+from monai_ext.files import open_regular
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["Header", "quiet_pydicom", "read_header", "read_whole"]
+__all__ = ["Header", "has_dicom_mark", "quiet_pydicom", "read_header", "read_whole"]
 
 LARGEST_INFLATED_BYTES = 2**29
 """What a deflated file may become: 512 MiB hold 1,024 slices of 512 x 512."""
 
 MOST_ELEMENTS = 20_000
 """Elements outside sequences of a file that is believed; real ones have hundreds, parsing millions takes minutes."""
+
+LARGEST_ELEMENT_BYTES = 2**28
+"""An element before the pixels that is believed: functional groups of 10,000 frames take some 30 MiB."""
+
+LARGEST_WHOLE_BYTES = 2**32
+"""A file that is read with its compressed pixels."""
 
 _PREAMBLE, _MARK = 128, b"DICM"
 _PIXEL_TAGS = {0x7FE00010: "PixelData", 0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData"}
@@ -82,7 +89,7 @@ class Header:
             return b""
         if self.pixel_keyword in self.dataset:
             return (self.dataset.get_item(self.pixel_keyword).value or b"")[start : start + count]
-        with self.path.open("rb") as stream:
+        with open_regular(self.path) as stream:
             stream.seek(self.pixel_at + start)
             return stream.read(max(0, min(count, self.pixel_bytes - start)))
 
@@ -101,6 +108,15 @@ def read_header(path: Path, *, until: int = max(_PIXEL_TAGS)) -> Header:
         OSError: it cannot be read at all.
     """
     return _parse(path, until=min(until, *_PIXEL_TAGS), specific_tags=_tags())
+
+
+def has_dicom_mark(path: Path) -> bool:
+    """Whether a file carries DICOM's mark, ``DICM`` at byte 128; False where it cannot be read."""
+    try:
+        with open_regular(path) as stream:
+            return stream.read(_PREAMBLE + len(_MARK))[_PREAMBLE:] == _MARK
+    except OSError:
+        return False
 
 
 def read_whole(path: Path) -> Header:
@@ -145,18 +161,25 @@ class _GuardedFile(io.BufferedReader):
     no more than the file has where an element declares gigabytes.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path))
+    def __init__(self, path: Path, *, with_pixels: bool) -> None:
+        super().__init__(open_regular(path).detach())  # type: ignore[attr-defined]
         self._bytes = os.fstat(self.fileno()).st_size
+        self._most = LARGEST_WHOLE_BYTES if with_pixels else LARGEST_ELEMENT_BYTES
+        if with_pixels and self._bytes > LARGEST_WHOLE_BYTES:
+            raise Refusal(SkipReason.IMPLAUSIBLE_SIZE, "its pixels are compressed and it is larger than 4 GiB")
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0:
             self._refuse_bomb()
             return super().read()
+        if min(size, self._bytes) > self._most:
+            raise Refusal(SkipReason.IMPLAUSIBLE_SIZE, "an element before its pixels is larger than 256 MiB")
         return super().read(min(size, self._bytes))
 
     def _refuse_bomb(self) -> None:
         start, size = self.tell(), 0
+        if self._bytes > LARGEST_INFLATED_BYTES:
+            raise Refusal(SkipReason.IMPLAUSIBLE_SIZE, "it is deflated and larger than 512 MiB all the same")
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         while piece := super().read(2**16):
             while piece and size <= LARGEST_INFLATED_BYTES:
@@ -184,7 +207,7 @@ def _parse(path: Path, *, until: int, **options: Any) -> Header:
             pixels["pixel_bytes"] = -1 if length == _UNDEFINED_LENGTH else length
         return int(tag) >= until
 
-    with _GuardedFile(path) as stream, quiet_pydicom():
+    with _GuardedFile(path, with_pixels=until == _NEVER) as stream, quiet_pydicom():
         has_mark = _begins_like_dicom(stream)
         try:
             dataset = read_partial(stream, stop_when=look, force=not has_mark, **options)

@@ -14,6 +14,8 @@ from monai_ext.data.dicom.frames import DicomSlice, functional_groups, macro
 from monai_ext.data.dicom.header import Header, read_header, read_whole
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
 from monai_ext.data.dicom.stored_values import read_stored_values
+from monai_ext.decoders import shared_process
+from monai_ext.decoders.compressed_frame import CompressedFrame, decode_apart, decode_here
 from monai_ext.errors import DicomSeriesError
 
 if TYPE_CHECKING:
@@ -50,11 +52,20 @@ class SliceReader:
         rescale_types: values of RescaleType (0028,1054) that are taken for Hounsfield units; a file without it is, as
             the Standard says for CT (PS3.3 C.11.1.1.2).
         remembered: of how many files the elements (not the pixels) are kept.
+        is_isolated: decode compressed pixels in a process of its own, so that a stream that crashes its decoder costs
+            one file; False where this process is such a one itself.
     """
 
-    def __init__(self, *, rescale_types: Iterable[str] = HOUNSFIELD_TYPES, remembered: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        rescale_types: Iterable[str] = HOUNSFIELD_TYPES,
+        remembered: int = 1,
+        is_isolated: bool = True,
+    ) -> None:
         self._rescale_types = tuple(rescale_types)
         self._remembered = remembered
+        self._decode_frame = _decode_apart if is_isolated else decode_here
         self._headers: dict[Path, Header] = {}
         self._whole: Header | None = None
 
@@ -80,7 +91,7 @@ class SliceReader:
             OSError: the file cannot be read.
         """
         header = self._with_pixels(one.path)
-        stored, as_written = read_stored_values(header, frame=one.frame)
+        stored, as_written = read_stored_values(header, frame=one.frame, decode=self._decode_frame)
         if not to_hounsfield:
             return stored
         groups = _groups(header.dataset, one.frame)
@@ -112,6 +123,10 @@ class SliceReader:
             self._whole = None
             self._whole = read_whole(path)
         return self._whole
+
+
+def _decode_apart(frame: CompressedFrame) -> np.ndarray:
+    return decode_apart(frame, shared_process())
 
 
 def rescale(

@@ -19,7 +19,7 @@ class SkipReason(str, Enum):
         return member
 
     NOT_DICOM = "not_dicom", "it is no DICOM file"
-    DAMAGED = "damaged", "its DICOM structure is damaged"
+    DAMAGED = "damaged", "its structure is damaged"
     DICOMDIR = "dicomdir", "it is a DICOMDIR: it lists files and has no image itself"
     DOSE_REPORT = "dose_report", "it is a radiation dose report"
     NO_PIXELS = "no_pixels", "it has no image, like a report, a structure set or a presentation state"
@@ -44,10 +44,14 @@ class SkipReason(str, Enum):
     UNDECODABLE = "undecodable", "its compressed pixels cannot be decoded"
     UNREADABLE = "unreadable", "the file cannot be read"
     DUPLICATE = "duplicate", "the same object is stored from another file"
+    NOT_DEFACED = "not_defaced", "it may show a face that could not be taken out"
     FILTERED = "filtered", "the filter does not want it"
     TOO_LARGE = "too_large", "it is larger than a series that is kept in memory at once"
     LABEL_MAP = "label_map", "it is a label map, or a volume that is not in Hounsfield units"
     OTHER_KIND = "other_kind", "its values do not fit a store of this kind"
+    NOT_A_VOLUME = "not_a_volume", "it has not three dimensions, as a volume has"
+    NOT_FINITE = "not_finite", "its values are not all numbers: some are NaN or infinite"
+    RAW_VALUES = "raw_values", "it holds the values of a volume, which is read through its header"
     HIDDEN = "hidden", "its name begins with a dot"
     EMPTY = "empty", "it is empty"
     ARCHIVE = "archive", "it is an archive: unpack it to have its content read"

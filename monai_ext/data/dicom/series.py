@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,6 +31,7 @@ __all__ = [
     "find_oddities",
     "find_series",
     "group_objects",
+    "read_series",
 ]
 
 logger = logging.getLogger(__name__)
@@ -124,9 +125,20 @@ def find_series(folder: str | Path, *, modalities: Collection[str] = ("CT",)) ->
         DicomSeriesError: the folder does not exist or cannot be listed.
     """
     root = Path(folder)
+    return read_series(_list_files(root), root=root, modalities=modalities)
+
+
+def read_series(files: Iterable[Path], *, root: Path, modalities: Collection[str] = ("CT",)) -> SeriesIndex:
+    """The same for files that are listed already: the header of each is read once.
+
+    Args:
+        files: below the folder, in any order; those of a folder come before those of its folders, by name.
+        root: the folder, which names are relative to.
+        modalities: see :func:`find_series`.
+    """
     objects, skipped = [], []
     with quiet_pydicom():
-        for path in _list_files(root):
+        for path in sorted(files, key=lambda path: _place(path.relative_to(root))):
             try:
                 name = path.relative_to(root).as_posix()
                 objects.append(describe_object(read_header(path), name=name, modalities=modalities))
@@ -170,23 +182,23 @@ def group_objects(objects: Sequence[DicomObject]) -> tuple[list[DicomSeries], li
             duplicates.append(item.slices[0].path)
             continue
         seen.add(item.slices[0].instance_uid)
-        for one in item.slices:
-            candidates = by_uid.setdefault((item.series_uid, one.rows, one.columns), [])
-            fitting = (n for n in candidates if same_orientation(groups[n][1][0].orientation, one.orientation))
+        for image in item.slices:
+            candidates = by_uid.setdefault((item.series_uid, image.rows, image.columns), [])
+            fitting = (n for n in candidates if same_orientation(groups[n][1][0].orientation, image.orientation))
             number_of_group = next(fitting, None)
             if number_of_group is None:
                 number_of_group = len(groups)
                 candidates.append(number_of_group)
                 groups.append((item, []))
-            groups[number_of_group][1].append(one)
+            groups[number_of_group][1].append(image)
     return [_order(item, slices) for item, slices in groups], duplicates
 
 
 def _order(first: DicomObject, slices: list[DicomSlice]) -> DicomSeries:
     normal = normal_of(slices[0].orientation)
-    placed = [replace(one, position_mm=float(normal @ one.origin_mm)) for one in slices]
-    placed.sort(key=lambda one: (one.position_mm, one.name, one.frame))
-    shear = shear_degrees(slices[0].orientation, [one.origin_mm for one in placed])
+    placed = [replace(image, position_mm=float(normal @ image.origin_mm)) for image in slices]
+    placed.sort(key=lambda image: (image.position_mm, image.name, image.frame))
+    shear = shear_degrees(slices[0].orientation, [image.origin_mm for image in placed])
     tilt = first.gantry_tilt_deg
     if tilt is None and shear > _SMALLEST_TILT_DEG:
         tilt = shear
@@ -208,8 +220,8 @@ def _order(first: DicomObject, slices: list[DicomSlice]) -> DicomSeries:
 
 def find_oddities(slices: Sequence[DicomSlice]) -> tuple[SeriesFinding, ...]:
     """What is irregular about slices in order of position: their spacing, and lossy compression."""
-    findings = find_irregularities([one.position_mm for one in slices])
-    lossy = sum(one.is_lossy for one in slices)
+    findings = find_irregularities([image.position_mm for image in slices])
+    lossy = sum(image.is_lossy for image in slices)
     if not lossy:
         return findings
     return (*findings, SeriesFinding("lossy_compression", f"{lossy} slices were compressed with loss"))
@@ -237,6 +249,11 @@ def _list_files(root: Path) -> Iterator[Path]:
             raise DicomSeriesError(f"The folder {root} cannot be listed: {error.strerror}. Name a folder.") from error
         logger.warning("A folder below %s cannot be listed: %s.", root, error.strerror)
 
-    for directory, folders, names in os.walk(root, onerror=refuse):
-        folders.sort()
-        yield from (Path(directory, name) for name in sorted(names))
+    for directory, _, names in os.walk(root, onerror=refuse):
+        yield from (Path(directory, name) for name in names)
+
+
+def _place(name: Path) -> tuple[tuple[bool, str], ...]:
+    """Sorts a folder's own files before those of its folders: of two copies of an object the first one is kept."""
+    *folders, last = name.parts
+    return (*((True, folder) for folder in folders), (False, last))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,11 +13,15 @@ from monai_ext.data.dicom.elements import integer
 from monai_ext.data.dicom.header import Header, quiet_pydicom
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
 from monai_ext.data.dicom.selection import LARGEST_SIDE
+from monai_ext.decoders.compressed_frame import CompressedFrame
+from monai_ext.decoders.failure import DecodingFailed
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["PixelFormat", "read_stored_values"]
+__all__ = ["FrameDecoder", "PixelFormat", "read_stored_values"]
+
+FrameDecoder = Callable[[CompressedFrame], np.ndarray]
 
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _RLE = "1.2.840.10008.1.2.5"
@@ -65,12 +70,13 @@ class PixelFormat:
         return self.rows * self.columns * self.bits_allocated
 
 
-def read_stored_values(header: Header, *, frame: int) -> tuple[np.ndarray, np.ndarray]:
+def read_stored_values(header: Header, *, frame: int, decode: FrameDecoder) -> tuple[np.ndarray, np.ndarray]:
     """Decode one frame.
 
     Args:
         header: a file, with its pixels (:func:`~monai_ext.data.dicom.header.read_whole`) unless ``can_read_pixels``.
         frame: number of the frame, from 0.
+        decode: decodes a compressed frame, here or in a process of its own.
 
     Returns:
         (rows, columns) integers: stored values, from which bits that do not belong to them (such as old overlays) are
@@ -86,7 +92,7 @@ def read_stored_values(header: Header, *, frame: int) -> tuple[np.ndarray, np.nd
     layout = PixelFormat.of(header.dataset)
     if (integer(header.dataset, "SamplesPerPixel") or 1) != 1:
         raise Refusal(SkipReason.NOT_GRAYSCALE, "SamplesPerPixel (0028,0002)")
-    words = _native(header, layout, frame) if header.is_native else _compressed(header, layout, frame)
+    words = _native(header, layout, frame) if header.is_native else _compressed(header, layout, frame, decode)
     high_bit = layout.high_bit if header.is_native or header.transfer_syntax == _RLE else layout.bits_stored - 1
     values = _remove_foreign_bits(words, layout, high_bit=high_bit)
     if layout.bits_stored == 8 * words.itemsize:
@@ -122,30 +128,34 @@ def _unpack_12_bit(content: bytes, first_bit: int, layout: PixelFormat) -> np.nd
     return (low | middle << 4 | high << 8).reshape(layout.rows, layout.columns)
 
 
-def _compressed(header: Header, layout: PixelFormat, frame: int) -> np.ndarray:
-    """Unsigned words (rows, columns) of a compressed frame, through the decoders that pydicom finds installed."""
+def _compressed(header: Header, layout: PixelFormat, frame: int, decode: FrameDecoder) -> np.ndarray:
+    """Unsigned words (rows, columns) of a compressed frame."""
     from pydicom.encaps import get_frame
-    from pydicom.pixels import get_decoder
 
     count = integer(header.dataset, "NumberOfFrames") or 1
     try:
-        decoder: Any = get_decoder(header.transfer_syntax)
-    except NotImplementedError:
-        raise Refusal(SkipReason.MISSING_CODEC, "TransferSyntaxUID (0002,0010) is not known") from None
-    if not decoder.is_available:
-        raise Refusal(SkipReason.MISSING_CODEC, f"{decoder.UID.name}; pip install 'monai-ext[codecs]'")
+        with quiet_pydicom():
+            stream = get_frame(header.dataset.get_item("PixelData").value, frame, number_of_frames=count)
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged elements surface as errors of many types
+        raise Refusal(SkipReason.UNDECODABLE, f"PixelData (7fe0,0010): {type(error).__name__}") from None
+    _refuse_other_shape(stream, layout)
     try:
         with quiet_pydicom():
-            content = header.dataset.get_item("PixelData").value
-            stream = get_frame(content, frame, number_of_frames=count)
-            _refuse_other_shape(stream, layout)
-            values, _ = decoder.as_array(header.dataset, index=frame, raw=True)
-    except (Refusal, MemoryError):
-        raise
-    except Exception as error:  # decoders raise errors of many types
-        raise Refusal(SkipReason.UNDECODABLE, f"{decoder.UID.name}: {type(error).__name__}") from None
-    if values.shape != (layout.rows, layout.columns) or values.dtype.kind not in "iu":
-        raise Refusal(SkipReason.UNDECODABLE, f"{decoder.UID.name}: decoded shape is {values.shape}")
+            values = decode(
+                CompressedFrame(
+                    transfer_syntax=header.transfer_syntax,
+                    stream=stream,
+                    rows=layout.rows,
+                    columns=layout.columns,
+                    bits_allocated=layout.bits_allocated,
+                    bits_stored=layout.bits_stored,
+                    is_signed=layout.is_signed,
+                )
+            )
+    except DecodingFailed as failure:
+        raise Refusal(SkipReason(failure.reason), failure.detail) from None
     return values.view(f"u{values.dtype.itemsize}")
 
 

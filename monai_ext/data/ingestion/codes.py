@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from monai_ext.data.ingestion.pseudonyms import Pseudonyms
+from monai_ext.data.pseudonyms import Pseudonyms
 
 __all__ = ["body_part_code", "kernel_code"]
 

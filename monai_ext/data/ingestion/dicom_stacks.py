@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,12 @@ from monai_ext.data.dicom.series import (
     group_objects,
 )
 from monai_ext.data.ingestion.codes import body_part_code, kernel_code
+from monai_ext.data.ingestion.defacing import deface
 from monai_ext.data.ingestion.messages import Finished, Message, Reading, Stack, Task
 from monai_ext.data.ingestion.options import IngestOptions
 from monai_ext.data.ingestion.outcomes import STORED, Outcome, outcome_of
-from monai_ext.data.ingestion.pseudonyms import Pseudonyms
 from monai_ext.data.ingestion.stack_making import Plane
+from monai_ext.data.pseudonyms import Pseudonyms
 from monai_ext.data.store.codec import pack_series
 
 __all__ = ["DicomStacks"]
@@ -52,7 +53,7 @@ class DicomStacks:
         self._files = {source / one.name: one for one in task.files}
         self._is_ct = source_kind == "ct"
         accepted = (*HOUNSFIELD_TYPES, *options.wanted.rescale_types)
-        self._reader = SliceReader(rescale_types=accepted, remembered=_REMEMBERED_HEADERS)
+        self._reader = SliceReader(rescale_types=accepted, remembered=_REMEMBERED_HEADERS, is_isolated=False)
         self._left: Counter[Path] = Counter()
         self._failed: set[Path] = set()
 
@@ -104,7 +105,10 @@ class DicomStacks:
             return
         plane = Plane(series.rows, series.columns, self._options.in_plane, np.int16)
         most = self._options.largest_part_bytes // (2 * plane.shape[0] * plane.shape[1])
-        if len(series.slices) > most and (most == 0 or len(paths) < len(series.slices)):
+        is_whole = self._options.deface or len(paths) < len(
+            series.slices
+        )  # half a head does not show where the face is
+        if len(series.slices) > most and (most == 0 or is_whole):
             yield from self._end_of(paths, Outcome(SkipReason.TOO_LARGE.value, "raise --largest-series-mib"))
             return
         for start in range(0, len(series.slices), most):
@@ -125,16 +129,45 @@ class DicomStacks:
         kept = [number for number, one in enumerate(slices) if one.path not in self._failed]
         if kept:
             chosen = [slices[number] for number in kept]
-            yield self._pack(series, chosen, plane, pixels if len(kept) == len(slices) else pixels[kept])
+            pixels = pixels if len(kept) == len(slices) else pixels[kept]
+            try:
+                done = self._deface(series, chosen, plane, pixels)
+            except Refusal as refusal:
+                yield from self._end_of(_paths(chosen), outcome_of(refusal))
+                return
+            yield self._pack(series, chosen, plane, pixels, done)
 
-    def _pack(self, series: DicomSeries, slices: list[DicomSlice], plane: Plane, pixels: np.ndarray) -> Stack:
+    def _deface(
+        self, series: DicomSeries, slices: Sequence[DicomSlice], plane: Plane, pixels: np.ndarray
+    ) -> dict[str, str]:
+        """Take the face out where that was asked for; returns what to note with the series."""
+        if not self._options.deface:
+            return {}
+        spacing = plane.spacing(slices[0].row_spacing_mm, slices[0].column_spacing_mm)
+        done = deface(
+            pixels,
+            positions_mm=[image.position_mm for image in slices],
+            spacing_mm=(spacing["row_spacing_mm"], spacing["column_spacing_mm"]),
+            orientation=series.orientation,
+            body_part=body_part_code(series.body_part),
+        )
+        return {"deface": done}
+
+    def _pack(
+        self,
+        series: DicomSeries,
+        slices: list[DicomSlice],
+        plane: Plane,
+        pixels: np.ndarray,
+        done: Mapping[str, str],
+    ) -> Stack:
         paths = _paths(slices)
         self._left.subtract(paths)
         findings = find_oddities(slices)
         return Stack(
             units=[self._unit] * len(paths),
             series=self._series_digest(series),
-            provenance=plane.provenance() | {"format": "dicom", "findings": [one.kind for one in findings]},
+            provenance=plane.provenance() | {"format": "dicom", "findings": [one.kind for one in findings], **done},
             instances={one: self._files[path].file for path, one in self._instances(slices).items()},
             completes=[self._files[path].file for path in sorted(paths) if self._left[path] == 0],
             content=pack_series(pixels, self._table(series, slices, plane)),

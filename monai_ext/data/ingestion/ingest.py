@@ -1,4 +1,4 @@
-"""Turns a folder of DICOM, NIfTI or pictures into a slice store: in parallel, continued after any interruption."""
+"""Turns a folder of DICOM, volumes or pictures into a slice store: in parallel, continued after any interruption."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from monai_ext.data.dicom.header import has_dicom_mark
 from monai_ext.data.dicom.refusals import SkipReason
 from monai_ext.data.ingestion.ingestion_run import IngestionRun, file_hash, known_reason
 from monai_ext.data.ingestion.ledger import Ledger
 from monai_ext.data.ingestion.options import IngestFilter, IngestOptions
 from monai_ext.data.ingestion.outcomes import STORED, Outcome
-from monai_ext.data.ingestion.pseudonyms import default_key_file, load_pseudonyms
 from monai_ext.data.ingestion.report import IngestReport
 from monai_ext.data.ingestion.source_files import list_source
 from monai_ext.data.ingestion.source_reader import SourceReader
 from monai_ext.data.ingestion.worker_pool import WorkerPool
+from monai_ext.data.pseudonyms import default_key_file, load_pseudonyms
 from monai_ext.data.store.format import read_manifest
 from monai_ext.data.store.reader import SliceStore, SliceStoreWriter, is_slice_store
 from monai_ext.errors import DatasetError, SliceStoreError
@@ -24,7 +25,6 @@ from monai_ext.errors import DatasetError, SliceStoreError
 __all__ = ["IngestFilter", "IngestOptions", "IngestReport", "ingest", "ledger_folder", "list_skipped"]
 
 _WORKER_BYTES = 2 * 2**30
-_DICOM_MARK = b"DICM"
 
 
 def ingest(
@@ -45,13 +45,13 @@ def ingest(
     keyed hashes, text is kept as known codes only, and what the ledger beside the store remembers are hashes too.
 
     Args:
-        source: folder with DICOM, NIfTI or pictures, nested as it comes, or one such file.
+        source: folder with DICOM, volumes (NIfTI, MetaImage, NRRD) or pictures, nested as it comes, or one such file.
         store: folder of the store, made when it is not there; ``STORE.ingest`` beside it holds ledger and report.
         options: which series, which resolution, how patients are told apart.
         source_kind: ``"ct"``, ``"mr"`` or ``"picture"``; that of the store, of the filter or of the files when omitted.
         workers: processes that read; as many as there are processors when omitted.
         key_file: secret key of the pseudonyms, see
-            :func:`~monai_ext.data.ingestion.pseudonyms.default_key_file`; it stays with the user.
+            :func:`~monai_ext.data.pseudonyms.default_key_file`; it stays with the user.
         retry_failed: read files again that took too long, crashed or needed too much memory in an earlier run.
 
     Returns:
@@ -66,6 +66,11 @@ def ingest(
     _check_places(source, store, key_file)
     pseudonyms = load_pseudonyms(key_file)
     kind = source_kind or _choose_kind(source, store, options)
+    if options.deface and kind != "ct":
+        raise DatasetError(
+            f"Faces are taken out of CT, by its Hounsfield units, and this is to be a store of kind {kind!r}: leave"
+            " defacing out, or do it with another tool before."
+        )
     started = time.monotonic()
     reader = SourceReader(_root(source), source_kind=kind, options=options, pseudonyms=pseudonyms)
     with (
@@ -134,7 +139,7 @@ def _checked(report: IngestReport, source: Path, store: Path) -> IngestReport:
 
 def _check_places(source: Path, store: Path, key_file: str | Path | None) -> None:
     if not source.exists():
-        raise DatasetError(f"The source {source} does not exist: name a folder with DICOM, NIfTI or pictures.")
+        raise DatasetError(f"The source {source} does not exist: name a folder with DICOM, volumes or pictures.")
     if source.is_dir() and is_slice_store(source):
         raise DatasetError(
             f"The source {source} is a slice store already: train from it, or name the folder that it was made from."
@@ -142,7 +147,7 @@ def _check_places(source: Path, store: Path, key_file: str | Path | None) -> Non
     if source.resolve() == store.resolve() or store.resolve() in source.resolve().parents:
         raise DatasetError(f"The source {source} lies within the store {store}: name different folders.")
     if next(iter(list_source(source)), None) is None:
-        raise DatasetError(f"The source {source} is empty: name a folder with DICOM, NIfTI or pictures.")
+        raise DatasetError(f"The source {source} is empty: name a folder with DICOM, volumes or pictures.")
     key = (Path(key_file).expanduser() if key_file is not None else default_key_file()).resolve()
     if any(folder.resolve() in key.parents for folder in (store, ledger_folder(store))):
         raise DatasetError(
@@ -157,18 +162,11 @@ def _choose_kind(source: Path, store: Path, options: IngestOptions) -> str:
         return read_manifest(store).source_kind
     has_pictures = False
     for file in list_source(source, apart_from=(store,)):
-        if file.reason is None and (file.kind == "nifti" or (file.kind == "dicom" and _has_mark(source, file.name))):
+        is_dicom = file.reason is None and file.kind == "dicom" and has_dicom_mark(_root(source) / file.name)
+        if is_dicom or (file.reason is None and file.kind == "volume"):
             return "ct"
         has_pictures |= file.kind == "picture"
     return "picture" if has_pictures else "ct"
-
-
-def _has_mark(source: Path, name: str) -> bool:
-    try:
-        with (_root(source) / name).open("rb") as stream:
-            return stream.read(132)[128:] == _DICOM_MARK
-    except OSError:
-        return False
 
 
 def _root(source: Path) -> Path:

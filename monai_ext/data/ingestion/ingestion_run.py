@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from monai_ext.data.dicom.refusals import SkipReason
-from monai_ext.data.ingestion.ledger import Ledger
+from monai_ext.data.ingestion.ledger import Ledger, LedgerEntry
 from monai_ext.data.ingestion.messages import FileRef, Finished, Message, SeriesFound, Stack, Task
 from monai_ext.data.ingestion.outcomes import STORED, Outcome
 from monai_ext.data.ingestion.progress import Progress
-from monai_ext.data.ingestion.pseudonyms import Pseudonyms
 from monai_ext.data.ingestion.report import IngestReport
 from monai_ext.data.ingestion.source_files import SourceFile, list_source
 from monai_ext.data.ingestion.stack_making import file_unit
 from monai_ext.data.ingestion.worker_pool import WorkerPool
-from monai_ext.data.store.reader import SliceStoreWriter
+from monai_ext.data.pseudonyms import Pseudonyms
+from monai_ext.data.store.writer import PackedEntry, SliceStoreWriter
 
 __all__ = ["IngestionRun", "file_hash", "known_reason"]
 
-_FILES_A_SCAN, _PICTURES_A_TASK = 128, 1024
-_OUTCOMES_AT_ONCE = 256
-_FITTING = {"ct": ("dicom", "nifti"), "mr": ("dicom",), "picture": ("picture",)}
+_FILES_A_SCAN = 128
+_FEWEST_PICTURES, _MOST_PICTURES, _TASKS = 64, 1024, 4
+_OUTCOMES_AT_ONCE = 1024
+_SERIES_AT_ONCE, _BYTES_AT_ONCE, _SECONDS_AT_ONCE = 256, 2**25, 2.0
+"""Stacks are stored together, since a disk is waited for as long for many as for one; a kill costs so much work."""
+_FITTING = {"ct": ("dicom", "volume"), "mr": ("dicom",), "picture": ("picture",)}
 
 
 class IngestionRun:
@@ -41,6 +45,8 @@ class IngestionRun:
         self._source, self._writer, self._ledger, self._pool = source, writer, ledger, pool
         self._pseudonyms = pseudonyms
         self._unrecorded: list[tuple[bytes, Outcome]] = []
+        self._waiting: dict[str, Stack] = {}
+        self._waiting_bytes, self._waiting_since_s = 0, 0.0
         self._progress: Progress | None = None
         self.report = IngestReport(writer.source_kind)
 
@@ -50,16 +56,17 @@ class IngestionRun:
         self.report.looked_at = sum(map(len, new.values()))
         try:
             units = self._find_series(new["dicom"])
-            left = sum(map(len, units.values())) + len(new["nifti"]) + len(new["picture"])
+            left = sum(map(len, units.values())) + len(new["volume"]) + len(new["picture"])
             with Progress(left, doing="Reading") as self._progress:
                 for task, message in self._pool.run(self._tasks(units, new)):
                     self._take(task, message)
+                self._store_waiting()
         finally:
             self._record()
 
     def _list(self, apart_from: tuple[Path, ...]) -> dict[str, list[FileRef]]:
         """Count every file of the source; returns those that have to be read, by kind."""
-        new: dict[str, list[FileRef]] = {"dicom": [], "nifti": [], "picture": []}
+        new: dict[str, list[FileRef]] = {"dicom": [], "volume": [], "picture": []}
         for file in list_source(self._source, apart_from=apart_from):
             self.report.files += 1
             reason = known_reason(file, self.report.source_kind)
@@ -89,7 +96,7 @@ class IngestionRun:
     def _tasks(self, units: dict[bytes, list[FileRef]], new: dict[str, list[FileRef]]) -> Iterator[Task]:
         for unit, files in sorted(units.items(), key=lambda item: item[1][0].name):
             yield Task("dicom", sorted(files, key=lambda one: one.name), unit, self._ledger.instances(unit))
-        for kind, together in (("nifti", 1), ("picture", _PICTURES_A_TASK)):
+        for kind, together in (("volume", 1), ("picture", _pictures_a_task(len(new["picture"])))):
             for at in range(0, len(new[kind]), together):
                 files = new[kind][at : at + together]
                 stored = {}
@@ -101,29 +108,54 @@ class IngestionRun:
         if isinstance(message, Finished):
             self._settle(message.file, message.outcome)
         elif isinstance(message, Stack):
-            self._store(message)
             task.stored.update(message.instances)
             for file in message.completes:
                 task.drop(file)
-                self._settle(file, Outcome(STORED))
+            self._wait_for_others(message)
+        if self._waiting and time.monotonic() - self._waiting_since_s >= _SECONDS_AT_ONCE:
+            self._store_waiting()
 
-    def _store(self, stack: Stack) -> None:
-        slices, part = len(stack.content.rows), 1
-        while self._writer.has_series(key := self._pseudonyms.of("key", stack.series, part)):
+    def _wait_for_others(self, stack: Stack) -> None:
+        """Keep a stack until there are enough to be stored together."""
+        part = 1
+        while self._is_known(key := self._pseudonyms.of("key", stack.series, part)):
             part += 1
-        provenance = stack.provenance | {"part": part}
-        with self._ledger.adding(
-            key,
-            units=stack.units,
-            instances=stack.instances,
-            slices=slices,
-            findings=provenance["findings"],
-        ):
-            self._writer.add_packed(key, stack.content, provenance)
+        stack.provenance["part"] = part
+        if not self._waiting:
+            self._waiting_since_s = time.monotonic()
+        self._waiting[key] = stack
+        self._waiting_bytes += len(stack.content.frame)
+        if len(self._waiting) >= _SERIES_AT_ONCE or self._waiting_bytes >= _BYTES_AT_ONCE:
+            self._store_waiting()
+
+    def _is_known(self, key: str) -> bool:
+        return key in self._waiting or self._writer.has_series(key)
+
+    def _store_waiting(self) -> None:
+        """Store what waits, all of it or nothing. Files count as stored afterwards and not before."""
+        waiting, self._waiting, self._waiting_bytes = self._waiting, {}, 0
+        if not waiting:
+            return
+        outcomes, self._unrecorded = self._unrecorded, []
+        entries = [
+            LedgerEntry(key, stack.units, stack.instances, len(stack.content.rows), stack.provenance["findings"])
+            for key, stack in waiting.items()
+        ]
+        with self._ledger.adding(entries, outcomes=outcomes):
+            self._writer.add_together(
+                [PackedEntry(key, stack.content, stack.provenance) for key, stack in waiting.items()]
+            )
+        for stack in waiting.values():
+            self._count(stack)
+
+    def _count(self, stack: Stack) -> None:
+        slices = len(stack.content.rows)
         self.report.new_series += 1
         self.report.new_slices += slices
         if self._progress is not None:
             self._progress.advance(slices=slices)
+        for file in stack.completes:
+            self._settle(file, Outcome(STORED))
 
     def _settle(self, file: bytes, outcome: Outcome) -> None:
         self.report.count(outcome)
@@ -137,6 +169,12 @@ class IngestionRun:
         unrecorded, self._unrecorded = self._unrecorded, []
         if unrecorded:
             self._ledger.record(unrecorded)
+
+
+def _pictures_a_task(pictures: int) -> int:
+    """Tasks of one size, so that workers finish together; the same for any number of workers, as tasks make series."""
+    rounds = -(-pictures // (_TASKS * _MOST_PICTURES))
+    return max(_FEWEST_PICTURES, -(-pictures // (_TASKS * max(1, rounds))))
 
 
 def file_hash(file: SourceFile, pseudonyms: Pseudonyms) -> bytes:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from monai_ext.data.dicom.refusals import SkipReason
 from monai_ext.data.ingestion.outcomes import Outcome
+from monai_ext.data.store.format import FOLDER_MODE
 from monai_ext.errors import SliceStoreError
 
-__all__ = ["Ledger"]
+__all__ = ["Ledger", "LedgerEntry"]
 
 _RETRIED = (SkipReason.UNREADABLE, SkipReason.MISSING_CODEC)
 _FAILED = (SkipReason.TIMEOUT, SkipReason.CRASH, SkipReason.OUT_OF_MEMORY, SkipReason.TOO_LARGE)
@@ -31,11 +34,34 @@ CREATE TABLE IF NOT EXISTS series (series TEXT PRIMARY KEY, slices INTEGER, comp
 """
 
 
+_SETTINGS_OF_OLDER_LEDGERS = {"deface": "false"}
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """A series that is about to be stored.
+
+    Args:
+        series: its key in the store.
+        units: what each object belongs to, in the order of ``instances``.
+        instances: hash of each object, with the file it came from.
+        slices: how many it has.
+        findings: what is irregular about it.
+    """
+
+    series: str
+    units: Sequence[bytes]
+    instances: Mapping[bytes, bytes]
+    slices: int
+    findings: Iterable[str]
+
+
 class Ledger:
     """What became of every file of a source, beside the store, in a SQLite database.
 
-    A series is entered before it is added to the store and confirmed later; :meth:`recover` settles what a crash
+    Series are entered before they are added to the store and confirmed later; :meth:`recover` settles what a crash
     left in between by asking the store. Hence no slice is stored twice and none is lost, whenever the process dies.
+    Only the owner can read it.
 
     Args:
         file: the database; made when it is not there.
@@ -47,7 +73,7 @@ class Ledger:
     def __init__(self, file: Path) -> None:
         self._file = file
         with self._explained():
-            file.parent.mkdir(parents=True, exist_ok=True)
+            _keep_to_owner(file)
             self._database = sqlite3.connect(file, isolation_level=None)
             self._database.execute("PRAGMA locking_mode = EXCLUSIVE")  # or a log could not be used on a network disk
             self._database.execute("PRAGMA journal_mode = WAL")  # one synchronisation a transaction, not three
@@ -69,6 +95,8 @@ class Ledger:
         """
         with self._transaction():
             known = dict(self._database.execute("SELECT name, value FROM settings"))
+            if known:
+                known = _SETTINGS_OF_OLDER_LEDGERS | known
             for name, value in settings.items():
                 text = json.dumps(value)
                 if known.setdefault(name, text) != text:
@@ -109,10 +137,7 @@ class Ledger:
     def record(self, outcomes: Iterable[tuple[bytes, Outcome]]) -> None:
         """Enter what became of files."""
         with self._transaction():
-            self._database.executemany(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?)",
-                ((file, str(outcome), outcome.detail) for file, outcome in outcomes),
-            )
+            self._enter(outcomes)
 
     def instances(self, unit: bytes) -> dict[bytes, bytes]:
         """The stored objects of a unit, each with the file that it came from."""
@@ -120,28 +145,32 @@ class Ledger:
 
     @contextmanager
     def adding(
-        self,
-        series: str,
-        *,
-        units: Sequence[bytes],
-        instances: Mapping[bytes, bytes],
-        slices: int,
-        findings: Iterable[str],
+        self, entries: Sequence[LedgerEntry], *, outcomes: Iterable[tuple[bytes, Outcome]] = ()
     ) -> Iterator[None]:
-        """Enter a series, let the caller add it to the store, and confirm it with the next entry.
+        """Enter series, let the caller add them to the store together, and confirm them with the next entry.
 
-        When the caller fails it stays unconfirmed until :meth:`recover`: it may be in the store all the same.
+        When the caller fails they stay unconfirmed until :meth:`recover`: they may be in the store all the same.
+
+        Args:
+            entries: the series.
+            outcomes: of other files, entered on this occasion: each transaction waits for the disk.
         """
         with self._transaction():
-            self._database.execute(
-                "INSERT INTO series VALUES (?, ?, 0, ?)", (series, slices, json.dumps(sorted(findings)))
+            self._enter(outcomes)
+            self._database.executemany(
+                "INSERT INTO series VALUES (?, ?, 0, ?)",
+                ((entry.series, entry.slices, json.dumps(sorted(entry.findings))) for entry in entries),
             )
             self._database.executemany(
                 "INSERT OR REPLACE INTO instances VALUES (?, ?, ?, ?)",
-                ((one, unit, file, series) for unit, (one, file) in zip(units, instances.items(), strict=True)),
+                (
+                    (instance, unit, file, entry.series)
+                    for entry in entries
+                    for unit, (instance, file) in zip(entry.units, entry.instances.items(), strict=True)
+                ),
             )
         yield
-        self._confirmed.append((series,))
+        self._confirmed += [(entry.series,) for entry in entries]
 
     def totals(self) -> tuple[int, int, Counter[str]]:
         """Series and slices that are stored, and in how many series each kind of finding occurs."""
@@ -152,6 +181,12 @@ class Ledger:
         for text, count in counted:
             findings.update(dict.fromkeys(json.loads(text), count))
         return int(series), int(slices), findings
+
+    def _enter(self, outcomes: Iterable[tuple[bytes, Outcome]]) -> None:
+        self._database.executemany(
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?)",
+            ((file, str(outcome), outcome.detail) for file, outcome in outcomes),
+        )
 
     def _forget(self, series: str) -> None:
         self._database.execute("DELETE FROM instances WHERE series = ?", (series,))
@@ -180,6 +215,18 @@ class Ledger:
                 " start again; what is stored is safe. If it is damaged, restore it from a copy or ingest into a new"
                 " store."
             ) from error
+
+
+def _keep_to_owner(file: Path) -> None:
+    """Make folder and database readable for their owner only, those of older versions too; SQLite's logs follow."""
+    file.parent.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    with suppress(PermissionError):  # somebody else's
+        file.parent.chmod(FOLDER_MODE)
+        for part in file.parent.iterdir():
+            if part.is_file() and not part.is_symlink():
+                part.chmod(0o600)
 
 
 def _other_setting(file: Path, name: str, before: str, now: str) -> str:

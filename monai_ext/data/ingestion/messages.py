@@ -26,11 +26,12 @@ class Task:
     """Files that are read together; those that are finished are taken out, so that the rest can be tried again.
 
     Args:
-        kind: ``"scan"``, ``"dicom"``, ``"nifti"`` or ``"picture"``.
+        kind: ``"scan"``, ``"dicom"``, ``"volume"`` or ``"picture"``.
         files: what to read.
         unit: of DICOM, the series as a hash.
         stored: objects that are stored already, with the file each came from.
         strikes: how often a process died over it without saying which file it was reading.
+        tried: files whose process was killed from outside, or stood still, so that they are tried once more.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class Task:
     unit: bytes = b""
     stored: dict[bytes, bytes] = field(default_factory=dict)
     strikes: int = 0
+    tried: set[bytes] = field(default_factory=set)
 
     def outcome_of_stored(self, instance: bytes, file: bytes) -> Outcome:
         """What to note about a file whose object is stored: that it is, or that it came from another file."""

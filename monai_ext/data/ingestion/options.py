@@ -100,6 +100,7 @@ class IngestOptions:
     in_plane: int | None = None
     patient_by: str = "auto"
     site: str | None = None
+    deface: bool = False
     largest_part_bytes: int = 2**29
     file_timeout_s: float = 120.0
 
@@ -123,7 +124,7 @@ class IngestOptions:
     @property
     def lasting(self) -> dict[str, Any]:
         """What must stay the same as long as a store is continued."""
-        return {"in_plane": self.in_plane, "patient_by": self.patient_by}
+        return {"in_plane": self.in_plane, "patient_by": self.patient_by, "deface": self.deface}
 
     def patient_from_name(self, name: str) -> str | None:
         """What identifies the patient of a file by its path relative to the source; None when something else does."""

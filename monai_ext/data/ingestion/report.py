@@ -31,6 +31,7 @@ class IngestReport:
         files: files below the source.
         stored: of these, how many are in the store, including those from earlier runs.
         skipped: of these, how many are not, by the code of the reason.
+        missing_decoders: files whose compression nothing here decodes, by its name with what to install.
         looked_at: of these, how many were read in this run; the others were known.
         new_series: series that were added in this run (a large one counts once for each part).
         new_slices: slices that were added in this run.
@@ -44,6 +45,7 @@ class IngestReport:
     files: int = 0
     stored: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
+    missing_decoders: Counter[str] = field(default_factory=Counter)
     looked_at: int = 0
     new_series: int = 0
     new_slices: int = 0
@@ -58,6 +60,8 @@ class IngestReport:
             self.stored += 1
         else:
             self.skipped[str(outcome)] += 1
+        if outcome == SkipReason.MISSING_CODEC.value:
+            self.missing_decoders[outcome.detail] += 1
 
     def check(self) -> None:
         """Make sure that every file is accounted for.
@@ -73,7 +77,7 @@ class IngestReport:
 
     def save(self, file: Path) -> None:
         """Write the report as JSON."""
-        write_durably(file, (self.to_json() + "\n").encode())
+        write_durably(file, (self.to_json() + "\n").encode(), owner_only=True)
 
     def to_json(self) -> str:
         """The report as JSON, with a sentence for each reason."""
@@ -89,6 +93,8 @@ class IngestReport:
         ]
         for code, number in sorted(self.skipped.items(), key=lambda item: (-item[1], item[0])):
             lines.append(f"{number:>14,}  {code}: {SkipReason(code).sentence}")
+            if code == SkipReason.MISSING_CODEC.value:
+                lines += [f"{count:>18,}  {detail}" for detail, count in self.missing_decoders.most_common()]
         lines.append("")
         lines.append(f"{self.series:>10,}  series in the store ({self.new_series:,} new)")
         lines.append(f"{self.slices:>10,}  slices in the store ({self.new_slices:,} new)")

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monai_ext.data.dicom.refusals import SkipReason
-from monai_ext.data.sources.folder_scan import NIFTI_SUFFIXES, PICTURE_SUFFIXES
+from monai_ext.data.sources.folder_scan import ITK_SUFFIXES, NIFTI_SUFFIXES, PICTURE_SUFFIXES
 from monai_ext.data.store.reader import is_slice_store
 
 __all__ = ["SourceFile", "list_source"]
 
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst", ".iso")
+_HEADER_SUFFIXES, _RAW_SUFFIXES = (".mhd", ".nhdr"), (".raw", ".zraw", ".raw.gz", ".raw.bz2")
+"""A volume in two files: a header, and values that only the header explains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class SourceFile:
 
     Args:
         name: path relative to the source; bytes that are no UTF-8 are kept as surrogates, as Python does.
-        kind: ``"dicom"`` (anything that may be), ``"nifti"`` or ``"picture"``.
+        kind: ``"dicom"`` (anything that may be), ``"volume"`` (NIfTI, MetaImage, NRRD) or ``"picture"``.
         size: in bytes.
         changed_ns: time of the last change in nanoseconds.
         reason: why it is not even opened, None when it is.
@@ -60,10 +62,11 @@ def list_source(source: Path, *, apart_from: tuple[Path, ...] = ()) -> Iterator[
             yield _not_opened(prefix.rstrip("/"), SkipReason.UNREADABLE)
             continue
         below = []
+        has_headers = any(entry.name.lower().endswith(_HEADER_SUFFIXES) for entry in entries)
         for entry in entries:
             name = prefix + entry.name
             if not _is_folder(entry):
-                yield _look_at(Path(entry.path), name)
+                yield _look_at(Path(entry.path), name, beside_headers=has_headers)
                 continue
             try:
                 identity = _identity(Path(entry.path))
@@ -89,27 +92,31 @@ def _folder_reason(entry: os.DirEntry[str], *, is_known: bool) -> SkipReason | N
     return SkipReason.SLICE_STORE if is_slice_store(entry.path) else None
 
 
-def _look_at(path: Path, name: str) -> SourceFile:
+def _look_at(path: Path, name: str, *, beside_headers: bool = False) -> SourceFile:
     try:
         status = path.stat()
     except OSError:
         return _not_opened(name, SkipReason.BROKEN_LINK if path.is_symlink() else SkipReason.UNREADABLE)
     lower = path.name.lower()
     kind = "dicom"
-    if lower.endswith(NIFTI_SUFFIXES):
-        kind = "nifti"
+    if lower.endswith((*NIFTI_SUFFIXES, *ITK_SUFFIXES)):
+        kind = "volume"
     elif lower.endswith(PICTURE_SUFFIXES):
         kind = "picture"
-    return SourceFile(name, kind, status.st_size, status.st_mtime_ns, _file_reason(status, lower, kind))
+    return SourceFile(
+        name, kind, status.st_size, status.st_mtime_ns, _file_reason(status, lower, kind, beside_headers=beside_headers)
+    )
 
 
-def _file_reason(status: os.stat_result, lower: str, kind: str) -> SkipReason | None:
+def _file_reason(status: os.stat_result, lower: str, kind: str, *, beside_headers: bool) -> SkipReason | None:
     if not stat.S_ISREG(status.st_mode):
         return SkipReason.SPECIAL_FILE
     if lower.startswith("."):
         return SkipReason.HIDDEN
     if status.st_size == 0:
         return SkipReason.EMPTY
+    if beside_headers and lower.endswith(_RAW_SUFFIXES):
+        return SkipReason.RAW_VALUES
     return SkipReason.ARCHIVE if kind == "dicom" and lower.endswith(_ARCHIVE_SUFFIXES) else None
 
 

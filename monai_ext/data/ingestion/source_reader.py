@@ -10,11 +10,11 @@ from monai_ext.data.dicom.header import quiet_pydicom, read_header
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
 from monai_ext.data.ingestion.dicom_stacks import DicomStacks
 from monai_ext.data.ingestion.messages import Finished, Message, Reading, SeriesFound, Task
-from monai_ext.data.ingestion.nifti_stack import read_nifti
 from monai_ext.data.ingestion.options import IngestOptions
 from monai_ext.data.ingestion.outcomes import outcome_of
 from monai_ext.data.ingestion.picture_stacks import PictureStacks
-from monai_ext.data.ingestion.pseudonyms import Pseudonyms
+from monai_ext.data.ingestion.volume_stack import read_volume
+from monai_ext.data.pseudonyms import Pseudonyms
 
 __all__ = ["SourceReader"]
 
@@ -37,7 +37,7 @@ class SourceReader:
         self._readers: dict[str, Callable[[Task], Iterator[Message]]] = {
             "scan": self._scan,
             "dicom": self._dicom,
-            "nifti": self._nifti,
+            "volume": self._volumes,
             "picture": self._pictures,
         }
 
@@ -69,11 +69,11 @@ class SourceReader:
     def _pictures(self, task: Task) -> Iterator[Message]:
         yield from PictureStacks(task, source=self._source, options=self._options, pseudonyms=self._pseudonyms).read()
 
-    def _nifti(self, task: Task) -> Iterator[Message]:
+    def _volumes(self, task: Task) -> Iterator[Message]:
         for one in task.files:
             yield Reading(one.file)
             try:
-                stack = read_nifti(self._source, one, options=self._options, pseudonyms=self._pseudonyms)
+                stack = read_volume(self._source, one, options=self._options, pseudonyms=self._pseudonyms)
                 (instance,) = stack.instances
                 if instance in task.stored:
                     yield Finished(one.file, task.outcome_of_stored(instance, one.file))

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from monai_ext.data.ingestion.pseudonyms import Pseudonyms
 from monai_ext.data.ingestion.resampling import in_plane_shape, resample_in_plane
+from monai_ext.data.pseudonyms import Pseudonyms
 
 __all__ = ["Plane", "file_unit", "hash_content", "to_pixels"]
 

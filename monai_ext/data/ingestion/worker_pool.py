@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import faulthandler
-import logging
 import multiprocessing
 import os
-import resource
 import signal
-import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,6 +15,8 @@ from typing import Any
 from monai_ext.data.dicom.refusals import SkipReason
 from monai_ext.data.ingestion.messages import Finished, Message, Reading, Stack, Task, TaskFunction
 from monai_ext.data.ingestion.outcomes import Outcome
+from monai_ext.decoders.serve import become_harmless
+from monai_ext.parallel.patience import Patience, Verdict
 
 __all__ = ["WorkerPool"]
 
@@ -33,20 +30,23 @@ class _Worker:
     connection: Connection
     task: Task | None = None
     reading: bytes | None = None
-    heard_s: float = 0.0
+    patience: Patience | None = None
+    verdict: Verdict = Verdict.WAIT
 
 
 class WorkerPool:
     """Runs tasks in worker processes and hands on what they send.
 
-    A worker that says nothing for too long is killed, one that dies is replaced; the file it was reading is finished
-    as timed out or crashed, and the rest of its task is tried again. Workers cannot allocate more than a limit, write
-    no core dumps, and print nothing (decoders print values of elements). They end when this process ends.
+    A worker that computes for too long without a word is killed, one that dies is replaced; the file it was reading is
+    finished as timed out or crashed, and the rest of its task is tried again. Where it is not certain that the file is
+    to blame, it is tried once more: its worker stood still without computing (somebody may have paused it), or was
+    killed from outside. Workers cannot allocate more than a limit, write no core dumps, and print nothing (decoders
+    print values of elements). They end when this process ends.
 
     Args:
         function: does a task.
         workers: number of processes.
-        timeout_s: longest silence of a worker.
+        timeout_s: longest silence of a worker, in seconds of its processor time.
         memory_bytes: what a worker may allocate besides what it starts with (Linux).
     """
 
@@ -81,16 +81,18 @@ class WorkerPool:
 
     def _give(self, worker: _Worker, task: Task | None) -> None:
         if task is not None:
-            worker.task, worker.reading, worker.heard_s = task, None, time.monotonic()
+            worker.task, worker.reading = task, None
+            worker.patience = Patience(worker.process.pid or 0, limit_s=self._timeout_s)
             with suppress(OSError):  # it died while it had nothing to do; that is found out when it is listened to
                 worker.connection.send(task)
 
     def _ready(self, busy: list[_Worker]) -> list[_Worker]:
         """Workers that sent something or died; those that have been silent for too long are killed, hence dead."""
         ready = wait([worker.connection for worker in busy], timeout=min(_POLL_S, self._timeout_s))
-        now = time.monotonic()
         for worker in busy:
-            if worker.connection not in ready and now - worker.heard_s > self._timeout_s:
+            if worker.connection not in ready and worker.patience is not None:
+                worker.verdict = worker.patience.judge()
+            if worker.verdict is not Verdict.WAIT:
                 worker.process.kill()
                 worker.process.join()
         return [worker for worker in busy if worker.connection in ready or not worker.process.is_alive()]
@@ -102,7 +104,8 @@ class WorkerPool:
         except (EOFError, OSError):
             yield from self._bury(worker, again)
             return
-        worker.heard_s = time.monotonic()
+        if worker.patience is not None:
+            worker.patience.heard()
         if message is None:
             worker.task = None
         elif isinstance(message, Reading):
@@ -113,15 +116,16 @@ class WorkerPool:
             yield message
 
     def _bury(self, worker: _Worker, again: list[Task]) -> Iterator[Message]:
-        silent = time.monotonic() - worker.heard_s > self._timeout_s
-        task, guilty = worker.task, worker.reading
+        task, guilty, verdict = worker.task, worker.reading, worker.verdict
+        is_certain = verdict is Verdict.EXHAUSTED or (verdict is Verdict.WAIT and not _was_killed(worker))
         _end(worker)
         self._workers[self._workers.index(worker)] = self._start()
         if task is None:
             return
-        reason = SkipReason.TIMEOUT if silent else SkipReason.CRASH
+        reason = SkipReason.CRASH if verdict is Verdict.WAIT else SkipReason.TIMEOUT
         task.strikes += guilty is None
-        files = [guilty] if guilty is not None else []
+        files = [guilty] if guilty is not None and (is_certain or guilty in task.tried) else []
+        task.tried.update([guilty] if guilty is not None else [])
         if task.strikes >= _STRIKES:
             files = [one.file for one in task.files]
         for file in files:
@@ -139,7 +143,13 @@ class WorkerPool:
         process = context.Process(target=_serve, args=arguments, daemon=True)
         process.start()
         theirs.close()
-        return _Worker(process, ours, heard_s=time.monotonic())
+        return _Worker(process, ours)
+
+
+def _was_killed(worker: _Worker) -> bool:
+    """Whether somebody else ended a dead worker, such as a system that is short of memory."""
+    worker.process.join(_POLL_S)  # one that only closed its pipe is still alive
+    return worker.process.exitcode in (-signal.SIGKILL, -signal.SIGTERM)
 
 
 def _end(worker: _Worker) -> None:
@@ -168,7 +178,7 @@ def _serve(connection: Connection, inherited: list[Connection], function: TaskFu
     """Life of a worker: do tasks until the other side is gone."""
     for one in inherited:  # or this worker would keep the others' ends open when the parent is killed
         one.close()
-    _become_harmless(memory_bytes)
+    become_harmless(memory_bytes)
     try:
         while True:
             task = connection.recv()
@@ -178,19 +188,3 @@ def _serve(connection: Connection, inherited: list[Connection], function: TaskFu
             _send(connection, None)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(0)
-
-
-def _become_harmless(memory_bytes: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.disable(logging.CRITICAL)
-    faulthandler.disable()
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (1, 2):
-        os.dup2(nowhere, descriptor)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        with open("/proc/self/statm", encoding="ascii") as stream:
-            in_use = int(stream.read().split()[0]) * resource.getpagesize()
-        _, most = resource.getrlimit(resource.RLIMIT_AS)
-        limit = in_use + memory_bytes
-        resource.setrlimit(resource.RLIMIT_AS, (limit if most < 0 else min(limit, most), most))

@@ -1,79 +1,112 @@
-"""Which images make up a section, with a split made on the spot where there is none."""
+"""The one chooser of sections: which items are in which, with a split made on the spot where there is none."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
-from monai_ext.data.labelled.labels import NEAR_DUPLICATES, choose_section, related_groups
-from monai_ext.data.splits.items import SECTIONS, SplitSource
-from monai_ext.data.splits.making import make_splits, read_near_duplicates
+from monai_ext.data.labelled.labels import LabelledData
+from monai_ext.data.splits.items import SECTIONS
+from monai_ext.data.splits.making import make_splits, official_splits
+from monai_ext.data.splits.splits import Fold, read_splits
 from monai_ext.errors import DatasetError, SplitError
 
-__all__ = ["choose_images", "near_duplicates_of_earlier"]
+__all__ = ["Division"]
 
 logger = logging.getLogger(__name__)
 
 HELD_OUT = 0.2
 
 
-def choose_images(
-    items: SplitSource, section: str, *, root: Path, splits: str | Path | None, fold: int = 0, seed: int = 0
-) -> tuple[int, ...]:
-    """Positions of the items of a section, in order.
+class Division:
+    """Labelled data divided into sections.
 
-    Without ``splits`` and without a published split, a fifth of the groups is for validation and a fifth for test.
+    The split is that of ``splits``, else the one that was published with the data. Where there is neither, a fifth of
+    the groups is for validation and a fifth for test, near duplicates staying together.
 
     Args:
-        items: all of them.
-        section: ``"training"``, ``"validation"``, ``"test"``, a reduction of ``splits``, or ``"all"``.
-        root: folder that may have a table of near duplicates, which stay together in a split that is made here.
+        data: the items.
         splits: file by ``python -m monai_ext splits make``.
         fold: of ``splits``.
         seed: of a split that is made here.
-
-    Raises:
-        SplitError: the split does not fit the items, has a patient on two sides, or lacks the section.
-        DatasetError: the section is empty.
     """
-    if splits is not None or items.official or section == "all":
-        return choose_section(items, section, splits=splits, fold=fold)
-    if section not in SECTIONS:
-        raise SplitError(
-            f"{items.name} has no split with a section {section!r}: without one the sections are {', '.join(SECTIONS)}."
-            " Reductions are made by `python -m monai_ext splits make`, whose file is given as splits."
-        )
-    related = replace(items, groups=related_groups(items, root))
-    made = make_splits(related, test_fraction=HELD_OUT, validation_fraction=HELD_OUT, seed=seed)
-    places = tuple(sorted(items.positions(made.folds[0].section(section))))
-    if section == "training":
+
+    def __init__(self, data: LabelledData, *, splits: str | Path | None = None, fold: int = 0, seed: int = 0) -> None:
+        self.data = data
+        self._splits, self._number, self._seed = splits, fold, seed
+
+    @property
+    def is_made_here(self) -> bool:
+        """Whether there is neither a file nor a published split."""
+        return self._splits is None and not self.data.items.official
+
+    @cached_property
+    def fold(self) -> Fold:
+        """The sections.
+
+        Raises:
+            SplitError: the split does not fit the items, has a patient on two sides, or lacks the fold.
+        """
+        items = self.data.items
+        if self._splits is not None:
+            folds = read_splits(self._splits, items).folds
+            if not 0 <= self._number < len(folds):
+                raise SplitError(
+                    f"{self._splits} has the folds 0 to {len(folds) - 1}; fold {self._number} was asked for."
+                )
+            return folds[self._number]
+        if items.official:
+            return official_splits(items).folds[0]
+        made = make_splits(self.data.related, test_fraction=HELD_OUT, validation_fraction=HELD_OUT, seed=self._seed)
         logger.info(
             "%s has no split: a fifth of its groups (by %s) is held out for validation and a fifth for test, by seed"
             " %d.",
             items.name,
             items.grouped_by,
-            seed,
+            self._seed,
         )
-    if not places:
-        raise DatasetError(f"The section {section!r} of {items.name} is empty: there are too few groups.")
-    return places
+        return made.folds[0]
 
+    def places(self, section: str) -> tuple[int, ...]:
+        """Positions of the items of a section, in order.
 
-def near_duplicates_of_earlier(
-    items: SplitSource, section: str, *, root: Path, splits: str | Path | None, fold: int = 0, seed: int = 0
-) -> frozenset[int]:
-    """Positions of the section's items that resemble one of training (or, for test, of validation too).
+        Args:
+            section: ``"training"``, ``"validation"``, ``"test"``, a reduction of ``splits``, or ``"all"``.
 
-    They make results look better than they are; known from the table of near duplicates in ``root``, if there is one.
-    """
-    table = root / NEAR_DUPLICATES
-    if section not in SECTIONS[1:] or not table.is_file():
-        return frozenset()
-    earlier: set[str] = set()
-    for name in SECTIONS[: SECTIONS.index(section)]:
-        places = choose_images(items, name, root=root, splits=splits, fold=fold, seed=seed)
-        earlier.update(items.ids[place] for place in places)
-    pairs = read_near_duplicates(table, items)
-    twins = {one for pair in pairs for one, other in (pair, pair[::-1]) if other in earlier and one not in earlier}
-    return frozenset(items.positions(twins))
+        Raises:
+            SplitError: as :attr:`fold`, or there is no such section.
+            DatasetError: the section is empty.
+        """
+        items = self.data.items
+        if section == "all":
+            return tuple(range(len(items.ids)))
+        if self.is_made_here and section not in SECTIONS:
+            raise SplitError(
+                f"{items.name} has no split with a section {section!r}: without one the sections are"
+                f" {', '.join(SECTIONS)}. Reductions are made by `python -m monai_ext splits make`, whose file is named"
+                " as splits."
+            )
+        places = sorted(items.positions(self.fold.section(section)))
+        if not places:
+            raise DatasetError(
+                f"The section {section!r} of {items.name} is empty: choose another, another split, or add groups."
+            )
+        return tuple(places)
+
+    def resembling_earlier(self, section: str) -> frozenset[int]:
+        """Positions of the section's items that resemble one of training (or, for test, of validation too).
+
+        They make results look better than they are; known from a table of near duplicates, if there is one.
+        """
+        pairs = self.data.near_duplicates
+        if section not in SECTIONS[1:] or not pairs:
+            return frozenset()
+        items = self.data.items
+        earlier = {items.ids[place] for name in SECTIONS[: SECTIONS.index(section)] for place in self._filled(name)}
+        both_ways = [*pairs, *(pair[::-1] for pair in pairs)]
+        resembling = {item for item, other in both_ways if other in earlier and item not in earlier}
+        return frozenset(items.positions(resembling))
+
+    def _filled(self, section: str) -> list[int]:
+        return self.data.items.positions(self.fold.section(section))

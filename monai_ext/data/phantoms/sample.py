@@ -12,7 +12,7 @@ from pathlib import Path
 from monai_ext.errors import DatasetError
 from monai_ext.locations import CACHE_VARIABLE, cache_folder
 
-__all__ = ["embedded_sample", "sample_epochs_limit"]
+__all__ = ["embedded_sample"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +33,6 @@ _SERIES = (
 )
 _SIZE = 256
 _MANIFEST = "manifest.json"
-
-
-def sample_epochs_limit(dataset_dir: str | Path | None, *, epochs: int) -> int | None:
-    """The length of a demonstration: ``epochs`` when the embedded sample is used, no limit (None) on real data."""
-    return epochs if dataset_dir is None else None
 
 
 def embedded_sample(cache: str | Path | None = None) -> Path:

@@ -13,6 +13,7 @@ from monai_ext.data.public.archives import unpack
 from monai_ext.data.splits.items import open_split_source
 from monai_ext.data.splits.making import official_splits
 from monai_ext.errors import DatasetError
+from monai_ext.foreign_text import csv_text
 
 __all__ = ["prepare_covid_ct", "prepare_head_ct", "prepare_medmnist"]
 
@@ -88,8 +89,7 @@ def _write_table(
     folder: Path, header: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, official: bool
 ) -> list[Path]:
     table = folder / "labels.csv"
-    with table.open("w", newline="") as stream:
-        csv.writer(stream, lineterminator="\n").writerows([header, *rows])
+    table.write_text(csv_text(header, rows), encoding="utf-8", newline="")
     if not official:
         return [table]
     official_splits(open_split_source(table)).save(folder / "splits.json")

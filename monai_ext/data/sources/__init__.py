@@ -1,1 +1,1 @@
-"""What slices are read from: folders of DICOM, NIfTI and pictures, MedMNIST, stores. Labels live in ``labelled``."""
+"""What slices are read from: folders of DICOM, volumes and pictures, MedMNIST, stores. Labels live in ``labelled``."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monai_ext.data.sources.source import fingerprint_files, pseudonym
+from monai_ext.data.sources.source import SliceSource, describe_sizes, fingerprint_files, group_name
 from monai_ext.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _MANY_FILES = 2000
 _GROUPINGS = (("patient", "patient_id"), ("study", "study_uid"), ("series", "series_uid"))
 
 
-class DicomSource:
+class DicomSource(SliceSource):
     """Slices of all CT series below a folder; localizers, captures and reports are passed over.
 
     Slices are grouped by patient. Where all files bear the same patient id, as after some anonymisations, they are
@@ -32,20 +32,19 @@ class DicomSource:
 
     Args:
         root: folder that names are relative to.
-        files: the files to use; others below ``root`` are not looked at twice.
+        files: the files to use, in any order; their headers are read, once each.
 
     Raises:
         DatasetError: there is no CT slice among them; the message says what they are instead.
     """
 
     kind = "DICOM"
-    dtype: np.dtype[Any] = np.dtype(np.int16)
+    dtype = np.dtype(np.int16)
 
     def __init__(self, root: Path, files: Sequence[Path]) -> None:
         from monai_ext.data.dicom.intensity import SliceReader
-        from monai_ext.data.dicom.series import find_series
+        from monai_ext.data.dicom.series import read_series
 
-        self.root = root
         if len(files) >= _MANY_FILES:
             logger.info(
                 "Looking through %d DICOM files, which takes a while each time; a slice store opens at once: make one"
@@ -53,21 +52,17 @@ class DicomSource:
                 len(files),
                 root,
             )
-        wanted = set(files)
-        index = find_series(root)
-        pairs = [(series, one) for series in index.series for one in series.slices if one.path in wanted]
-        skipped = [file for file in index.skipped if file.path in wanted]
-        self._slices = tuple(one for _, one in pairs)
-        self._skipped = Counter(file.reason.value for file in skipped)
-        self._report_skipped(skipped)
-        self._series = len({id(series) for series, _ in pairs})
+        index = read_series(files, root=root)
+        pairs = [(series, image) for series in index.series for image in series.slices]
+        self._slices = tuple(image for _, image in pairs)
+        self._skipped = Counter(file.reason.value for file in index.skipped)
+        _report_skipped(index.skipped, root, found=len(pairs))
+        self._series = len(index.series)
         self._irregular = sum(bool(series.findings) for series in index.series)
-        self.grouped_by, self.groups = _group([series for series, _ in pairs])
-        self.fingerprint = fingerprint_files(root, {one.path for one in self._slices})
+        self.grouped_by, held_together = _group([series for series, _ in pairs])
+        fingerprint = fingerprint_files(root, {image.path for image in self._slices})
+        super().__init__(root, held_together=held_together, fingerprint=fingerprint)
         self._reader = SliceReader()
-
-    def __len__(self) -> int:
-        return len(self._slices)
 
     def __getstate__(self) -> dict[str, Any]:
         from monai_ext.data.dicom.intensity import SliceReader
@@ -78,36 +73,30 @@ class DicomSource:
         """Decode one slice: float32 (rows, columns) in HU."""
         return self._reader.hounsfield(self._slices[index])
 
-    def decoded_together(self, index: int) -> range:
-        """Every slice is decoded for itself."""
-        return range(index, index + 1)
-
     def describe(self) -> dict[str, Any]:
         """Series, files that were passed over by reason, and sizes."""
-        sizes = sorted({(one.rows, one.columns) for one in self._slices}, key=min)
         return {
             "series": self._series,
             "series_with_irregular_spacing": self._irregular,
             "skipped_files": dict(self._skipped),
-            "sizes": len(sizes),
-            "smallest_rows_columns": list(sizes[0]),
-            "largest_rows_columns": list(sizes[-1]),
+            **describe_sizes((image.rows, image.columns) for image in self._slices),
         }
 
-    def _report_skipped(self, skipped: Sequence[SkippedFile]) -> None:
-        counts = Counter(file.reason.sentence for file in skipped)
-        told = "; ".join(f"{count} because {sentence}" for sentence, count in counts.most_common())
-        if not self._slices:
-            raise DatasetError(
-                f"There is no CT slice in {self.root}. Of its files were passed over: {told or 'none'}. Give a folder"
-                " with a CT series."
-            )
-        if skipped:
-            logger.info("%d files are passed over: %s.", len(skipped), told)
+
+def _report_skipped(skipped: Sequence[SkippedFile], root: Path, *, found: int) -> None:
+    counts = Counter(file.reason.sentence for file in skipped)
+    listed = "; ".join(f"{count} because {sentence}" for sentence, count in counts.most_common())
+    if not found:
+        raise DatasetError(
+            f"There is no CT slice in {root}. Of its files were passed over: {listed or 'none'}. Give a folder with"
+            " a CT series."
+        )
+    if skipped:
+        logger.info("%d files are passed over: %s.", len(skipped), listed)
 
 
 def _group(series: Sequence[DicomSeries]) -> tuple[str, tuple[str, ...]]:
-    """What slices are grouped by, and the pseudonym of every slice's group: the coarsest that tells any apart."""
-    choices = [(name, [getattr(one, attribute) for one in series]) for name, attribute in _GROUPINGS]
+    """What slices are grouped by, and the name of every slice's group: the coarsest that tells any apart."""
+    choices = [(name, [getattr(member, attribute) for member in series]) for name, attribute in _GROUPINGS]
     name, identities = next((choice for choice in choices if len(set(choice[1])) > 1 and all(choice[1])), choices[-1])
-    return name, tuple(pseudonym(identity.hex()) for identity in identities)
+    return name, tuple(group_name(identity.hex()) for identity in identities)

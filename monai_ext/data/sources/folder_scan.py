@@ -1,18 +1,25 @@
-"""Finds out what a folder holds: pictures, DICOM or NIfTI, and refuses what cannot be told or should not be mixed."""
+"""Finds out what a folder holds: pictures, DICOM or volumes, and refuses what cannot be told or should not be mixed."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from monai_ext.data.dicom.header import has_dicom_mark
 from monai_ext.errors import DatasetError
 
 __all__ = ["FolderScan", "scan_folder"]
 
+logger = logging.getLogger(__name__)
+
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
+ITK_SUFFIXES = (".mhd", ".mha", ".nrrd", ".nhdr")
+"""MetaImage and NRRD; ``.mhd`` and ``.nhdr`` are headers of values in a file beside them."""
+
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 _OTHER_SUFFIXES = (
     ".csv",
@@ -29,12 +36,18 @@ _OTHER_SUFFIXES = (
     ".xml",
     ".zip",
 )
-_ACCEPTED = "a folder (it may be nested) of PNG or JPEG pictures, of DICOM files, or of NIfTI volumes"
+ITK_KIND = "MetaImage or NRRD"
+_ACCEPTED = (
+    "a folder (it may be nested) of PNG or JPEG pictures, of DICOM files, or of NIfTI, MetaImage or NRRD volumes"
+)
 
 
 @dataclass(frozen=True)
 class FolderScan:
-    """What was found: ``kind`` is ``"pictures"``, ``"DICOM"`` or ``"NIfTI"``; ``files`` are sorted by name."""
+    """What was found: ``kind`` is ``"pictures"``, ``"DICOM"``, ``"NIfTI"`` or ``"MetaImage or NRRD"``.
+
+    ``files`` are sorted by name.
+    """
 
     root: Path
     kind: str
@@ -42,19 +55,18 @@ class FolderScan:
 
 
 def scan_folder(path: str | Path) -> FolderScan:
-    """Walk a folder, or look at a single file, and say of what kind its images are.
+    """Walk a folder that exists, or look at a single file, and say of what kind its images are.
 
-    Hidden files and folders are passed over; files of other types (tables, notes) are ignored. A file without a telling
+    Hidden files and folders are passed over; files of other types (tables, notes) are ignored,
+    what is no file (pipes, devices) is never opened. A file without a telling
     suffix counts as DICOM when it carries DICOM's mark, ``DICM`` at byte 128, or when there is nothing else: very old
     files lack the mark.
 
     Raises:
-        DatasetError: the path does not exist or cannot be read, holds no image, or holds images of several kinds.
+        DatasetError: a folder cannot be read, the path holds no image, or holds images of several kinds.
     """
     path = Path(path).expanduser()
-    if not path.exists():
-        raise DatasetError(f"The data cannot be read: {path} does not exist. dataset_dir is {_ACCEPTED}.")
-    found: dict[str, list[Path]] = {"pictures": [], "DICOM": [], "NIfTI": [], "unknown": []}
+    found: dict[str, list[Path]] = {"pictures": [], "DICOM": [], "NIfTI": [], ITK_KIND: [], "unknown": []}
     for file in [path] if path.is_file() else _walk(path):
         kind = _kind(file)
         if kind is not None:
@@ -76,12 +88,31 @@ def scan_folder(path: str | Path) -> FolderScan:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise DatasetError(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
-
-    for directory, subdirectories, names in os.walk(folder, onerror=refuse):
-        subdirectories[:] = [name for name in subdirectories if not name.startswith(".")]
-        yield from (Path(directory, name) for name in names if not name.startswith("."))
+    """Files below a folder; links to files are followed, links to folders are not."""
+    odd = []
+    waiting = [folder]
+    while waiting:
+        try:
+            entries = list(os.scandir(waiting.pop()))
+        except OSError as error:
+            raise DatasetError(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            path = Path(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(path)
+            elif entry.is_file(follow_symlinks=False) or path.is_file():
+                yield path
+            elif not path.is_dir():
+                odd.append(path.relative_to(folder))
+    if odd:
+        logger.warning(
+            "%d entries of %s are passed over, such as %s: they are pipes, sockets, devices, or links to nothing.",
+            len(odd),
+            folder,
+            min(odd),
+        )
 
 
 def _kind(file: Path) -> str | None:
@@ -90,16 +121,10 @@ def _kind(file: Path) -> str | None:
         return "pictures"
     if name.endswith(NIFTI_SUFFIXES):
         return "NIfTI"
+    if name.endswith(ITK_SUFFIXES):
+        return ITK_KIND
     if name.endswith(DICOM_SUFFIXES):
         return "DICOM"
     if name.endswith(_OTHER_SUFFIXES):
         return None
-    return "DICOM" if _has_dicom_mark(file) else "unknown"
-
-
-def _has_dicom_mark(file: Path) -> bool:
-    try:
-        with file.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+    return "DICOM" if has_dicom_mark(file) else "unknown"

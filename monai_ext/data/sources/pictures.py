@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from monai_ext.data.sources.source import fingerprint_files, pseudonym
+from monai_ext.data.sources.source import SliceSource, describe_sizes, fingerprint_files, group_name
 from monai_ext.errors import DatasetError
+from monai_ext.files import open_regular
 
-__all__ = ["PictureSource"]
+__all__ = ["PictureSource", "gray_levels", "read_gray"]
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ _FOLDERS_OF_VOLUMES = 10
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
-class PictureSource:
+class PictureSource(SliceSource):
     """Gray levels of picture files. They are no Hounsfield units, and the window they were made with is unknown.
 
     Colour is turned to gray (ITU-R BT.601), transparency is laid on black. A 16-bit picture keeps its full scale,
@@ -43,42 +44,28 @@ class PictureSource:
     kind = "pictures"
 
     def __init__(self, root: Path, files: Sequence[Path]) -> None:
-        self.root = root
-        self._files = tuple(files)
         folders = {file.parent for file in files}
         self.grouped_by = "folder" if len(folders) >= _FOLDERS_OF_VOLUMES else "picture"
-        self.groups = tuple(
-            pseudonym((file.parent if self.grouped_by == "folder" else file).relative_to(root).as_posix())
+        held_together = [
+            group_name((file.parent if self.grouped_by == "folder" else file).relative_to(root).as_posix())
             for file in files
-        )
-        self.fingerprint = fingerprint_files(root, files)
+        ]
+        super().__init__(root, held_together=held_together, fingerprint=fingerprint_files(root, files))
+        self._files = tuple(files)
         self._sizes, deep = self._probe()
-        self.dtype: np.dtype[Any] = np.dtype(np.uint16 if deep else np.uint8)
-
-    def __len__(self) -> int:
-        return len(self._files)
+        self.dtype = np.dtype(np.uint16 if deep else np.uint8)
 
     def read(self, index: int) -> np.ndarray:
         """Decode one picture: float32 (rows, columns) in gray levels of ``dtype``."""
         try:
-            with Image.open(self._files[index]) as picture:
-                gray, white = _gray(picture)
+            levels, white = read_gray(self._files[index])
         except Exception as error:  # Pillow's decoders raise errors of many types on damaged files
             raise self._unreadable(self._files[index], error) from error
-        return gray * (np.iinfo(self.dtype).max / white)
-
-    def decoded_together(self, index: int) -> range:
-        """Every picture is decoded for itself."""
-        return range(index, index + 1)
+        return levels * (np.iinfo(self.dtype).max / white)
 
     def describe(self) -> dict[str, Any]:
-        """Sizes that occur, smallest and largest by their shorter side."""
-        ordered = sorted(self._sizes, key=min)
-        return {
-            "sizes": len(ordered),
-            "smallest_rows_columns": list(ordered[0]),
-            "largest_rows_columns": list(ordered[-1]),
-        }
+        """Sizes that occur among the pictures that were looked at."""
+        return describe_sizes(self._sizes)
 
     def _probe(self) -> tuple[Counter[tuple[int, int]], bool]:
         """Sizes (rows, columns) with their counts, and whether any picture has 16 bits, from evenly spaced headers."""
@@ -86,7 +73,7 @@ class PictureSource:
         deep: list[Path] = []
         for file in self._files[:: max(1, -(-len(self._files) // _PROBES))]:
             try:
-                with Image.open(file) as picture:
+                with open_regular(file) as stream, Image.open(stream) as picture:
                     sizes[picture.height, picture.width] += 1
                     if picture.mode in _SIXTEEN_BIT_MODES:
                         deep.append(file)
@@ -97,8 +84,7 @@ class PictureSource:
         return sizes, bool(deep)
 
     def _warn_about_dark(self, file: Path) -> None:
-        with Image.open(file) as picture:
-            brightest = float(_gray(picture)[0].max())
+        brightest = float(read_gray(file)[0].max())
         if brightest < 8192:
             logger.warning(
                 "16-bit pictures are read on their full scale, 0 .. 65535, but %s is not brighter than %d and will be"
@@ -115,8 +101,24 @@ class PictureSource:
         )
 
 
-def _gray(picture: Image.Image) -> tuple[np.ndarray, int]:
-    """Gray levels, float32 (rows, columns), and the level that is white."""
+def read_gray(path: Path) -> tuple[np.ndarray, int]:
+    """Read one picture: gray levels, float32 (rows, columns), and the level that is white; see :func:`gray_levels`.
+
+    Raises:
+        OSError: it is no file, or cannot be read.
+        Exception: Pillow raises errors of many types on damaged files.
+    """
+    with open_regular(path) as stream, Image.open(stream) as picture:
+        return gray_levels(picture)
+
+
+def gray_levels(picture: Image.Image) -> tuple[np.ndarray, int]:
+    """Gray levels of an opened picture, float32 (rows, columns), and the level that is white: 255 or 65535.
+
+    Raises:
+        ValueError: its mode is not supported.
+        Exception: Pillow raises errors of many types on damaged files.
+    """
     if picture.mode in _SIXTEEN_BIT_MODES:
         return np.asarray(picture, dtype=np.float32), 65535
     if picture.mode in ("F", "1"):

@@ -1,50 +1,62 @@
-"""What every kind of input offers to the dataset: a list of slices, where each belongs, and how to decode one."""
+"""What every kind of input is to the dataset: a list of slices, where each belongs, and how to decode one."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-__all__ = ["SliceSource", "fingerprint_files", "pseudonym"]
+from monai_ext.data.pseudonyms import group_pseudonyms
+
+__all__ = ["SliceSource", "describe_sizes", "fingerprint_files", "group_name"]
 
 _TAIL_BYTES = 4096
 _TAILS = 256
 
 
-class SliceSource(Protocol):
-    """Slices of one kind below one folder."""
+class SliceSource(ABC):
+    """Slices of one kind below one folder.
 
-    @property
-    def kind(self) -> str:
-        """``"pictures"``, ``"DICOM"``, ``"NIfTI"`` or ``"slice store"``."""
+    A source says ``kind`` and ``grouped_by`` as class or instance attributes, and gives the rest to this constructor.
 
-    @property
-    def root(self) -> Path:
-        """The folder; names in messages are relative to it."""
+    Attributes:
+        kind: ``"pictures"``, ``"DICOM"``, ``"NIfTI"``, ``"MetaImage or NRRD"``, ``"MedMNIST"`` or ``"slice store"``.
+        root: the folder; names in messages are relative to it.
+        dtype: what a slice is kept as: int16 for HU, uint8 or uint16 for gray levels (white is the largest value).
+        held_together: of every slice, what it stays together with when some are held out. It is the same whoever's key
+            is used, so that a training goes on on another machine, and stays in memory: it may tell who the patient is.
+        grouped_by: what a group is, in one word: patient, study, series, volume, folder or picture.
+        fingerprint: identifies the data, see :func:`fingerprint_files`.
+    """
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """What a slice is kept as: int16 for HU, uint8 or uint16 for gray levels (white is the largest value)."""
+    kind: str
+    grouped_by: str
+    dtype: np.dtype[Any]
 
-    @property
-    def groups(self) -> Sequence[str]:
-        """Of every slice, a pseudonym of what it stays together with when some are held out."""
-
-    @property
-    def grouped_by(self) -> str:
-        """What a group is, in one word: patient, study, series, volume, folder or picture."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Identifies the data, see :func:`fingerprint_files`."""
+    def __init__(self, root: Path, *, held_together: Iterable[str], fingerprint: str) -> None:
+        self.root = root
+        self.held_together = tuple(held_together)
+        self.fingerprint = fingerprint
 
     def __len__(self) -> int:
         """Number of slices."""
+        return len(self.held_together)
 
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """Of every slice, a pseudonym of what it stays together with, made with the user's key when first asked for.
+
+        Raises:
+            DatasetError: the key cannot be used, see :func:`~monai_ext.data.pseudonyms.load_pseudonyms`.
+        """
+        return group_pseudonyms(self.held_together)
+
+    @abstractmethod
     def read(self, index: int) -> np.ndarray:
         """Decode one slice: float32 (rows, columns), in HU or in gray levels of ``dtype``.
 
@@ -54,9 +66,25 @@ class SliceSource(Protocol):
 
     def decoded_together(self, index: int) -> range:
         """Slices that cost nothing more once ``index`` is decoded (a compressed volume); at least ``index`` itself."""
+        return range(index, index + 1)
 
+    @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """What is worth knowing about the files: plain values, no identity."""
+        """What is worth knowing about the files: plain values, no identity; see :func:`describe_sizes`."""
+
+
+def describe_sizes(sizes: Iterable[tuple[int, int]]) -> dict[str, Any]:
+    """How many sizes (rows, columns) occur, the smallest and the largest by their shorter side.
+
+    >>> describe_sizes([(30, 10), (20, 24), (20, 24)])
+    {'sizes': 2, 'smallest_rows_columns': [30, 10], 'largest_rows_columns': [20, 24]}
+    """
+    ordered = sorted(sorted(set(sizes)), key=min)
+    return {
+        "sizes": len(ordered),
+        "smallest_rows_columns": list(ordered[0]),
+        "largest_rows_columns": list(ordered[-1]),
+    }
 
 
 def fingerprint_files(root: Path, files: Iterable[Path]) -> str:
@@ -72,10 +100,13 @@ def fingerprint_files(root: Path, files: Iterable[Path]) -> str:
     for file in ordered[:: max(1, -(-len(ordered) // _TAILS))]:
         with file.open("rb") as stream:
             stream.seek(max(0, file.stat().st_size - _TAIL_BYTES))
-            digest.update(stream.read())
+            digest.update(stream.read(_TAIL_BYTES))
     return digest.hexdigest()
 
 
-def pseudonym(*identity: object) -> str:
-    """A name for a group that does not show what it was made from: 16 hexadecimal digits of a SHA-256."""
+def group_name(*identity: object) -> str:
+    """A name for a group by which it is chosen what is held out: equal on all machines.
+
+    It is no pseudonym, and never written: who guesses the identity finds it confirmed.
+    """
     return hashlib.sha256("\0".join(map(str, identity)).encode(errors="surrogateescape")).hexdigest()[:16]

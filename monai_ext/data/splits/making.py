@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from monai_ext.data.sources.below import plain_name
 from monai_ext.data.splits.items import SECTIONS, SplitSource
 from monai_ext.data.splits.reductions import reduce_training
 from monai_ext.data.splits.splits import Fold, Splits
+from monai_ext.data.tables import read_table
 from monai_ext.errors import SplitError
 
 __all__ = ["join_near_duplicates", "make_splits", "official_splits", "read_near_duplicates"]
@@ -127,8 +129,8 @@ def official_splits(
     reductions = reduce_training(
         source, training, fractions=reduce_fractions, per_class=reduce_per_class, seed=reduction_seed
     )
-    twins = _twins_across(source, near_duplicates)
-    fold = Fold(training, validation, test, reductions=reductions, near_duplicates=twins)
+    resembling = _resembling_earlier(source, near_duplicates)
+    fold = Fold(training, validation, test, reductions=reductions, near_duplicates=resembling)
     made = {"official": True, "reduction_seed": reduction_seed, "near_duplicate_pairs": len(near_duplicates)}
     return Splits.of(source, [fold], made)
 
@@ -139,15 +141,12 @@ def read_near_duplicates(path: str | Path, source: SplitSource) -> list[tuple[st
     Raises:
         SplitError: the file cannot be read, or names unknown items.
     """
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        pairs = [(str(a), str(b)) for a, b in table.iloc[:, :2].itertuples(index=False)]
-    except (OSError, ValueError) as error:
+    table = read_table(Path(path).expanduser(), holding="list of near duplicates")
+    if len(table.header) < 2:
         raise SplitError(
-            f"The near duplicates {path} cannot be read: {error}. Two columns with ids are needed."
-        ) from error
+            f"The near duplicates {path} cannot be read: it has one column. Two columns with ids are needed."
+        )
+    pairs = [(plain_name(row[0].strip()), plain_name(row[1].strip())) for row in table.rows]
     source.positions(item for pair in pairs for item in pair)
     return pairs
 
@@ -230,13 +229,13 @@ def join_near_duplicates(source: SplitSource, pairs: Pairs) -> list[str]:
     return [root(group) for group in source.groups]
 
 
-def _twins_across(source: SplitSource, pairs: Pairs) -> dict[str, tuple[str, ...]]:
+def _resembling_earlier(source: SplitSource, pairs: Pairs) -> dict[str, tuple[str, ...]]:
     """Of validation and test, the items with a near duplicate in an earlier section."""
     rank = {name: place for place, name in enumerate(SECTIONS)}
-    twins: dict[str, set[str]] = {"validation": set(), "test": set()}
+    found: dict[str, set[str]] = {"validation": set(), "test": set()}
     for pair in pairs:
         sections = [source.official[place] for place in source.positions(pair)]
         if sections[0] != sections[1]:
             later = max(sections, key=rank.__getitem__)
-            twins[later].add(pair[sections.index(later)])
-    return {name: tuple(sorted(items)) for name, items in twins.items() if items}
+            found[later].add(pair[sections.index(later)])
+    return {name: tuple(sorted(items)) for name, items in found.items() if items}

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monai_ext.data.sources.open import SLICE_STORE
 from monai_ext.data.splits.items import SECTIONS, SplitSource
 from monai_ext.errors import SplitError
-from monai_ext.files import write_durably
+from monai_ext.files import read_regular, write_durably
 
 __all__ = ["Fold", "Splits", "read_splits"]
 
+LARGEST_SPLITS_BYTES = 2**31
+
+_MADE_AGAIN = ", or the store was made again with another key, so that all its ids are others"
 _FORMAT, _VERSION = "monai_ext splits", 1
-_NAMED = 3
+_REDUCTION = re.compile(r"[0-9]{1,9}_per_class|[0-9]{1,3}(\.[0-9]{1,20})?(e-[0-9]{1,3})?")
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class Splits:
         path = Path(path).expanduser()
         content = (json.dumps({"format": _FORMAT, "version": _VERSION} | asdict(self), indent=1) + "\n").encode()
         if path.exists():
-            if path.read_bytes() == content:
+            if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
                 return
             raise SplitError(
                 f"{path} exists and holds another split. Results may refer to it, so it is not replaced: name another"
@@ -117,7 +122,8 @@ class Splits:
             raise SplitError(
                 f"These splits were made of {self.source['name']!r} with {self.source['items']} items, and"
                 f" {source.name!r} with {len(source.ids)} items is not the same: items, labels, patients or images have"
-                " changed, or other columns were named. Use the data they were made of, or make new splits."
+                f" changed, or other columns were named{_MADE_AGAIN if source.kind == SLICE_STORE else ''}. Use the"
+                " data they were made of, or make new splits."
             )
         for number, fold in enumerate(self.folds):
             _check_sections(fold, source, number)
@@ -141,32 +147,83 @@ def load_splits(path: str | Path) -> Splits:
     """Read splits without their source, to show them. For using them there is :func:`read_splits`.
 
     Raises:
-        SplitError: the file is missing, damaged, or of a newer format.
+        SplitError: the file is missing, no file, damaged, or of a newer format.
     """
     path = Path(path).expanduser()
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(read_regular(path, most=LARGEST_SPLITS_BYTES))
         if content["format"] != _FORMAT:
-            raise KeyError("format")
-        if int(content["version"]) > _VERSION:
+            raise ValueError("it is of another format")
+        if _whole(content["version"]) > _VERSION:
             raise SplitError(
                 f"{path} has format version {content['version']}, but this program knows versions up to {_VERSION}:"
                 " update monai_ext."
             )
-        folds = tuple(_fold(fold) for fold in content["folds"])
-        source, made, counts = dict(content["source"]), dict(content["made"]), tuple(content["counts"])
-        _ = source["content_hash"], source["name"], source["items"]
+        return _splits(content)
+    except SplitError:
+        raise
     except OSError as error:
         raise SplitError(f"The splits {path} cannot be read: {error.strerror}.") from error
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise SplitError(f"{path} is no splits file, or is damaged ({error!r}).") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise SplitError(
+            f"{path} is no splits file, or is damaged ({reason}): make it again with `python -m monai_ext splits make`."
+        ) from error
+
+
+def _splits(content: dict[str, Any]) -> Splits:
+    """Splits from the content of a file, of which nothing is believed.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: it is of another form.
+    """
+    folds = tuple(_fold(fold) for fold in _list(content["folds"]))
+    source, made = dict(content["source"]), dict(content["made"])
+    for name in ("kind", "name", "content_hash", "grouped_by"):
+        _text(source[name])
+    for name in ("items", "groups"):
+        _whole(source[name])
+    counts = tuple(_section_counts(counts) for counts in _list(content["counts"]))
+    if not folds or len(folds) != len(counts):
+        raise ValueError(f"it has {len(folds)} folds, and counts of {len(counts)}")
     return Splits(folds, source, made, counts)
 
 
 def _fold(content: dict[str, Any]) -> Fold:
-    sections = {name: tuple(content[name]) for name in SECTIONS}
-    extra = {name: {k: tuple(ids) for k, ids in content[name].items()} for name in ("reductions", "near_duplicates")}
-    return Fold(**sections, **extra)  # type: ignore[arg-type]
+    sections = {name: _ids(content[name]) for name in SECTIONS}
+    reductions = {name: _ids(ids) for name, ids in content["reductions"].items()}
+    near_duplicates = {name: _ids(ids) for name, ids in content["near_duplicates"].items()}
+    unknown = [name for name in reductions if not _REDUCTION.fullmatch(name)]
+    unknown += [name for name in near_duplicates if name not in SECTIONS]
+    if unknown:
+        raise ValueError(f"it has a reduction or section {unknown[0]!r}")
+    return Fold(**sections, reductions=reductions, near_duplicates=near_duplicates)
+
+
+def _section_counts(content: dict[str, Any]) -> dict[str, dict[str, int]]:
+    return {name: {label: _whole(count) for label, count in classes.items()} for name, classes in content.items()}
+
+
+def _ids(value: object) -> tuple[str, ...]:
+    return tuple(_text(item) for item in _list(value))
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"it has {type(value).__name__} where a list belongs")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"it has {type(value).__name__} where text belongs")
+    return value
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise TypeError(f"it has {type(value).__name__} where a number of items belongs")
+    return value
 
 
 def _counts(fold: Fold, source: SplitSource) -> dict[str, dict[str, int]]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from monai_ext.data.store.codec import hash_series
-from monai_ext.data.store.format import INDEX_COLUMNS, SET_ASIDE
+from monai_ext.data.store.format import INDEX_COLUMNS, SET_ASIDE, sealed
 from monai_ext.data.store.index import read_table
 from monai_ext.data.store.reader import SliceStore, SliceStoreWriter
 from monai_ext.errors import SliceStoreError
@@ -35,7 +34,7 @@ def check_series(store: SliceStore) -> Iterator[SeriesCheck]:
     patient or position may be wrong.
     """
     written_by_store = [name for name, column in INDEX_COLUMNS.items() if column.written_by_store]
-    rows = store.restrict(read_table(store.path, "slices")).drop_columns(written_by_store)
+    rows = store.rows().drop_columns(written_by_store)
     hashes = store.restrict(read_table(store.path, "series", ["sha256"])).column("sha256").to_pylist()
     first = 0
     for number, series_id in enumerate(store.series_ids):
@@ -64,6 +63,6 @@ def set_aside(store: SliceStore, checks: Iterable[SeriesCheck]) -> None:
     damaged = sorted((check.series_id, number) for check in checks for number in check.damaged)
     with SliceStoreWriter.open(store.path, source_kind=store.source_kind):
         if damaged:
-            write_durably(store.path / SET_ASIDE, json.dumps(damaged).encode())
+            write_durably(store.path / SET_ASIDE, sealed({"slices": damaged}), owner_only=True)
         else:
             (store.path / SET_ASIDE).unlink(missing_ok=True)

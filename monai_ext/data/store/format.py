@@ -3,15 +3,18 @@
 ::
 
     STORE/
-      slice_store.json              format, version, source kind, and the generation of the index: replaced last
+      slice_store.json              format, version, source kind, generation of the index with the checksums of its two
+                                    files, and a checksum of all this: replaced last
       index/series-00000003.parquet one row a series: shape, hash, where each slice's chunk lies, provenance
       index/slices-00000003.parquet one row a slice: the columns of INDEX_COLUMNS
-      pending/SERIES.arrow          a series that was added since: its rows of both tables; its renaming is the commit
+      pending/SERIES.CRC32.arrow    series that were added since, together: rows of both tables; its renaming is the
+                                    commit
       series/SE/SERIES.b2nd         pixels: a Blosc2 NDArray (n, rows, columns), one chunk a slice
       set_aside.json                damaged slices that readers pass over, where there are any
       writer.lock                   locked while somebody writes
 
-Nothing identifies a patient: ids are pseudonyms made by the caller, other text is a short code.
+Nothing identifies a patient: ids are pseudonyms made by the caller, other text is a short code. Files are written for
+their owner only. A store may come from somebody else: readers check every field (``validation.py``, ``codec.py``).
 """
 
 from __future__ import annotations
@@ -19,15 +22,16 @@ from __future__ import annotations
 import json
 import math
 import re
+import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from monai_ext.errors import SliceStoreError
-from monai_ext.files import write_durably
+from monai_ext.files import open_regular, read_regular, write_durably
 
 __all__ = [
     "INDEX_COLUMNS",
@@ -40,13 +44,18 @@ __all__ = [
 
 FORMAT = "monai_ext slice store"
 VERSION = 1
+LARGEST_SIDE = 16384
+"""Longest side of a slice in pixels: more is damage, or somebody wants the memory."""
+FOLDER_MODE = 0o700
 MANIFEST, LOCK, SET_ASIDE = "slice_store.json", "writer.lock", "set_aside.json"
 INDEX, PENDING, SERIES = "index", "pending", "series"
 PIXEL_TYPES: dict[str, type] = {"ct": np.int16, "mr": np.int16, "picture": np.uint8}
 """Source kinds with the type of their pixels: Hounsfield units, stored values of MR, 8-bit gray levels."""
 
-_PSEUDONYM = re.compile(r"[0-9A-Za-z_-]{8,64}")
-_CODE = re.compile(r"(?!.*[0-9]{6})[0-9A-Za-z][0-9A-Za-z_+./-]{0,31}")
+PSEUDONYM = re.compile(r"[0-9A-Za-z_-]{8,64}")
+CODE = re.compile(r"(?!.*[0-9]{6})[0-9A-Za-z][0-9A-Za-z_+./-]{0,31}")
+HASH = re.compile(r"[0-9a-f]{64}")
+_LARGEST_JSON = 2**26
 _UID = re.compile(r"[0-9]+(\.[0-9]+){5,}")
 
 
@@ -91,26 +100,68 @@ INDEX_COLUMNS: dict[str, IndexColumn] = {
 
 @dataclass(frozen=True)
 class Manifest:
-    """Content of ``slice_store.json``; ``generation`` 0 means that there is no index file yet."""
+    """Content of ``slice_store.json``.
+
+    Attributes:
+        source_kind: one of ``PIXEL_TYPES``.
+        generation: number of the index files; 0 means that there are none yet.
+        index: CRC-32 of the index files by the name of their table; stores of older versions have none.
+        version: of the format.
+    """
 
     source_kind: str
     generation: int = 0
+    index: Mapping[str, int] = field(default_factory=dict)
     version: int = VERSION
 
     def save(self, store: Path) -> None:
         """Replace the store's manifest; its index files must be there already."""
         content = {"format": FORMAT, "version": self.version, "source_kind": self.source_kind}
-        text = json.dumps(content | {"generation": self.generation}, indent=2) + "\n"
-        write_durably(store / MANIFEST, text.encode())
+        content |= {"generation": self.generation, "index": dict(self.index)}
+        write_durably(store / MANIFEST, sealed(content), owner_only=True)
 
 
 def is_slice_store(path: str | Path) -> bool:
     """Whether a folder is a slice store, of whatever version; a damaged manifest counts, so that opening explains."""
-    manifest = Path(path) / MANIFEST
     try:
-        return manifest.is_file() and FORMAT.encode() in manifest.read_bytes()[:4096]
+        with open_regular(Path(path) / MANIFEST) as manifest:
+            return FORMAT.encode() in manifest.read(4096)
     except OSError:
         return False
+
+
+def sealed(content: Mapping[str, Any]) -> bytes:
+    """JSON with a checksum of itself, so that a flipped bit is seen."""
+    return (json.dumps(dict(content) | {"crc32": _seal(content)}, indent=2) + "\n").encode()
+
+
+def unsealed(file: Path) -> Any:
+    """Read JSON, and compare its checksum where it has one; older versions wrote none.
+
+    Raises:
+        ValueError: it is damaged.
+        OSError: it cannot be read.
+    """
+    return _without_seal(_read_json(file))
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(read_regular(file, most=_LARGEST_JSON))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _without_seal(content: Any) -> Any:
+    if isinstance(content, dict) and "crc32" in content:
+        seal = content.pop("crc32")
+        if seal != _seal(content):
+            raise ValueError("its checksum does not match")
+    return content
+
+
+def _seal(content: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(dict(content), sort_keys=True).encode())
 
 
 def read_manifest(store: Path) -> Manifest:
@@ -124,22 +175,39 @@ def read_manifest(store: Path) -> Manifest:
             f"{store} is no slice store: it has no {MANIFEST}. Make one with `python -m monai_ext ingest SOURCE STORE`."
         )
     try:
-        content = json.loads((store / MANIFEST).read_text())
-        manifest = Manifest(content["source_kind"], int(content["generation"]), int(content["version"]))
-    except (KeyError, TypeError, ValueError) as error:
+        content = _read_json(store / MANIFEST)
+        _refuse_newer(store, content["version"])
+        return _manifest(_without_seal(content))
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        if isinstance(error, SliceStoreError):
+            raise
         raise SliceStoreError(
-            f"The slice store {store} cannot be opened: {MANIFEST} is damaged ({error!r})."
+            f"The slice store {store} cannot be opened: {MANIFEST} is damaged ({error}). Restore it from a copy, or"
+            " ingest the source again."
         ) from error
-    if manifest.version > VERSION:
+
+
+def _refuse_newer(store: Path, version: Any) -> None:
+    if type(version) is int and version > VERSION:
         raise SliceStoreError(
-            f"The slice store {store} has format version {manifest.version}, but this program knows versions up to"
-            f" {VERSION}: update monai_ext, or ingest the source again with this version."
+            f"The slice store {store} has format version {version}, but this program knows versions up to {VERSION}:"
+            " update monai_ext, or ingest the source again with this version."
         )
+
+
+def _manifest(content: Mapping[str, Any]) -> Manifest:
+    unknown = sorted(set(content) - {"format", "version", "source_kind", "generation", "index"})
+    if unknown or content["format"] != FORMAT:
+        raise ValueError(f"it says {unknown[0] if unknown else content['format']!r}")
+    index = content.get("index", {})
+    if not isinstance(index, dict):
+        raise ValueError("its checksums of the index are none")
+    manifest = Manifest(content["source_kind"], content["generation"], index, version=content["version"])
     if manifest.source_kind not in PIXEL_TYPES:
-        raise SliceStoreError(
-            f"The slice store {store} cannot be opened: its source kind is {manifest.source_kind!r}, while"
-            f" {', '.join(PIXEL_TYPES)} are known."
-        )
+        raise ValueError(f"its source kind is {manifest.source_kind!r}, while {', '.join(PIXEL_TYPES)} are known")
+    numbers = [manifest.generation, manifest.version - 1, *manifest.index.values()]
+    if not all(type(number) is int and 0 <= number < 2**32 for number in numbers):
+        raise ValueError("a number is out of range")
     return manifest
 
 
@@ -154,7 +222,7 @@ def check_series_key(series_key: str) -> str:
     Raises:
         SliceStoreError: it is no pseudonym (a UID, a path, a name would identify the patient).
     """
-    if not isinstance(series_key, str) or not _PSEUDONYM.fullmatch(series_key):
+    if not isinstance(series_key, str) or not PSEUDONYM.fullmatch(series_key):
         raise SliceStoreError(
             "A series cannot be stored under the key that was given (it is not repeated here, as it may identify a"
             " patient): pass a pseudonym of 8 to 64 letters, digits, '_' or '-', such as a keyed hash."
@@ -187,7 +255,7 @@ def _plain(name: str, value: Any) -> Any:
         return None
     if kind == "number" and isinstance(value, int | float | np.number):
         return float(value) if math.isfinite(value) else None
-    pattern = {"pseudonym": _PSEUDONYM, "code": _CODE}.get(kind)
+    pattern = {"pseudonym": PSEUDONYM, "code": CODE}.get(kind)
     if pattern is not None and isinstance(value, str) and pattern.fullmatch(value):
         return value
     accepted = {
@@ -210,7 +278,7 @@ def check_provenance(provenance: Mapping[str, Any]) -> str:
     for name, value in provenance.items():
         for part in value if isinstance(value, list | tuple) else [value]:
             plain = part is None or isinstance(part, bool | int | float)
-            code = isinstance(part, str) and _CODE.fullmatch(part) is not None and not _UID.search(part)
+            code = isinstance(part, str) and CODE.fullmatch(part) is not None and not _UID.search(part)
             if not (plain or code) or not name.isidentifier():
                 raise SliceStoreError(
                     f"The provenance {name!r} cannot be stored: numbers, flags, short codes and lists of them are"

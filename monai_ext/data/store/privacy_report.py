@@ -8,6 +8,7 @@ from typing import Any
 
 from monai_ext.data.store.format import INDEX, INDEX_COLUMNS, LOCK, MANIFEST, PENDING, SERIES, SET_ASIDE, IndexColumn
 from monai_ext.data.store.reader import SliceStore
+from monai_ext.foreign_text import printable
 
 __all__ = ["make_privacy_report", "render_privacy_report"]
 
@@ -19,10 +20,15 @@ NOT_KEPT = (
     "free text and private elements: text is kept only as the short codes that are listed above",
     "names of files and folders",
 )
+OLD_PSEUDONYMS = (
+    "ITS PSEUDONYMS HAVE NO KEY, whatever is said above: an older version of this program made them, and who can guess"
+    " an id finds it confirmed. Make it again with `python -m monai_ext data store` before it is shared."
+)
 REMAINING_RISKS = (
     "Whoever has the key and the original ids can tell which patient a pseudonym stands for: keep the key apart.",
     "Pixels are kept as they are. Text that was burned into them stays: look at `store thumbnails`.",
-    "A head CT or MR shows the face when it is rendered in 3D, and rare anatomy may be recognised.",
+    "A head CT or MR shows the face when it is rendered in 3D, unless it was ingested with --deface (see deface above);"
+    " ears, scalp, teeth and rare anatomy may be recognised all the same.",
 )
 
 
@@ -43,7 +49,7 @@ def make_privacy_report(store: SliceStore) -> dict[str, Any]:
         "columns": [_describe(name, column, index.column(name)) for name, column in INDEX_COLUMNS.items()],
         "provenance": _provenance(store),
         "not_kept": list(NOT_KEPT),
-        "remaining_risks": list(REMAINING_RISKS),
+        "remaining_risks": [*([OLD_PSEUDONYMS] if store.has_old_pseudonyms else []), *REMAINING_RISKS],
         "foreign_files": _foreign_files(store),
     }
 
@@ -65,7 +71,7 @@ def render_privacy_report(report: dict[str, Any]) -> str:
     lines += ["", "What remains to be careful about:", *(f"  - {text}" for text in report["remaining_risks"])]
     if report["foreign_files"]:
         lines += ["", "FILES THAT DO NOT BELONG TO THE STORE (look at them before you share it):"]
-        lines += [f"  {name}" for name in report["foreign_files"]]
+        lines += [f"  {printable(name)}" for name in report["foreign_files"]]
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import zlib
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +13,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from monai_ext.data.store.codec import decompress_slice
-from monai_ext.data.store.format import PIXEL_TYPES, SET_ASIDE, is_slice_store, read_manifest, series_file
+from monai_ext.data.store.format import (
+    PIXEL_TYPES,
+    SET_ASIDE,
+    check_provenance,
+    is_slice_store,
+    read_manifest,
+    series_file,
+    unsealed,
+)
 from monai_ext.data.store.index import read_table
+from monai_ext.data.store.validation import check_slices, shapes_of
 from monai_ext.data.store.writer import SliceStoreWriter
 from monai_ext.errors import SliceStoreError
+from monai_ext.files import open_regular
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,9 +55,9 @@ class SliceStore:
         self.dtype: np.dtype[Any] = np.dtype(PIXEL_TYPES[self.source_kind])
         table = read_table(self.path, "series", ["slices", "rows", "columns"])
         self.series_ids: list[str] = table.column("series_id").to_pylist()
-        self.shapes = np.column_stack([table.column(name).to_numpy() for name in ("slices", "rows", "columns")])
-        self._ends = np.cumsum(self.shapes[:, 0], dtype=np.int64)
-        self.set_aside = _read_set_aside(self.path)
+        self.shapes = shapes_of(table)
+        self._ends = np.cumsum(self.shapes[:, 0])
+        self.set_aside = self._read_set_aside()
         self._kept = self._choose_kept()
 
     def __len__(self) -> int:
@@ -82,14 +93,13 @@ class SliceStore:
         place = int(self._ends[series] - self.shapes[series, 0]) + number
         offset, length, checksum = (int(values[place]) for values in self._chunks)
         try:
-            with series_file(self.path, self.series_ids[series]).open("rb", buffering=0) as file:
-                file.seek(offset)
-                chunk = file.read(length)
-        except OSError as error:
-            raise self._damaged(series, number, error.strerror or str(error)) from error
-        if len(chunk) != length or zlib.crc32(chunk) != checksum:
-            raise self._damaged(series, number, "its checksum does not match")
-        return decompress_slice(chunk, rows=rows, columns=columns, dtype=self.dtype)
+            with open_regular(series_file(self.path, self.series_ids[series])) as file:
+                chunk = os.pread(file.fileno(), length, offset)
+            if len(chunk) != length or zlib.crc32(chunk) != checksum:
+                raise ValueError("its checksum does not match")
+            return decompress_slice(chunk, rows=rows, columns=columns, dtype=self.dtype)
+        except (OSError, ValueError) as error:
+            raise self._damaged(series, number, getattr(error, "strerror", None) or str(error)) from error
 
     @cached_property
     def index(self) -> pd.DataFrame:
@@ -98,8 +108,24 @@ class SliceStore:
 
     def columns(self, names: list[str] | None = None) -> pa.Table:
         """Chosen columns of the index as an Arrow table, one row a slice: faster than ``index`` on a large store."""
-        table = self.restrict(read_table(self.path, "slices", names))
+        table = self.rows(names)
         return table if self._kept is None else table.take(self._kept)
+
+    def rows(self, names: list[str] | None = None) -> pa.Table:
+        """As :meth:`columns`, with the slices that were set aside.
+
+        Raises:
+            SliceStoreError: the table does not fit the series, or holds what no store does.
+        """
+        table = self.restrict(read_table(self.path, "slices", names))
+        try:
+            check_slices(table, self.series_ids, self.shapes)
+        except ValueError as error:
+            raise SliceStoreError(
+                f"The index of the slice store {self.path} is damaged: of its table of slices, {error}. Restore it from"
+                " a copy, or ingest the source again."
+            ) from error
+        return table
 
     @cached_property
     def content_hash(self) -> str:
@@ -117,7 +143,22 @@ class SliceStore:
     def provenance(self) -> list[dict[str, Any]]:
         """How each series was made, in the order of ``series_ids``."""
         texts = self.restrict(read_table(self.path, "series", ["provenance"])).column("provenance")
-        return [json.loads(text) for text in texts.to_pylist()]
+        made = []
+        for series_id, text in zip(self.series_ids, texts.to_pylist(), strict=True):
+            try:
+                made.append(dict(json.loads(text)))
+                check_provenance(made[-1])
+            except (TypeError, ValueError, RecursionError) as error:
+                raise SliceStoreError(
+                    f"The index of the slice store {self.path} is damaged: the provenance of series {series_id} is none"
+                    " that a store holds. Restore it from a copy, or ingest the source again."
+                ) from error
+        return made
+
+    @property
+    def has_old_pseudonyms(self) -> bool:
+        """Whether labelled pictures are in it whose pseudonyms an older version of this program made without a key."""
+        return any("labelled_pictures" in made and "key" not in made for made in self.provenance)
 
     def restrict(self, table: pa.Table) -> pa.Table:
         """Leave out of a table of the store's index what was added since this store was opened."""
@@ -136,14 +177,29 @@ class SliceStore:
         return offsets, lengths, checksums
 
     def _choose_kept(self) -> np.ndarray | None:
-        numbers = {series_id: number for number, series_id in enumerate(self.series_ids)}
-        aside = [
-            int(self._ends[numbers[series_id]] - self.shapes[numbers[series_id], 0]) + number
-            for series_id, number in self.set_aside
-            if series_id in numbers
-        ]
+        firsts = dict(zip(self.series_ids, (self._ends - self.shapes[:, 0]).tolist(), strict=True))
+        aside = [firsts[series_id] + number for series_id, number in self.set_aside]
         total = int(self._ends[-1]) if len(self._ends) else 0
         return np.setdiff1d(np.arange(total), aside) if aside or not total else None
+
+    def _read_set_aside(self) -> list[tuple[str, int]]:
+        file = self.path / SET_ASIDE
+        if not os.path.lexists(file):
+            return []
+        counts = dict(zip(self.series_ids, self.shapes[:, 0].tolist(), strict=True))
+        try:
+            content = unsealed(file)
+            aside = [
+                (series_id, number) for series_id, number in (content["slices"] if type(content) is dict else content)
+            ]
+            if not all(type(number) is int and 0 <= number < counts.get(series_id, 0) for series_id, number in aside):
+                raise ValueError("it names a slice that the store does not have")
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise SliceStoreError(
+                f"{file} is damaged ({error}): delete it and run `python -m monai_ext store verify {self.path}"
+                " --set-aside`."
+            ) from error
+        return sorted(aside)
 
     def _damaged(self, series: int, number: int, reason: str) -> SliceStoreError:
         return SliceStoreError(
@@ -151,15 +207,3 @@ class SliceStore:
             f" the store from a copy, or pass over its damaged slices from now on with"
             f" `python -m monai_ext store verify {self.path} --set-aside`."
         )
-
-
-def _read_set_aside(store: Path) -> list[tuple[str, int]]:
-    file = store / SET_ASIDE
-    if not file.exists():
-        return []
-    try:
-        return [(str(series_id), int(number)) for series_id, number in json.loads(file.read_text())]
-    except (TypeError, ValueError) as error:
-        raise SliceStoreError(
-            f"{file} is damaged ({error}): delete it and run `python -m monai_ext store verify {store} --set-aside`."
-        ) from error

@@ -7,6 +7,7 @@ import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ import numpy as np
 
 from monai_ext.data.store.codec import PackedSeries, pack_series
 from monai_ext.data.store.format import (
+    FOLDER_MODE,
     INDEX,
+    LARGEST_SIDE,
     LOCK,
     MANIFEST,
     PENDING,
     PIXEL_TYPES,
     SERIES,
+    SET_ASIDE,
     Manifest,
     check_provenance,
     check_series_key,
@@ -29,11 +33,20 @@ from monai_ext.data.store.format import (
 )
 from monai_ext.data.store.index import merge_pending, pack_pending, pending_file, read_table
 from monai_ext.errors import SliceStoreError
-from monai_ext.files import write_durably
+from monai_ext.files import write_durably, write_together
 
-__all__ = ["SliceStoreWriter"]
+__all__ = ["PackedEntry", "SliceStoreWriter"]
 
 _MERGE_AFTER = 512
+
+
+@dataclass(frozen=True)
+class PackedEntry:
+    """A series to be stored: its pseudonym, what ``pack_series`` made, and how it was made."""
+
+    series_key: str
+    packed: PackedSeries
+    provenance: Mapping[str, Any]
 
 
 class SliceStoreWriter:
@@ -80,7 +93,9 @@ class SliceStoreWriter:
         path = Path(path).expanduser().absolute()
         with _explained(path, "opened for writing"):
             _check_folder(path)
-            path.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=FOLDER_MODE, exist_ok=True)
+            _refuse_links(path)
             lock = _lock(path)
         try:
             with _explained(path, "opened for writing"):
@@ -128,20 +143,29 @@ class SliceStoreWriter:
         Raises:
             SliceStoreError: see :meth:`add_series`.
         """
-        self._check(series_key, packed.shape, packed.dtype)
-        series = {"series_id": series_key, "provenance": check_provenance(provenance), "sha256": packed.sha256}
-        pending = pack_pending(packed.chunks | series, packed.rows)
-        file = series_file(self.path, series_key)
-        try:
-            with _explained(self.path, "written"):
-                file.parent.mkdir(parents=True, exist_ok=True)
-                write_durably(file, packed.frame, sync_name=False)
-                write_durably(pending_file(self.path, series_key), pending, sync_name=False)
-        except BaseException:
-            file.unlink(missing_ok=True)
-            raise
-        self._known.add(series_key)
-        self._pending += 1
+        self.add_together([PackedEntry(series_key, packed, provenance)])
+
+    def add_together(self, entries: Sequence[PackedEntry]) -> None:
+        """Store several series at once, all of them or none: a disk is waited for once and not for each.
+
+        Raises:
+            SliceStoreError: see :meth:`add_series`.
+        """
+        files, rows = [], []
+        for entry in entries:
+            packed = entry.packed
+            self._check(entry.series_key, packed.shape, packed.dtype)
+            made = check_provenance(entry.provenance)
+            series = {"series_id": entry.series_key, "provenance": made, "sha256": packed.sha256}
+            rows.append((packed.chunks | series, packed.rows))
+            files.append((series_file(self.path, entry.series_key), packed.frame))
+        keys = [entry.series_key for entry in entries]
+        if len(set(keys)) < len(keys):
+            raise SliceStoreError("A series cannot be stored twice: two of those that were to be added have one key.")
+        if keys:
+            self._commit(keys[0], files, pack_pending(rows))
+            self._known.update(keys)
+            self._pending += len(keys)
         if self._pending >= _MERGE_AFTER:
             self._merge()
 
@@ -155,6 +179,20 @@ class SliceStoreWriter:
             _unlock(self._lock)
             self._lock = None
 
+    def _commit(self, series_key: str, files: Sequence[tuple[Path, bytes]], pending: memoryview) -> None:
+        """Write pixels, and then the rows that make them part of the store; nothing stays behind when that fails."""
+        try:
+            with _explained(self.path, "written"):
+                for folder in {file.parent for file, _ in files}:
+                    folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+                write_together(files, owner_only=True)
+                file = pending_file(self.path, series_key, pending)
+                write_durably(file, pending, sync_name=False, owner_only=True)
+        except BaseException:
+            for file, _ in files:
+                file.unlink(missing_ok=True)
+            raise
+
     def _merge(self) -> None:
         with _explained(self.path, "written"):
             merge_pending(self.path)
@@ -166,10 +204,11 @@ class SliceStoreWriter:
         if self.has_series(check_series_key(series_key)):
             raise SliceStoreError(f"The series {series_key} is in the store {self.path} already; ask has_series first.")
         expected = np.dtype(PIXEL_TYPES[self.source_kind])
-        if len(shape) != 3 or 0 in shape or dtype != expected:
+        if len(shape) != 3 or 0 in shape or max(shape[1:]) > LARGEST_SIDE or dtype != expected:
             raise SliceStoreError(
                 f"A series of shape {shape} and type {dtype} cannot be stored: a store of kind"
-                f" {self.source_kind!r} takes (n, rows, columns), none of them 0, of type {expected}."
+                f" {self.source_kind!r} takes (n, rows, columns), none of them 0, sides up to {LARGEST_SIDE}, of type"
+                f" {expected}."
             )
 
     def _clear_leftovers(self) -> None:
@@ -205,8 +244,19 @@ def _create_or_continue(path: Path, source_kind: str) -> Manifest:
             " added: their values mean different things, so write another store."
         )
     for folder in (INDEX, PENDING, SERIES):
-        (path / folder).mkdir(exist_ok=True)
+        (path / folder).mkdir(mode=FOLDER_MODE, exist_ok=True)
     return manifest
+
+
+def _refuse_links(path: Path) -> None:
+    """Refuse a store that is linked together: files that a writer removes would be those of somebody else."""
+    parts = [path / name for name in (INDEX, PENDING, SERIES, MANIFEST, LOCK, SET_ASIDE)]
+    for part in [*parts, *((path / SERIES).glob("*"))]:
+        if part.is_symlink():
+            raise SliceStoreError(
+                f"The slice store {path} cannot be written: {part.relative_to(path)} in it is a link, and what lies at"
+                " its target might be deleted. Put the folder itself there; the store as a whole may be a link."
+            )
 
 
 _locked_here: set[tuple[int, int]] = set()
@@ -214,7 +264,7 @@ _locked_here: set[tuple[int, int]] = set()
 
 def _lock(path: Path) -> int:
     """Lock the store for this process. POSIX locks end with their process and are not inherited by forked workers."""
-    descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     status = os.fstat(descriptor)
     identity = (status.st_dev, status.st_ino)
     try:

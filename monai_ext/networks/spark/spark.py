@@ -7,13 +7,14 @@ Modeling", ICLR 2023 (arXiv 2301.03580). The page reads in the paper's order: ma
 from __future__ import annotations
 
 from math import prod
-from typing import Literal, overload
+from typing import ClassVar, Literal, overload
 
 import torch
 from monai.networks.layers.factories import Conv, Norm
 from monai.networks.nets.resnet import ResNet
 from torch import Tensor, nn
 
+from monai_ext.networks.checkpoint_mark import CheckpointMark
 from monai_ext.networks.encoder import encoder_stride, encoder_widths, resnet_stages
 from monai_ext.networks.spark.active_blocks import ActiveBlocks
 from monai_ext.networks.spark.decoder import SparKDecoder
@@ -61,6 +62,10 @@ class SparK(nn.Module):
 
     dense_parts = ("densify_projections", "decoder")
     """Parts with a memory format of their own, see :func:`monai_ext.parallel.memory_format.arrange_memory`."""
+    checkpoint_marks: ClassVar = (
+        CheckpointMark("SparK pre-training by its authors", "sparse_encoder.sp_cnn.", ("dense_decoder.",)),
+        CheckpointMark("SparK training checkpoint", "encoder.", ("densify_norms.",)),
+    )
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from monai_ext.errors import WeightsError
 from monai_ext.networks.weights.comparison import check_finite, differences, preview
-from monai_ext.networks.weights.files import read_weights
+from monai_ext.networks.weights.files import read_weights_and_metadata
 from monai_ext.networks.weights.layouts import EncoderInFile, find_encoder, name_architecture
 
 __all__ = ["EncoderLoadReport", "load_encoder"]
@@ -94,7 +94,7 @@ def load_encoder(
             f"An encoder was to be loaded into a {type(network).__name__}; accepted is a ResNet of "
             "monai.networks.nets. Of a pre-training model, give its encoder."
         )
-    content = source if isinstance(source, Mapping) else read_weights(source)
+    content = source if isinstance(source, Mapping) else read_weights_and_metadata(source)
     name = "the given state dict" if isinstance(source, Mapping) else str(source)
     found = find_encoder(content, source=name, prefix=prefix)
     expected = network.state_dict()
@@ -112,7 +112,8 @@ def load_encoder(
         metadata=dict(metadata) if isinstance(metadata, Mapping) else {},
     )
     logger.info("%s", report)
-    if found.layout not in ("encoder export", "SparK training checkpoint") and network.conv1.stride[0] != 2:
+    is_own = found.layout == "encoder export" or found.layout.endswith("training checkpoint")
+    if not is_own and network.conv1.stride[0] != 2:
         logger.warning(
             "The network's first convolution has stride %d; the ResNets of torchvision and of the study have 2, and "
             "their weights expect it. Build the network with conv1_t_stride=2.",

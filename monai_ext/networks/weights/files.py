@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from monai_ext.errors import WeightsError
+from monai_ext.errors import DamagedFileError, WeightsError
+from monai_ext.torch_files import read_torch_file
 
-__all__ = ["read_weights", "weights_on_cpu"]
+__all__ = ["read_weights", "read_weights_and_metadata", "weights_on_cpu"]
 
 _SUFFIXES = (".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors")
 _MLFLOW_SCHEMES = ("runs:/", "models:/", "mlflow-artifacts:/")
@@ -28,7 +28,8 @@ def read_weights(source: str | os.PathLike[str]) -> dict[str, Any]:
     """Give the content of a weights file, on the CPU.
 
     Nothing but tensors, plain Python values and ``argparse.Namespace`` (which training scripts like to add) is
-    unpickled, so that a file from elsewhere cannot run code.
+    unpickled, so that a file from elsewhere cannot run code. A file that differs from the checksums in it
+    is refused: a bit has flipped.
 
     Args:
         source: a torch or safetensors file, a folder with exactly one such file, or an MLflow uri such as
@@ -46,6 +47,19 @@ def read_weights(source: str | os.PathLike[str]) -> dict[str, Any]:
             "as torch.save(network.state_dict(), path)."
         )
     return dict(content)
+
+
+def read_weights_and_metadata(source: str | os.PathLike[str]) -> dict[str, Any]:
+    """What :func:`read_weights` gives, with an entry ``"metadata"`` where a bundle's model has it in a file beside it.
+
+    Raises:
+        WeightsError: as :func:`read_weights`, or the metadata belong to other weights.
+    """
+    from monai_ext.networks.weights.model_file import is_published, read_model_metadata
+
+    content = read_weights(source)
+    path = Path(source).expanduser()
+    return {**content, "metadata": read_model_metadata(path)} if is_published(path) else content
 
 
 @contextmanager
@@ -90,8 +104,7 @@ def _only_file(path: Path, source: str | os.PathLike[str]) -> Path:
 
 def _read_torch(path: Path) -> Any:
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True)
+        return read_torch_file(path, allowed=[argparse.Namespace])
     except Exception as error:  # bytes from elsewhere fail in many ways; all of them mean the same to the reader
         raise WeightsError(_reason(path, error)) from error
 
@@ -106,6 +119,8 @@ def _reason(path: Path, error: Exception) -> str:
             "only tensors and plain values are read. If you trust its origin, load it with weights_only=False where "
             "that code is installed, and save its state_dict alone."
         )
+    if isinstance(error, DamagedFileError):
+        return f"The weights file {error}"
     if "TorchScript" in str(error):
         return (
             f"The weights file {path} is a TorchScript archive, that is a program; only tensors are read. Save the "

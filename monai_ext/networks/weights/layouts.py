@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from monai_ext.errors import WeightsError
+from monai_ext.networks.checkpoint_mark import CheckpointMark
 from monai_ext.networks.weights.comparison import preview
 
 __all__ = ["EncoderInFile", "find_encoder", "name_architecture", "named_tensors"]
@@ -29,28 +30,6 @@ _ARCHITECTURES: dict[tuple[bool, tuple[int, ...]], str] = {
     (True, (3, 8, 36, 3)): "resnet152",
     (True, (3, 24, 36, 3)): "resnet200",
 }
-
-
-@dataclass(frozen=True)
-class _Method:
-    """How a method stores its encoder: under ``prefix``, beside entries that start with ``beside``."""
-
-    name: str
-    prefix: str
-    beside: str
-
-
-_METHODS = (
-    _Method("MoCo", "encoder_q.", "encoder_k."),
-    _Method("BYOL", "online_network.encoder.", "target_network."),
-    _Method("SwAV", "model.", "model.projection_head."),
-    _Method("SwAV", "", "projection_head."),
-    _Method("SparK pre-training by its authors", "sparse_encoder.sp_cnn.", "dense_decoder."),
-    _Method("SparK training checkpoint", "encoder.", "densify_norms."),
-    _Method("BYOL training checkpoint", "encoder.", "prediction.layers."),
-    _Method("MoCo training checkpoint", "encoder.", "queue.embeddings"),
-    _Method("SwAV training checkpoint", "encoder.", "prototypes.weight"),
-)
 
 
 @dataclass(frozen=True)
@@ -162,12 +141,23 @@ def _encoder(tensors: dict[str, Tensor], prefixes: list[str], source: str, *, ex
 
 
 def _method(tensors: Iterable[str], prefixes: list[str]) -> tuple[str, str] | None:
-    for method in _METHODS:
+    names = list(tensors)
+    for mark in _marks():
         for prefix in prefixes:
-            beside = prefix.removesuffix(method.prefix) + method.beside
-            if prefix.endswith(method.prefix) and any(key.startswith(beside) for key in tensors):
-                return method.name, prefix
+            root = prefix.removesuffix(mark.prefix)
+            beside = [any(name.startswith(root + start) for name in names) for start in mark.beside]
+            if prefix.endswith(mark.prefix) and all(beside):
+                return mark.layout, prefix
     return None
+
+
+def _marks() -> list[CheckpointMark]:
+    """The marks that the methods of :mod:`monai_ext.networks` declare, those of most entries first."""
+    from monai_ext import networks  # not before they are complete: their package imports this one
+
+    exported = (getattr(networks, name) for name in networks.__all__)
+    marks = [mark for thing in exported for mark in getattr(thing, "checkpoint_marks", ())]
+    return sorted(marks, key=lambda mark: (len(mark.beside), len(mark.prefix)), reverse=True)
 
 
 def _torchvision_names(keys: Iterable[str], prefix: str) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from monai.networks.nets.resnet import ResNet
 from monai_ext.errors import WeightsError
 from monai_ext.networks.encoder import build_encoder
 from monai_ext.networks.weights.encoder import EncoderLoadReport, load_encoder
-from monai_ext.networks.weights.files import read_weights
+from monai_ext.networks.weights.files import read_weights_and_metadata
 from monai_ext.networks.weights.layouts import find_encoder, name_architecture
 
 __all__ = ["open_encoder"]
@@ -47,7 +47,7 @@ def open_encoder(
         ('2D resnet18', {})
     """
     place = _locate(str(source))
-    content = read_weights(place)
+    content = read_weights_and_metadata(place)
     found = find_encoder(content, source=place, prefix=prefix)
     architecture = name_architecture(found.tensors)
     dimensions, _, name = architecture.partition("D ")

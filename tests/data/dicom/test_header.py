@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 import zlib
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from helpers.dicom_files import ct_slice, write
 from monai_ext.data.dicom import find_series, header, read_hounsfield
-from monai_ext.data.dicom.header import quiet_pydicom, read_header
+from monai_ext.data.dicom.header import has_dicom_mark, quiet_pydicom, read_header, read_whole
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
 
 
@@ -67,3 +68,35 @@ def test_pydicom_is_silent_and_then_as_before() -> None:
             ct_slice(PatientBirthDate="SECRET")
         assert not caught
     assert (logger.level, config.settings.reading_validation_mode) == before
+
+
+def test_pipes_and_devices_are_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    assert not has_dicom_mark(tmp_path / "pipe")
+    with pytest.raises(OSError, match="no file, but a folder, pipe"):
+        read_header(tmp_path / "pipe")
+    index = find_series(tmp_path)
+    assert [(file.path.name, file.reason) for file in index.skipped] == [
+        ("pipe", SkipReason.UNREADABLE),
+        ("zero", SkipReason.UNREADABLE),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:The PN component length")
+def test_an_element_that_is_larger_than_headers_have_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(ct_slice(PatientName="x" * 5000), tmp_path / "x.dcm")
+    read_header(path)
+    monkeypatch.setattr(header, "LARGEST_ELEMENT_BYTES", 4096)
+    with pytest.raises(Refusal, match="an element before its pixels is larger"):
+        read_header(path)
+
+
+def test_a_file_that_would_have_to_be_read_whole_is_refused_when_it_is_huge(tmp_path: Path) -> None:
+    path = write(ct_slice(), tmp_path / "x.dcm")
+    os.truncate(path, header.LARGEST_WHOLE_BYTES + 1)  # a hole: it takes no room
+    assert read_header(path).pixel_keyword == "PixelData"
+    with pytest.raises(Refusal, match="larger than 4 GiB"):
+        read_whole(path)

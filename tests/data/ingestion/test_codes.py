@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monai_ext.data.ingestion.codes import body_part_code, kernel_code
-from monai_ext.data.ingestion.pseudonyms import Pseudonyms
+from monai_ext.data.pseudonyms import Pseudonyms
 
 PSEUDONYMS = Pseudonyms(bytes(32))
 

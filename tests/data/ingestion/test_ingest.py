@@ -288,6 +288,7 @@ def test_skipped_files_are_named_to_whoever_has_the_key(source: Path) -> None:
     named = {name: reason.value for name, reason, _ in list_skipped(source, source.parent / "store")}
     assert named == {"notes.txt": "not_dicom", "two/scout": "localizer"}
     (source.parent / "other.key").write_text("ab" * 32)
+    (source.parent / "other.key").chmod(0o600)
     with pytest.raises(SliceStoreError, match="another key for pseudonyms"):
         next(list_skipped(source, source.parent / "store", key_file=source.parent / "other.key"))
 

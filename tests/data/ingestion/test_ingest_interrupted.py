@@ -20,6 +20,7 @@ from PIL import Image
 
 from helpers.dicom_files import ct_slice, write, write_series
 from monai_ext.data.dicom.intensity import SliceReader
+from monai_ext.data.ingestion import ingestion_run
 from monai_ext.data.ingestion.ingest import IngestOptions, ingest
 from monai_ext.data.ingestion.ledger import Ledger
 from monai_ext.data.store import format as slice_store_format
@@ -68,7 +69,8 @@ def die_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
         (Ledger, "record"),
         (Ledger, "recover"),
         (Ledger, "settle"),
-        (slice_store_writer.SliceStoreWriter, "add_packed"),
+        (slice_store_writer.SliceStoreWriter, "add_together"),
+        (slice_store_writer, "write_together"),
         (slice_store_format, "write_durably"),
         (slice_store_writer, "write_durably"),
         (slice_store_index, "write_durably"),
@@ -76,11 +78,15 @@ def die_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(owner, name, counted(getattr(owner, name)))
 
 
-def test_killed_at_any_step_it_continues_to_the_same_store(source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("together", [1, 2])
+def test_killed_at_any_step_it_continues_to_the_same_store(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    monkeypatch.setattr(ingestion_run, "_SERIES_AT_ONCE", together)
     ingest(source, tmp_path / "reference", workers=1)
     expected = SliceStore(tmp_path / "reference").content_hash
     random.seed(0)
-    steps = random.sample(range(3, 40), 6)
+    steps = random.sample(range(3, 40 if together == 1 else 26), 6)
     deaths = 0
     for step in steps:
         store = tmp_path / f"store{step}"
@@ -153,7 +159,10 @@ def test_workers_end_when_their_parent_is_killed(source: Path, tmp_path: Path, m
     assert not alive
 
 
-def test_on_a_full_disk_the_store_stays_valid_and_is_completed_later(tmp_path: Path) -> None:
+def test_on_a_full_disk_the_store_stays_valid_and_is_completed_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingestion_run, "_SERIES_AT_ONCE", 1)
     noise = np.random.default_rng(0)
     for series, size in (("a", 16), ("b", 512)):
         values = noise.integers(0, 4096, (size, size)).astype(np.uint16)
@@ -177,14 +186,15 @@ def test_on_a_full_disk_the_store_stays_valid_and_is_completed_later(tmp_path: P
 def test_an_error_after_a_series_was_stored_does_not_store_it_twice(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add = slice_store_writer.SliceStoreWriter.add_packed
+    add = slice_store_writer.SliceStoreWriter.add_together
+    monkeypatch.setattr(ingestion_run, "_SERIES_AT_ONCE", 1)
 
     def interrupted(self: Any, *arguments: Any) -> None:
         add(self, *arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(slice_store_writer.SliceStoreWriter, "add_packed", interrupted)
+        patched.setattr(slice_store_writer.SliceStoreWriter, "add_together", interrupted)
         with pytest.raises(KeyboardInterrupt):
             ingest(source, tmp_path / "store", workers=1)
     report = ingest(source, tmp_path / "store", workers=1)

@@ -13,6 +13,7 @@ from PIL import Image, PngImagePlugin
 
 from helpers.dicom_files import ramp, write
 from helpers.planted_identities import Planter, assert_nothing_leaked, planted_slice, unchecked_values
+from helpers.volume_files import change_header, ct_values, write_itk
 from monai_ext.cli import main
 from monai_ext.data.ingestion.ingest import ledger_folder
 from monai_ext.data.store.reader import SliceStore
@@ -51,6 +52,16 @@ def plant_others(planter: Planter, folder: Path) -> None:
     image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", planter.text().encode()))
     nibabel.save(image, folder / f"{planter.text()}.nii.gz")
     nibabel.save(nibabel.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4)), folder / f"{planter.text()}.nii")
+    for cut_bytes in (0, 9):
+        for suffix, place, note in (
+            (".mha", "NDims", "Comment = {}\n"),
+            (".nrrd", "encoding:", "# {}\nPatientName:={}\n"),
+        ):
+            path = write_itk(folder / f"{planter.text()}{suffix}", ct_values())
+            change_header(path, place, note.replace("{}", planter.text()) + place)
+            path.write_bytes(path.read_bytes()[: path.stat().st_size - cut_bytes])
+    detached = write_itk(folder / "detached" / "a.mhd", ct_values())
+    change_header(detached, "a.raw", f"{planter.text()}.raw")
 
 
 def produced(store: Path) -> Iterator[bytes]:
@@ -79,7 +90,7 @@ def test_no_identity_reaches_a_store_a_ledger_a_report_or_the_terminal(
         main(["ingest", str(tmp_path / "source"), str(tmp_path / "store"), "--workers", "1"])
     told = capfd.readouterr()
     assert status == 0
-    assert '"stored": 3' in told.out
+    assert '"stored": 5' in told.out
     assert '"damaged": 4' in told.out
     contents = [told.out.encode(), told.err.encode(), caplog.text.encode(), *produced(tmp_path / "store")]
     assert_nothing_leaked(planter, contents)

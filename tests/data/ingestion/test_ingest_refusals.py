@@ -70,7 +70,7 @@ def test_a_file_that_ruins_its_worker_costs_only_itself(
 
     decode = SliceReader.decode
     monkeypatch.setattr(SliceReader, "decode", ruin)
-    timeout_s = 4.0 if reason == "timeout" else 100.0
+    timeout_s = 2.0 if reason == "timeout" else 100.0
     report = run(source, options=IngestOptions(file_timeout_s=timeout_s), workers=2)
     assert (report.stored, report.skipped[reason]) == (6, 1)
     assert run(source).looked_at == 0

@@ -37,6 +37,15 @@ def test_the_table_says_every_reason_in_words(report: IngestReport) -> None:
     assert "100 slices a second" in table
 
 
+def test_the_table_says_which_decoder_is_missing() -> None:
+    report = IngestReport("ct")
+    report.count(Outcome("missing_codec", "JPEG-LS (1.2.840.10008.1.2.4.80): pip install pyjpegls"))
+    report.count(Outcome("crash", "JPEG-LS"))
+    assert "1  JPEG-LS (1.2.840.10008.1.2.4.80): pip install pyjpegls" in report.to_table()
+    assert json.loads(report.to_json())["missing_decoders"] == dict(report.missing_decoders)
+    assert report.missing_decoders.total() == 1
+
+
 def test_the_file_is_json(report: IngestReport, tmp_path: Path) -> None:
     report.save(tmp_path / "report.json")
     content = json.loads((tmp_path / "report.json").read_text())

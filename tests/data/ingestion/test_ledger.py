@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import sqlite3
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
-from monai_ext.data.ingestion.ledger import Ledger
+from monai_ext.data.ingestion.ledger import Ledger, LedgerEntry
 from monai_ext.data.ingestion.outcomes import STORED, Outcome, outcome_of
 from monai_ext.errors import SliceStoreError
 
@@ -22,9 +23,8 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def enter(ledger: Ledger, series: str, *, fails: bool = False) -> None:
-    made = {"units": [b"unit"], "instances": {series.encode(): b"file"}, "slices": 3, "findings": ["gap"]}
     try:
-        with ledger.adding(series, **made):
+        with ledger.adding([LedgerEntry(series, [b"unit"], {series.encode(): b"file"}, 3, ["gap"])]):
             if fails:
                 raise RuntimeError
     except RuntimeError:
@@ -107,3 +107,29 @@ def test_errors_become_codes_without_their_text(error: Exception, code: str) -> 
     outcome = outcome_of(error)
     assert outcome == code
     assert "Smith" not in outcome.detail
+
+
+def test_a_ledger_is_for_its_owner_only_and_one_of_an_older_version_becomes_so(tmp_path: Path) -> None:
+    folder = tmp_path / "store.ingest"
+    folder.mkdir(mode=0o755)
+    (folder / "ledger.sqlite").touch(mode=0o644)
+    (folder / "report.json").touch(mode=0o644)
+    with Ledger(folder / "ledger.sqlite") as opened:
+        opened.record([(b"1", Outcome(STORED))])
+        assert {stat.S_IMODE(part.stat().st_mode) for part in folder.iterdir()} == {0o600}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_ledger_of_an_older_version_did_not_deface(ledger: Ledger) -> None:
+    ledger.settle({"key": "k", "in_plane": None})
+    with pytest.raises(SliceStoreError, match="deface = false, and now it is true"):
+        ledger.settle({"key": "k", "deface": True})
+    ledger.settle({"key": "k", "deface": False})
+
+
+def test_series_that_are_entered_together_are_confirmed_together(ledger: Ledger) -> None:
+    entries = [LedgerEntry(name, [b"unit"], {name.encode(): b"file"}, 2, []) for name in ("a", "b")]
+    with ledger.adding(entries, outcomes=[(b"other", Outcome("damaged"))]):
+        assert ledger.totals()[0] == 0
+    assert ledger.outcome(b"other") == "damaged"
+    assert ledger.totals()[:2] == (2, 4)

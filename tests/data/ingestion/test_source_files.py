@@ -21,8 +21,8 @@ def test_names_say_the_kind(tmp_path: Path) -> None:
     assert listed(tmp_path) == {
         "IM0001": "dicom",
         "a.dcm": "dicom",
-        "b.NII.GZ": "nifti",
-        "c.nii": "nifti",
+        "b.NII.GZ": "volume",
+        "c.nii": "volume",
         "d.PNG": "picture",
         "e.tar.gz": SkipReason.ARCHIVE,
     }
@@ -73,4 +73,19 @@ def test_a_folder_that_cannot_be_listed_counts_as_unreadable(tmp_path: Path, mon
 
 def test_a_single_file_is_a_source(tmp_path: Path) -> None:
     (tmp_path / "scan.nii").write_text("x")
-    assert listed(tmp_path / "scan.nii") == {"scan.nii": "nifti"}
+    assert listed(tmp_path / "scan.nii") == {"scan.nii": "volume"}
+
+
+def test_values_beside_a_header_are_no_files_of_their_own(tmp_path: Path) -> None:
+    for name in ("both/a.mhd", "both/a.raw", "both/b.nhdr", "both/b.raw.gz", "alone/a.raw", "c.mha", "d.NRRD"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    assert listed(tmp_path) == {
+        "alone/a.raw": "dicom",
+        "both/a.mhd": "volume",
+        "both/a.raw": SkipReason.RAW_VALUES,
+        "both/b.nhdr": "volume",
+        "both/b.raw.gz": SkipReason.RAW_VALUES,
+        "c.mha": "volume",
+        "d.NRRD": "volume",
+    }

@@ -6,6 +6,8 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,15 +56,27 @@ def outcomes(function: Any, *, together: int = 4, timeout_s: float = 30.0) -> di
         (lambda: os._exit(3), "crash"),
         (lambda: os.kill(os.getpid(), signal.SIGSEGV), "crash"),
         (lambda: time.sleep(60), "timeout"),
+        (lambda: next(number for number in count() if number < 0), "timeout"),
         (lambda: 1 // 0, "crash"),
         (lambda: np.ones(2**30, np.uint8), "crash"),
     ],
-    ids=["none", "exit", "segfault", "hang", "error", "memory"],
+    ids=["none", "exit", "segfault", "sleep", "endless loop", "error", "memory"],
 )
 def test_only_the_guilty_file_is_lost(misdeed: Callable[[], Any], code: str) -> None:
-    found = outcomes(worker(misdeed), timeout_s=3.0 if code == "timeout" else 100.0)
+    found = outcomes(worker(misdeed), timeout_s=1.0 if code == "timeout" else 100.0)
     assert found.pop(b"5") == code
     assert set(found.values()) == {STORED}
+
+
+@pytest.mark.parametrize("stopping", [signal.SIGSTOP, signal.SIGKILL], ids=["paused", "killed from outside"])
+def test_a_file_whose_worker_was_stopped_by_somebody_is_tried_once_more(tmp_path: Path, stopping: int) -> None:
+    def stop_once() -> None:
+        if not (tmp_path / "stopped").exists():
+            (tmp_path / "stopped").touch()
+            os.kill(os.getpid(), stopping)
+
+    found = outcomes(worker(stop_once), timeout_s=1.0 if stopping == signal.SIGSTOP else 100.0)
+    assert (set(found.values()), (tmp_path / "stopped").exists()) == ({STORED}, True)
 
 
 def test_a_task_that_kills_workers_without_a_culprit_is_given_up() -> None:

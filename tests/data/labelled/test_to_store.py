@@ -10,10 +10,13 @@ from PIL import Image
 
 from helpers.medmnist_files import write_medmnist
 from monai_ext.data.labelled.to_store import store_labelled_pictures
+from monai_ext.data.sources.store import StoreSource
 from monai_ext.data.splits.items import open_split_source
 from monai_ext.data.splits.making import official_splits
-from monai_ext.data.store.reader import SliceStore
-from monai_ext.errors import DatasetError
+from monai_ext.data.splits.splits import read_splits
+from monai_ext.data.store.privacy_report import make_privacy_report, render_privacy_report
+from monai_ext.data.store.reader import SliceStore, SliceStoreWriter
+from monai_ext.errors import DatasetError, SliceStoreError, SplitError
 
 
 @pytest.fixture
@@ -71,3 +74,33 @@ def test_colour_in_a_medmnist_file_is_refused(tmp_path: Path) -> None:
     np.savez(path, **arrays)
     with pytest.raises(DatasetError, match=r"shape \(6, 28, 28, 3\).* gray pictures"):
         list(store_labelled_pictures(open_split_source(path), path, tmp_path / "store"))
+
+
+def test_a_store_of_another_key_is_not_continued(table: Path, tmp_path: Path) -> None:
+    list(store_labelled_pictures(open_split_source(table), table, tmp_path / "store"))
+    before = SliceStore(tmp_path / "store").content_hash
+    with pytest.raises(SliceStoreError, match=r"pseudonyms of another key.*--key"):
+        list(store_labelled_pictures(open_split_source(table), table, tmp_path / "store", key_file=tmp_path / "key"))
+    assert SliceStore(tmp_path / "store").content_hash == before
+
+
+def test_a_store_that_was_made_without_a_key_is_read_with_a_warning_and_not_continued(
+    table: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with SliceStoreWriter.open(tmp_path / "store", source_kind="picture") as writer:
+        rows = [{"patient_id": "0123456789abcdef", "label": "a"}]
+        writer.add_series("fedcba9876543210", np.zeros((1, 8, 10), np.uint8), rows, {"labelled_pictures": 1})
+    assert StoreSource(tmp_path / "store").groups == ("0123456789abcdef",)
+    assert "made without a key, by an older version" in caplog.text
+    assert "HAVE NO KEY" in render_privacy_report(make_privacy_report(SliceStore(tmp_path / "store")))
+    with pytest.raises(SliceStoreError, match="delete the store, make it again"):
+        list(store_labelled_pictures(open_split_source(table), table, tmp_path / "store"))
+
+
+def test_splits_of_a_store_that_was_made_again_with_another_key_are_refused(table: Path, tmp_path: Path) -> None:
+    list(store_labelled_pictures(open_split_source(table), table, tmp_path / "old"))
+    official_splits(open_split_source(tmp_path / "old")).save(tmp_path / "splits.json")
+    key = tmp_path / "other.key"
+    list(store_labelled_pictures(open_split_source(table), table, tmp_path / "new", key_file=key))
+    with pytest.raises(SplitError, match="made again with another key, so that all its ids are others"):
+        read_splits(tmp_path / "splits.json", open_split_source(tmp_path / "new"))

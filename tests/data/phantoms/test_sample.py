@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import monai_ext.data.phantoms.sample as sample_module
-from monai_ext.data import embedded_sample, sample_epochs_limit
+from monai_ext.data import embedded_sample
 from monai_ext.errors import DatasetError
 
 
@@ -88,8 +88,3 @@ def test_a_cache_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None
     tmp_path.chmod(0o500)
     with pytest.raises(DatasetError, match="Permission denied"):
         embedded_sample(tmp_path)
-
-
-def test_the_length_of_a_demonstration_holds_for_the_sample_only() -> None:
-    assert sample_epochs_limit(None, epochs=8) == 8
-    assert sample_epochs_limit("/data", epochs=8) is None

@@ -50,9 +50,24 @@ def test_a_single_file_is_a_folder_of_one(tmp_path: Path) -> None:
     assert (scan.kind, scan.root, scan.files) == ("NIfTI", tmp_path, (file,))
 
 
-def test_a_path_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"nowhere does not exist\. dataset_dir is a folder"):
-        scan_folder(tmp_path / "nowhere")
+def test_what_is_no_file_is_passed_over_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_pictures(tmp_path, count=1)
+    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nothing")
+    (tmp_path / "folder.png").symlink_to(tmp_path)
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    assert [file.name for file in scan_folder(tmp_path).files] == ["000.png"]
+    assert "5 entries of" in caplog.text
+    assert "such as gone.png: they are pipes" in caplog.text
+
+
+def test_links_to_files_are_followed(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "there", count=1)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "a.png").symlink_to(tmp_path / "there" / "000.png")
+    assert [file.name for file in scan_folder(tmp_path / "here").files] == ["a.png"]
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:

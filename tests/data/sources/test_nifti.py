@@ -106,7 +106,7 @@ def test_label_maps_alone_are_refused(tmp_path: Path, name: str) -> None:
 
 def test_a_compressed_volume_without_negative_values_is_refused(tmp_path: Path) -> None:
     source = _source(write_volume(tmp_path / "mr.nii.gz", np.ones((4, 5, 3), dtype=np.int16)))
-    with pytest.raises(DatasetError, match=r"mr\.nii\.gz cannot be read as CT: it has no value below 0"):
+    with pytest.raises(DatasetError, match=r"mr\.nii\.gz cannot be read as CT: it is a label map.*no value below 0"):
         source.read(0)
 
 
@@ -116,7 +116,9 @@ def test_pixels_that_are_not_a_number_are_refused(tmp_path: Path, name: str) -> 
     volume[1, 2, 1] = np.nan
     source = _source(write_volume(tmp_path / name, volume))
     source.read(0)
-    with pytest.raises(DatasetError, match=f"{name} has 1 pixels that are not a number in axial slice 1"):
+    with pytest.raises(
+        DatasetError, match=f"{name} cannot be read as CT: .* NaN or infinite .1 pixels of axial slice 1"
+    ):
         source.read(1)
 
 
@@ -125,8 +127,14 @@ def test_a_volume_that_ends_early_is_named(tmp_path: Path, name: str) -> None:
     noise = np.random.default_rng(0).integers(-1000, 1000, (20, 20, 20)).astype(np.int16)
     file = write_volume(tmp_path / name, noise)
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(DatasetError, match=f"{name} cannot be read"):
+    with pytest.raises(DatasetError, match=f"{name} cannot be read as CT: it has fewer pixels than it declares"):
         _source(file).read(19)
+
+
+def test_a_volume_of_colours_is_refused(tmp_path: Path) -> None:
+    colours = np.zeros((2, 2, 2), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    with pytest.raises(DatasetError, match="it is a colour image"):
+        _source(write_volume(tmp_path / "a.nii", colours))
 
 
 def test_a_file_that_is_no_volume_is_named(tmp_path: Path) -> None:
@@ -136,7 +144,7 @@ def test_a_file_that_is_no_volume_is_named(tmp_path: Path) -> None:
 
 
 def test_a_time_series_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="while a volume has three dimensions"):
+    with pytest.raises(DatasetError, match=r"as a volume has \(its shape is 2 x 2 x 2 x 5\)"):
         _source(write_volume(tmp_path / "a.nii", np.zeros((2, 2, 2, 5), dtype=np.int16)))
 
 

@@ -123,6 +123,30 @@ def test_missing_pictures_are_counted_and_named(tmp_path: Path) -> None:
         open_split_source(path)
 
 
+def test_two_spellings_of_a_picture_are_one_item(tmp_path: Path) -> None:
+    path = write_table(tmp_path)
+    plain = open_split_source(path)
+    path.write_text(path.read_text().replace("\nb.png", "\n./b.png"))
+    assert open_split_source(path) == plain
+    path.write_text(path.read_text() + "x/../b.png,COVID,p9,train,north\n")
+    with pytest.raises(SplitError, match=r"names 'b\.png' more than once"):
+        open_split_source(path)
+
+
+def test_a_picture_outside_the_tables_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "secret.png").touch()
+    path = write_table(tmp_path / "data")
+    path.write_text(path.read_text() + "../secret.png,COVID,p9,train,north\n")
+    with pytest.raises(SplitError, match=r"names 1 files that lie outside its folder: '\.\./secret\.png'"):
+        open_split_source(path)
+
+
+def test_a_folder_with_a_labels_table_is_the_table(tmp_path: Path) -> None:
+    path = write_table(tmp_path)
+    assert open_split_source(tmp_path) == open_split_source(path)
+
+
 @pytest.mark.parametrize("name", ["missing.csv", "notes.txt", "."])
 def test_other_things_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "notes.txt").touch()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -84,10 +85,67 @@ def test_a_file_that_was_edited_is_refused(file: Path, section: str, ids: object
         read_splits(file, make_source())
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": "monai_ext splits", "version": 1}', '"text"'])
+NO_SPLITS = [
+    "",
+    "{}",
+    "[]",
+    '{"format": "monai_ext splits", "version": 1}',
+    '"text"',
+    "[" * 100_000,
+    "\udcff",
+    "1" * 5000,
+]
+
+
+@pytest.mark.parametrize("content", NO_SPLITS)
 def test_a_file_that_holds_no_splits_is_refused(tmp_path: Path, content: str) -> None:
-    (tmp_path / "splits.json").write_text(content)
+    (tmp_path / "splits.json").write_text(content, errors="surrogateescape")
     with pytest.raises(SplitError, match="is no splits file, or is damaged"):
+        load_splits(tmp_path / "splits.json")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        (["version"], "1", "str where a number of items belongs"),
+        (["version"], -1, "int where a number"),
+        (["folds"], [], "0 folds, and counts of 1"),
+        (["folds"], {"0": {}}, "dict where a list belongs"),
+        (["folds", 0, "test"], ["g", 8], "int where text belongs"),
+        (["folds", 0, "test"], "gh", "str where a list belongs"),
+        (["folds", 0, "reductions"], {"half": ["a"]}, "a reduction or section 'half'"),
+        (["folds", 0, "near_duplicates"], {"last": ["a"]}, "a reduction or section 'last'"),
+        (["source", "content_hash"], None, "NoneType where text belongs"),
+        (["source", "items"], 1e400, "float where a number of items belongs"),
+        (["counts", 0, "test", "y"], True, "bool where a number of items belongs"),
+        (["counts"], [{}, {}], "1 folds, and counts of 2"),
+        (["made"], 3, "not iterable"),
+    ],
+)
+def test_a_field_of_the_wrong_form_is_refused_with_the_reason(
+    file: Path, path: list, value: object, reason: str
+) -> None:
+    content = json.loads(file.read_text())
+    holder = content
+    for key in path[:-1]:
+        holder = holder[key]
+    holder[path[-1]] = value
+    file.write_text(json.dumps(content))
+    with pytest.raises(SplitError, match=rf"is no splits file, or is damaged \(.*{reason}.*splits make"):
+        read_splits(file, make_source())
+
+
+def test_a_field_that_is_missing_is_named(file: Path) -> None:
+    content = json.loads(file.read_text())
+    del content["counts"]
+    file.write_text(json.dumps(content))
+    with pytest.raises(SplitError, match=r"damaged \(it has no 'counts'\)"):
+        load_splits(file)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "splits.json")
+    with pytest.raises(SplitError, match="cannot be read: it is no file"):
         load_splits(tmp_path / "splits.json")
 
 

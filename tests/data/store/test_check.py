@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.slice_stores import make_store, pixels_of
+from helpers.slice_stores import make_store, pixels_of, reseal
 from monai_ext.data.store.check import check_series, set_aside
 from monai_ext.data.store.format import series_file
 from monai_ext.data.store.index import read_table
@@ -52,6 +52,9 @@ def test_an_index_that_was_changed_is_found(store: SliceStore) -> None:
     place = slices.column_names.index("patient_id")
     file = store.path / "index" / "slices-00000001.parquet"
     pq.write_table(slices.set_column(place, "patient_id", pa.array(patients)), file)
+    with pytest.raises(SliceStoreError, match=r"slices-00000001.parquet is damaged \(its checksum does not match\)"):
+        list(check_series(store))
+    reseal(store.path)
     damaged = [check for check in check_series(store) if check.damaged]
     assert [(check.series_id, check.damaged) for check in damaged] == [("series-b2", (0, 1, 2))]
     assert "does not belong to its pixels" in damaged[0].reasons[0]

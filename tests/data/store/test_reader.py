@@ -6,12 +6,16 @@ import json
 import multiprocessing
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from helpers.slice_stores import SERIES, make_store, pixels_of, rows_of
+from fuzz.store_fuzz import make_original
+from helpers.slice_stores import SERIES, make_store, pixels_of, reseal, rows_of
+from monai_ext.data.store.codec import decompress_slice
 from monai_ext.data.store.format import series_file
 from monai_ext.data.store.reader import SliceStore, SliceStoreWriter, is_slice_store
 from monai_ext.errors import SliceStoreError
@@ -175,22 +179,19 @@ def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
         SliceStore(tmp_path)
 
 
-def _edit_manifest(store: Path, **changes: object) -> None:
-    file = store / "slice_store.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
-
-
 def test_a_store_of_a_newer_format_is_refused_by_readers_and_writers(store: SliceStore) -> None:
-    _edit_manifest(store.path, version=2)
+    reseal(store.path, version=2)
     with pytest.raises(SliceStoreError, match=r"version 2, .* up to 1: update monai_ext"):
         SliceStore(store.path)
     with pytest.raises(SliceStoreError, match="update monai_ext"):
         SliceStoreWriter.open(store.path, source_kind="ct")
 
 
-@pytest.mark.parametrize("changes", [{"generation": "x"}, {"version": None}, {"source_kind": "us"}, {"generation": 7}])
+@pytest.mark.parametrize(
+    "changes", [{"generation": "x"}, {"version": None}, {"source_kind": "us"}, {"generation": 7}, {"index": 7}]
+)
 def test_a_damaged_manifest_is_refused(store: SliceStore, changes: dict[str, object]) -> None:
-    _edit_manifest(store.path, **changes)
+    reseal(store.path, **changes)
     with pytest.raises(SliceStoreError, match=r"cannot be (opened|read)"):
         SliceStore(store.path)
 
@@ -212,3 +213,78 @@ def test_an_empty_store_has_no_slices(tmp_path: Path) -> None:
     store = SliceStore(make_store(tmp_path / "store", ()))
     assert len(store) == len(store.index) == 0
     assert is_slice_store(store.path)
+
+
+def _as_older_versions_wrote(store: Path) -> None:
+    """No checksums, a list of what is set aside, and one series in a pending file that is named after it."""
+    manifest = json.loads((store / "slice_store.json").read_text())
+    for name in ("crc32", "index"):
+        del manifest[name]
+    (store / "slice_store.json").write_text(json.dumps(manifest))
+    (store / "set_aside.json").write_text(json.dumps([["series-a1", 2]]))
+    for file in (store / "pending").glob("*.arrow"):
+        with pa.ipc.open_file(file.read_bytes()) as opened:
+            table = opened.read_all()
+        (series,) = json.loads(table.schema.metadata[b"series"])
+        table = table.replace_schema_metadata({"series": json.dumps(series)})
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        file.unlink()
+        file.with_name(f"{series['series_id']}.arrow").write_bytes(sink.getvalue())
+
+
+def test_a_store_of_an_older_version_is_read_and_continued(tmp_path: Path) -> None:
+    path = make_store(tmp_path / "store", SERIES[:1])
+    writer = SliceStoreWriter.open(path, source_kind="ct")
+    writer.add_series(SERIES[1], pixels_of(SERIES[1]), rows_of(SERIES[1]), {"files": 3})
+    shutil.copytree(path, tmp_path / "killed")
+    writer.close()
+    _as_older_versions_wrote(tmp_path / "killed")
+    for _ in range(2):
+        store = SliceStore(tmp_path / "killed")
+        assert len(store) == 5
+        np.testing.assert_array_equal(store.read(4), pixels_of("series-b2")[2])
+        SliceStoreWriter.open(store.path, source_kind="ct").close()
+    assert "crc32" in json.loads((store.path / "slice_store.json").read_text())
+
+
+def test_pending_series_that_are_compressed_are_refused(tmp_path: Path) -> None:
+    store = make_original(tmp_path)
+    (file,) = (store / "pending").glob("*.arrow")
+    with pa.ipc.open_file(file.read_bytes()) as opened:
+        table = opened.read_all()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+    file.unlink()
+    (store / "pending" / "series-c3.arrow").write_bytes(sink.getvalue())
+    with pytest.raises(SliceStoreError, match=r"series-c3.arrow is damaged \(it is compressed\)"):
+        SliceStore(store)
+
+
+@pytest.mark.parametrize("size", [1, 4095, 2**22])
+def test_a_chunk_of_another_size_is_refused_before_it_is_decompressed(size: int) -> None:
+    blosc2 = pytest.importorskip("blosc2")
+    chunk = blosc2.compress2(np.zeros(size, np.uint8), typesize=1)
+    with pytest.raises(ValueError, match=r"declares .* and a slice of its shape has 4096"):
+        decompress_slice(chunk, rows=64, columns=32, dtype=np.dtype(np.int16))
+
+
+def test_a_codec_that_no_store_uses_is_refused() -> None:
+    blosc2 = pytest.importorskip("blosc2")
+    pixels = np.arange(64 * 32, dtype=np.int16)
+    chunk = blosc2.compress2(pixels, cparams=blosc2.CParams(codec=blosc2.Codec.ZSTD, typesize=2, blocksize=4096))
+    with pytest.raises(ValueError, match="in a way that no slice store uses"):
+        decompress_slice(chunk, rows=64, columns=32, dtype=np.dtype(np.int16))
+
+
+def test_a_flipped_bit_in_manifest_or_index_is_named(store: SliceStore) -> None:
+    for file in (store.path / "slice_store.json", *store.path.glob("index/*.parquet")):
+        content = file.read_bytes()
+        for place in np.random.default_rng(0).integers(0, len(content), 12):
+            file.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+            with pytest.raises(SliceStoreError, match=r"damaged|no slice store|newer|version"):
+                _ = SliceStore(store.path).index
+        file.write_bytes(content)
+    assert len(SliceStore(store.path).index) == 9

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from helpers.slice_stores import SERIES, make_store, pixels_of, rows_of
 from monai_ext.data.store import format as slice_store_format
 from monai_ext.data.store import index as slice_store_index
 from monai_ext.data.store import writer as slice_store_writer
+from monai_ext.data.store.codec import pack_series
 from monai_ext.data.store.reader import SliceStore, SliceStoreWriter
+from monai_ext.data.store.writer import PackedEntry
 from monai_ext.errors import SliceStoreError
 from monai_ext.files import write_durably
 
@@ -136,6 +139,7 @@ def test_after_a_kill_the_store_holds_whole_series_and_is_continued(path: Path, 
 
         for module in (slice_store_writer, slice_store_index, slice_store_format):
             module.write_durably = write
+        slice_store_writer.write_together = lambda files, **options: [write(*file, **options) for file in files]
         make_store(path)
         return "not reached"
 
@@ -271,3 +275,79 @@ def test_a_closed_writer_is_refused(path: Path) -> None:
     writer.close()
     with pytest.raises(SliceStoreError, match="was closed"):
         writer.add_series("series-a1", PIXELS, ROWS, {})
+
+
+def _entry(name: str) -> PackedEntry:
+    return PackedEntry(name, pack_series(pixels_of(name), rows_of(name)), {"files": 3})
+
+
+def test_series_that_are_added_together_are_those_that_were_added_one_by_one(path: Path, tmp_path: Path) -> None:
+    with SliceStoreWriter.open(path, source_kind="ct") as writer:
+        writer.add_together([_entry(name) for name in SERIES])
+        pending = SliceStore(path)
+        assert len(list((path / "pending").iterdir())) == 1
+        np.testing.assert_array_equal(pending.read(5), pixels_of("series-b2")[2])
+    expected = SliceStore(make_store(tmp_path / "one by one"))
+    assert SliceStore(path).content_hash == pending.content_hash == expected.content_hash
+    assert SliceStore(path).index.equals(expected.index)
+
+
+def test_of_series_that_are_added_together_all_are_stored_or_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with SliceStoreWriter.open(path, source_kind="ct") as writer:
+        entries = [_entry(name) for name in SERIES]
+        with monkeypatch.context() as patched:
+            patched.setattr(slice_store_writer, "write_durably", full)
+            with pytest.raises(SliceStoreError, match="the disk is full"):
+                writer.add_together(entries)
+        assert not [*(path / "series").rglob("*.b2nd"), *(path / "pending").iterdir()]
+        with pytest.raises(SliceStoreError, match="have one key"):
+            writer.add_together([_entry("series-a1"), _entry("series-a1")])
+        writer.add_together([])
+        writer.add_together([_entry(name) for name in SERIES])
+    assert len(SliceStore(path)) == 9
+
+
+def test_a_store_is_for_its_owner_only(path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        make_store(path, SERIES[:1])
+        with SliceStoreWriter.open(path, source_kind="ct") as writer:
+            writer.add_together([_entry(SERIES[1])])
+            modes = {stat.S_IMODE(part.stat().st_mode) for part in [path, *path.rglob("*")] if part.is_dir()}
+            assert modes == {0o700}
+            assert {stat.S_IMODE(part.stat().st_mode) for part in path.rglob("*") if part.is_file()} == {0o600}
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize("part", ["series", "index", "pending", "series/se", "slice_store.json"])
+def test_a_store_with_a_link_in_it_is_not_written_and_nothing_at_its_target_is_touched(path: Path, part: str) -> None:
+    make_store(path, SERIES[:1])
+    target = path.parent / "target"
+    (path / part).rename(target)
+    (path / part).symlink_to(target)
+    if target.is_dir():
+        (target / "theirs").mkdir()
+        (target / "theirs" / "theirs.b2nd").write_bytes(b"mine")
+    with pytest.raises(SliceStoreError, match=rf"{part} in it is a link, and what lies at its target might be deleted"):
+        SliceStoreWriter.open(path, source_kind="ct")
+    assert len(list(target.rglob("theirs.b2nd"))) == target.is_dir()
+    assert len(SliceStore(path)) == 3  # reading does no harm
+
+
+def test_a_store_that_is_a_link_as_a_whole_is_continued(path: Path, tmp_path: Path) -> None:
+    make_store(path, SERIES[:1])
+    (tmp_path / "link").symlink_to(path)
+    make_store(tmp_path / "link", SERIES[1:])
+    assert len(SliceStore(path)) == 9
+
+
+def test_slices_larger_than_any_scanner_makes_are_refused(path: Path) -> None:
+    with (
+        SliceStoreWriter.open(path, source_kind="ct") as writer,
+        pytest.raises(SliceStoreError, match="sides up to 16384"),
+    ):
+        writer.add_series("series-a1", np.zeros((1, 1, 16385), np.int16), ROWS[:1], {})

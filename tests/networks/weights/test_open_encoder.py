@@ -10,8 +10,8 @@ from monai.networks.nets import ResNet
 
 from helpers.contrastive_models import small_method
 from monai_ext.errors import WeightsError
-from monai_ext.networks import build_encoder
-from monai_ext.networks.weights import open_encoder
+from monai_ext.networks import SparK, SparKDecoder, build_encoder
+from monai_ext.networks.weights import open_encoder, write_model
 
 
 def _export(path: Path, *, channels: int = 1, **metadata: object) -> dict[str, torch.Tensor]:
@@ -63,3 +63,17 @@ def test_an_architecture_that_is_not_built_here_is_refused(tmp_path: Path) -> No
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="There is no weights file"):
         open_encoder(tmp_path / "no.pt")
+
+
+def test_a_published_model_gives_its_encoder_and_the_settings_beside_it(tmp_path: Path) -> None:
+    network = SparK(build_encoder("resnet18"), SparKDecoder(32))  # type: ignore[arg-type]
+    write_model(tmp_path / "model.pt", network, metadata={"image_size": 96, "method": "SparK"})
+    encoder, report, settings = open_encoder(tmp_path / "model.pt")
+    assert _same(encoder.state_dict(), network.encoder.state_dict())
+    assert (report.layout, settings["image_size"]) == ("SparK training checkpoint", 96)
+    write_model(tmp_path / "other.pt", network, metadata={})
+    (tmp_path / "other.json").replace(tmp_path / "model.json")
+    torch.nn.init.zeros_(network.mask_tokens[0])
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    with pytest.raises(WeightsError, match="written for other weights"):
+        open_encoder(tmp_path / "model.pt")

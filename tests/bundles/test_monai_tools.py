@@ -1,0 +1,176 @@
+"""MONAI's own tools work on every bundle: properties, loading, exports as the model zoo's CI calls them, federation."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from monai.bundle import (
+    ConfigParser,
+    ConfigWorkflow,
+    ckpt_export,
+    load,
+    onnx_export,
+    verify_net_in_out,
+)
+from monai.fl.client import MonaiAlgo
+from monai.fl.utils.exchange_object import ExchangeObject
+from monai.networks.utils import get_state_dict
+
+from helpers.bundle_files import (
+    BUNDLES,
+    CLASSIFICATION,
+    config_files,
+    merged_config,
+    tiny_model,
+    tiny_training,
+    untracked,
+    walk,
+)
+from helpers.tiny_resnet import TINY_WIDTH
+
+every_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+
+
+@pytest.fixture
+def published(bundle: Path, trained: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The trained bundle, seen from a working directory that has nothing to do with it."""
+    trained(bundle)
+    monkeypatch.chdir(trained(bundle).parents[1] if bundle in CLASSIFICATION else tmp_path)
+    return trained(bundle)
+
+
+def paths(bundle: Path) -> dict[str, str]:
+    """How the zoo's CI names the parts of a bundle."""
+    return {
+        "meta_file": str(bundle / "configs" / "metadata.json"),
+        "config_file": str(bundle / "configs" / "inference.json"),
+    }
+
+
+@every_bundle
+@pytest.mark.parametrize(("name", "kind"), [("train", "train"), ("evaluate", "infer"), ("inference", "infer")])
+def test_monai_finds_all_properties(bundle, name, kind, published, data_of, tmp_path):
+    if bundle in CLASSIFICATION and name == "inference":
+        pytest.skip("its transforms are no list of a name of their own yet")
+    overrides = {**(tiny_training(bundle) if kind == "train" else tiny_model(bundle, name)), **untracked(bundle, name)}
+    overrides |= {"dataset_dir": data_of(bundle)}
+    overrides |= {"output_dir::parent" if kind == "train" else "output_dir": str(tmp_path / "out")}
+    files = config_files(published, "smoke" if name == "train" else name)
+    workflow = ConfigWorkflow(files, workflow_type=kind, logging_file=False, **overrides)
+    workflow.initialize()
+    assert workflow.check_properties() == []
+
+
+@every_bundle
+def test_the_published_weights_are_those_of_the_network_and_no_others(bundle, published):
+    parser = ConfigParser(merged_config(published, "train"))
+    settings = json.loads((published / "models" / "model.json").read_text())
+    parser.update({name: settings[name] for name in settings if name in parser and name != "class_names"})
+    parser.update({name: value for name, value in tiny_model(bundle).items() if name in parser})
+    if "network_def::queue" in parser:
+        parser.update({"length::samples": 32})
+    network = parser.get_parsed_content("network_def")
+    network.load_state_dict(torch.load(published / "models" / "model.pt", weights_only=True), strict=True)
+    for value in network.state_dict().values():
+        value.zero_()
+    loaded = load(published.name, bundle_dir=str(published.parent), model=network)
+    weights = torch.load(published / "models" / "model.pt", weights_only=True)
+    assert all(torch.equal(value, weights[name]) for name, value in loaded.state_dict().items())
+
+
+@every_bundle
+def test_the_inference_network_takes_and_gives_what_the_metadata_declares(bundle, published):
+    declared = json.loads((published / "configs" / "metadata.json").read_text())["network_data_format"]
+    channels = {"_meta_::network_data_format::outputs::pred::num_channels": TINY_WIDTH}
+    is_classifier = bundle in CLASSIFICATION
+    assert is_classifier or declared["outputs"]["pred"]["num_channels"] == 2048  # of the default backbone
+    overrides = tiny_model(bundle, "inference") | ({} if is_classifier else channels)
+    verify_net_in_out(net_id="network_def", **paths(published), device="cpu", **overrides)
+
+
+@every_bundle
+def test_the_checkpoint_is_exported_to_torchscript(bundle, published, tmp_path):
+    file = tmp_path / "model.ts"
+    model = str(published / "models" / "model.pt")
+    overrides = tiny_model(bundle, "inference")
+    ckpt_export(net_id="network_def", filepath=str(file), ckpt_file=model, **paths(published), **overrides)
+    output = torch.jit.load(str(file))(torch.rand(2, 1, 64, 64))
+    assert output.isfinite().all()
+    assert output.shape[0] == 2
+
+
+@every_bundle
+def test_the_checkpoint_is_exported_to_onnx(bundle, published, tmp_path):
+    pytest.importorskip("onnxscript")
+    file = tmp_path / "model.onnx"
+    onnx_export(
+        net_id="network_def",
+        filepath=str(file),
+        ckpt_file=str(published / "models" / "model.pt"),
+        input_shape=[1, 1, 64, 64],
+        **paths(published),
+        **tiny_model(bundle, "inference"),
+    )
+    assert file.stat().st_size > 0
+
+
+@every_bundle
+def test_two_rounds_of_federated_learning(bundle, published, data_of, tmp_path):
+    common = {"dataset_dir": data_of(bundle)}
+    client = MonaiAlgo(
+        bundle_root=str(published),
+        send_weight_diff=False,
+        config_train_filename=["configs/train.json", "configs/smoke.json"],
+        train_kwargs={
+            **untracked(bundle, "train"),
+            **tiny_training(bundle),
+            **common,
+            "output_dir": str(tmp_path / "run"),
+        },
+        eval_kwargs={**untracked(bundle, "evaluate"), **tiny_model(bundle, "evaluate"), **common}
+        | {"output_dir": str(tmp_path / "eval")},
+    )
+    client.initialize()
+    weights = {name: value.clone() for name, value in get_state_dict(client.trainer.network).items()}
+    for finished in (1, 2):
+        client.train(ExchangeObject(weights=weights))
+        assert client.trainer.state.epoch == finished
+        received = client.get_weights().weights
+        assert received.keys() == weights.keys()
+        assert any(not torch.equal(received[name], weights[name]) for name in weights)
+        weights = {name: value.clone() for name, value in received.items()}
+        metrics = client.evaluate(ExchangeObject(weights=weights)).metrics
+        assert metrics
+        assert all(isinstance(value, int | float) for value in metrics.values())
+    client.finalize()
+
+
+@every_bundle
+@pytest.mark.parametrize("name", ["train", "evaluate", "inference"])
+def test_nothing_in_initialize_ends_the_process(bundle, name, published, command_line, tmp_path):
+    if bundle in CLASSIFICATION and name == "inference":
+        pytest.skip("it runs without this project, whose check of overrides it cannot have")
+
+    def misspelt() -> None:
+        ConfigWorkflow(config_files(published, name), logging_file=False, bacth_size=3).initialize()
+
+    assert re.search(r"^Error: .*no id 'bacth_size' \(did you mean 'batch_size'\?\)", command_line(misspelt))
+
+
+@every_bundle
+def test_metadata_name_the_packages_that_configs_call(bundle):
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    known = {name.replace("-", "_") for name in metadata["required_packages_version"]} | {"monai", "torch"}
+    called = {
+        component["_target_"].split(".")[0]
+        for name in ("train", "evaluate", "inference", "multi_gpu_train")
+        for _, component in walk(merged_config(bundle, name))
+        if isinstance(component, dict) and component.get("_target_", "$")[0] != "$"
+    }
+    provided = {"PIL": "pillow", "ignite": "pytorch_ignite", "os": "monai"}
+    assert {provided.get(package, package) for package in called} <= known

@@ -1,0 +1,65 @@
+"""One process writes to a folder at a time; the lock of a dead one is gone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from monai_ext.folder_lock import FolderInUseError, FolderLock, notes_of_holder
+
+
+def test_a_second_lock_is_refused_until_the_first_is_given_back(tmp_path):
+    first, second = FolderLock(tmp_path), FolderLock(tmp_path)
+    first.acquire()
+    with pytest.raises(FolderInUseError, match=f"in use by process {os.getpid()} on "):
+        second.acquire()
+    first.release()
+    second.acquire()
+    second.release()
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_holder_may_ask_twice_and_leave_notes(tmp_path):
+    lock = FolderLock(tmp_path)
+    lock.acquire()
+    lock.note(run_number=3)
+    lock.acquire()
+    assert notes_of_holder(tmp_path)["run_number"] == 3
+    lock.release()
+    assert notes_of_holder(tmp_path) == {}
+
+
+def test_the_lock_of_a_killed_process_is_gone(tmp_path):
+    program = (
+        "import sys; from monai_ext.folder_lock import FolderLock; lock = FolderLock(sys.argv[1]); lock.acquire(); "
+        "print('locked', flush=True); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], **pipes) as process:
+        process.stdout.readline()
+        with pytest.raises(FolderInUseError, match=f"process {process.pid}"):
+            FolderLock(tmp_path).acquire()
+        process.send_signal(signal.SIGKILL)
+    assert os.listdir(tmp_path) == [".lock"]
+    lock = FolderLock(tmp_path)
+    lock.acquire()
+    lock.release()
+
+
+def test_a_forked_worker_does_not_keep_the_lock_of_its_parent(tmp_path):
+    context = multiprocessing.get_context("fork")
+    lock, ready, end = FolderLock(tmp_path), context.Event(), context.Event()
+    lock.acquire()
+    worker = context.Process(target=lambda: (ready.set(), end.wait()))
+    worker.start()
+    ready.wait()
+    os.close(lock._descriptor)  # as the parent's death does
+    lock._descriptor = None
+    FolderLock(tmp_path).acquire()
+    end.set()
+    worker.join()
