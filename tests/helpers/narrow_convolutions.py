@@ -31,8 +31,8 @@ def guarded(convolution: Callable[..., Tensor]) -> Callable[..., Tensor]:
         if trains and is_narrow and (is_channels_last(input) or is_channels_last(weight)):
             raise AssertionError(
                 f"A convolution of {channels} channels is trained channels last on a CPU: input "
-                f"{tuple(input.shape)}, weight {tuple(weight.shape)}. Without AVX-512 this can corrupt memory: give the "
-                f"network at least {NARROWEST_CHANNELS_LAST} channels, or the default memory format."
+                f"{tuple(input.shape)}, weight {tuple(weight.shape)}. Without AVX-512 this can corrupt memory: give "
+                f"the network at least {NARROWEST_CHANNELS_LAST} channels, or the default memory format."
             )
         return convolution(input, weight, *args, **kwargs)
 
