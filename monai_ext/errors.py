@@ -10,6 +10,9 @@ __all__ = [
     "DamagedFileError",
     "DatasetError",
     "DicomSeriesError",
+    "PackageError",
+    "PacsError",
+    "SandboxError",
     "SliceStoreError",
     "SplitError",
     "StudyError",
@@ -60,6 +63,18 @@ class StudyError(ValueError):
 
 class BundleAuditError(ValueError):
     """A bundle contains something that must not be shared, or lacks something that it must have."""
+
+
+class PackageError(ValueError):
+    """A package of a bundle is damaged, was changed, or is not signed by somebody who is trusted."""
+
+
+class PacsError(ValueError):
+    """A DICOM node cannot be reached, or does not take what is sent to it."""
+
+
+class SandboxError(ValueError):
+    """A bundle cannot be run safely on this machine, or was stopped by a limit of its sandbox."""
 
 
 class TrainingStoppedError(RuntimeError):

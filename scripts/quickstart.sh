@@ -24,4 +24,6 @@ Done. What to look at next:
       curves, pictures and settings of the run, at http://127.0.0.1:5000
   .venv/bin/python -m monai.bundle run --config_file $bundle/configs/train.json --dataset_dir FOLDER
       the same on your own DICOM, NIfTI or PNG slices, with the paper's settings
+  .venv/bin/python -m monai_ext study run studies/demo.json --workers 2
+      does pre-training help with few labels? A small study of phantoms, with a report to read
 END

@@ -1,5 +1,17 @@
-"""What leaves the place where a model was trained."""
+"""What leaves the place where a model was trained, and what somebody else does with it.
 
-from monai_ext.sharing.export import FORMATS, export_bundle
+Names are imported when they are used: to look through a bundle, nothing has to be loaded that could run it.
+"""
 
-__all__ = ["FORMATS", "export_bundle"]
+import importlib
+from typing import Any
+
+__all__ = ["FORMATS", "audit_bundle", "export_bundle"]
+
+_HOMES = {"FORMATS": "export", "audit_bundle": "audit", "export_bundle": "export"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

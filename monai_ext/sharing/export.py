@@ -6,7 +6,7 @@ import importlib.util
 import json
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from monai_ext.bundle import latest_model, load_model
 from monai_ext.errors import BundleAuditError, WeightsError
 from monai_ext.networks.weights import read_model_metadata
 
-__all__ = ["FORMATS", "export_bundle"]
+__all__ = ["FORMATS", "export_bundle", "export_network"]
 
 logger = logging.getLogger(__name__)
 
@@ -58,20 +58,36 @@ def export_bundle(
         raise ValueError(f"A bundle is exported to {', '.join(FORMATS)}; received {unknown[0]!r}.")
     path = model or latest_model(str(bundle))
     network, metadata = _open(Path(bundle), path)
-    size = (metadata["in_channels"], metadata["image_size"], metadata["image_size"])
-    generator = torch.Generator().manual_seed(0)
-    example, other = (torch.rand(count, *size, generator=generator) for count in (2, 3))
     folder = Path(path).parent if output_dir is None else Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     written = {}
     for name in formats:
-        ending, write, read = FORMATS[name]
-        file = folder / f"{Path(path).stem}{ending}"
-        write(network, example, file, json.dumps(metadata))
-        _compare(network, read(file), other, file)
-        logger.info("%s: the same probabilities as %s.", file, path)
-        written[name] = file
+        written[name] = export_network(network, name, folder / Path(path).stem, metadata=metadata)
+        logger.info("%s: the same probabilities as %s.", written[name], path)
     return written
+
+
+def export_network(network: nn.Module, name: str, stem: Path, *, metadata: Mapping[str, Any]) -> Path:
+    """Write one network in one format, and make sure that it gives the same numbers.
+
+    Args:
+        network: gives probabilities, in evaluation mode.
+        name: of :data:`FORMATS`.
+        stem: of the file, without ending.
+        metadata: with ``in_channels`` and ``image_size``; kept in the file.
+
+    Raises:
+        ValueError: a package that the format needs is missing.
+        BundleAuditError: the file gives other probabilities than the network.
+    """
+    size = (metadata["in_channels"], metadata["image_size"], metadata["image_size"])
+    generator = torch.Generator().manual_seed(0)
+    example, other = (torch.rand(count, *size, generator=generator) for count in (2, 3))
+    ending, write, read = FORMATS[name]
+    file = stem.with_name(f"{stem.name}{ending}")
+    write(network, example, file, json.dumps(metadata))
+    _compare(network, read(file), other, file)
+    return file
 
 
 def _open(bundle: Path, model: str) -> tuple[nn.Module, dict[str, Any]]:

@@ -290,7 +290,6 @@ def _table(folder: Path, replace: tuple[str, str]) -> str:
         (("COVID,p00", "COVID,p00"), {"class_names": ["NonCOVID", "COVID", "flu"]}, r"^Error: .*'flu' \(0\)"),
         (("", ""), {"pretrained": "no/encoder.pt"}, r"^Error: There is no weights file no/encoder.pt"),
         (("", ""), {"dataset_dir": "no/data"}, r"^Error: .*no/data does not exist"),
-        (("", ""), {"dataset_dir": None}, r"^Error: .*--dataset_dir"),
     ],
 )
 def test_bad_data_ends_the_command_with_one_sentence(replace, overrides, sentence, tmp_path, from_root, command_line):

@@ -14,6 +14,7 @@ import numpy as np
 from monai_ext.data.labelled.images import LabelledImages
 from monai_ext.data.labelled.labels import LabelledData, name_classes, open_labelled
 from monai_ext.data.labelled.sections import Division
+from monai_ext.data.phantoms.labelled import embedded_labelled_sample
 from monai_ext.data.slice_images import SliceImages
 from monai_ext.errors import DatasetError
 from monai_ext.transforms.window import HounsfieldWindow, WindowChoice
@@ -143,7 +144,8 @@ def open_labelled_sections(
         dataset_dir: a labels table (CSV) beside its pictures, or a folder with such a ``labels.csv``; a folder that
             holds a folder of pictures for each class (pictures in folders further down are grouped by these folders'
             name); a slice store with labels; or a MedMNIST file (.npz), whose volumes a table ``<name>_volumes.csv``
-            (columns ``item`` and ``volume``) beside it may tell.
+            (columns ``item`` and ``volume``) beside it may tell. The embedded labelled phantoms with these classes when
+            None.
         class_names: the labels in order, or a dictionary of labels and the names that they shall have; all labels,
             sorted, when omitted.
         section: what ``.training`` is: ``"training"``, or a reduction of ``splits`` such as ``"0.1"``.
@@ -166,13 +168,9 @@ def open_labelled_sections(
         SplitError: the table lacks a column, a value or pictures (all that are missing are named).
         ValueError: the window is none, or windows do not fit the channels.
     """
-    if dataset_dir is None:
-        raise DatasetError(
-            "There are no labelled images to train on or to judge by: give them with --dataset_dir, as a labels table,"
-            " a folder with one folder of pictures for each class, a slice store with labels, or a MedMNIST file."
-        )
     names = class_names if class_names is None or isinstance(class_names, Mapping) else {n: n for n in class_names}
-    division = Division(open_labelled(dataset_dir, columns=columns), splits=splits, fold=fold, seed=seed)
+    path = _sample(names) if dataset_dir is None else dataset_dir
+    division = Division(open_labelled(path, columns=columns), splits=splits, fold=fold, seed=seed)
     return LabelledSections(
         division,
         class_names=names,
@@ -183,6 +181,17 @@ def open_labelled_sections(
         load_size=load_size,
         cache_gib=cache_gib,
     )
+
+
+def _sample(class_names: Mapping[str, str] | None) -> Path:
+    """The embedded phantoms with these labels, which is said."""
+    path = embedded_labelled_sample(list(class_names or ()))
+    logger.warning(
+        "No dataset_dir is given: these are the embedded labelled phantoms, in %s. They show that everything works;"
+        " give your own labelled images with --dataset_dir.",
+        path,
+    )
+    return path
 
 
 def open_labelled_images(

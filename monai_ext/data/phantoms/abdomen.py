@@ -47,6 +47,16 @@ class Abdomen:
         self._plaque = rng.uniform(0, 6)
         self._gas_level_mm = rng.uniform(-46, -28)
 
+    @property
+    def half_width_mm(self) -> float:
+        """From the middle to the wall of the trunk."""
+        return self._wall.half_width_mm
+
+    @property
+    def kidneys_z_mm(self) -> tuple[float, float]:
+        """Middles of the right and the left kidney."""
+        return float(self._kidney_z[0]) - 4, float(self._kidney_z[1]) + 4
+
     def draw(self, plane: Plane) -> None:
         """Paint one slice."""
         narrow = smoothstep(-plane.z, 0, 90)

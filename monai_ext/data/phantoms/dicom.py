@@ -18,7 +18,7 @@ _RESCALE_INTERCEPT = -1024
 _SLICE_THICKNESS_MM = 2.0
 
 
-def write_dicom_series(series: PhantomSeries, folder: str | Path, *, number: int) -> None:
+def write_dicom_series(series: PhantomSeries, folder: str | Path, *, number: int, series_number: int = 1) -> None:
     """Write one CT Image Storage file a slice (explicit VR little endian, 12 bits, rescale intercept -1024).
 
     The files carry no date, name or device; identifiers are derived from ``number`` alone, so the same series is the
@@ -28,11 +28,14 @@ def write_dicom_series(series: PhantomSeries, folder: str | Path, *, number: int
         series: what to write.
         folder: created when missing; files are named ``slice_001.dcm`` and so on, from the feet upwards.
         number: of the phantom patient, from 1.
+        series_number: of the series, from 1, where a patient has several.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(len(series.hounsfield)):
-        _slice(series, index, number).save_as(folder / f"slice_{index + 1:03d}.dcm", enforce_file_format=True)
+        _slice(series, index, number, series_number).save_as(
+            folder / f"slice_{index + 1:03d}.dcm", enforce_file_format=True
+        )
 
 
 def _uid(*names: object) -> str:
@@ -41,20 +44,22 @@ def _uid(*names: object) -> str:
     return generate_uid(entropy_srcs=["monai_ext phantom", *map(str, names)])
 
 
-def _slice(series: PhantomSeries, index: int, number: int) -> Dataset:
+def _slice(series: PhantomSeries, index: int, number: int, series_number: int) -> Dataset:
     from pydicom import Dataset
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+    further = () if series_number == 1 else (series_number,)
     image = Dataset()
     image.file_meta = FileMetaDataset()
     image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     image.SOPClassUID = CTImageStorage
-    image.SOPInstanceUID = _uid(number, series.region, index)
+    image.SOPInstanceUID = _uid(number, series.region, index, *further)
     image.StudyInstanceUID = _uid(number, "study")
-    image.SeriesInstanceUID = _uid(number, "series")
+    image.SeriesInstanceUID = _uid(number, "series", *further)
     image.FrameOfReferenceUID = _uid(number, "frame of reference")
     _describe_study(image, series, number)
+    image.SeriesNumber = series_number
     _describe_geometry(image, series, index)
     _set_pixels(image, series.hounsfield[index])
     return image
@@ -76,9 +81,10 @@ def _describe_study(image: Dataset, series: PhantomSeries, number: int) -> None:
     image.Manufacturer = "monai_ext phantom"
     image.Modality = "CT"
     image.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
-    image.SeriesNumber = 1
     image.AcquisitionNumber = 1
-    image.BodyPartExamined = {"thorax": "CHEST", "abdomen": "ABDOMEN", "head": "HEAD"}[series.region]
+    image.BodyPartExamined = {"thorax": "CHEST", "abdomen": "ABDOMEN", "head": "HEAD", "pelvis": "PELVIS"}[
+        series.region
+    ]
     image.ConvolutionKernel = series.kernel
     image.KVP = 120
 

@@ -45,6 +45,11 @@ class Thorax:
         self._opacities = self._scatter(rng, count=int(rng.choice([0, 0, 2, 5])), radius_mm=(16, 38))
         self._calcified = rng.uniform(size=len(self._nodules)) < 0.2
 
+    @property
+    def half_width_mm(self) -> float:
+        """From the middle to the wall of the chest."""
+        return self._wall.half_width_mm
+
     def draw(self, plane: Plane) -> None:
         """Paint one slice."""
         top, bottom = smoothstep(plane.z, 45, 125), smoothstep(-plane.z, 20, 110)

@@ -1,0 +1,136 @@
+"""``python -m monai_ext infer``: answer every CT series of a folder with a trained classifier, as tables and DICOM.
+
+Each series and study gets a probability, the call at the validated threshold, an interval, and warnings. The bundle's
+configs are not evaluated, and source files are only read. For research only; not for diagnosis.
+
+Example:
+  python -m monai_ext infer covid19.zip /data/dicom answers --to-pacs ARCHIVE@pacs.local:104
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monai_ext.cli._bundle.verify import add_trust_options, trusted_keys
+from monai_ext.cli._parser import command_parser
+from monai_ext.cli._progress import progress_bar
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from monai_ext.sharing.infer.service import Outcome, Service
+    from monai_ext.sharing.trained_classifier import TrainedClassifier
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if len(options.folders) != (1 if options.listen else 2):
+        parser.error("give SOURCE and OUT, or with --listen only OUT")
+    from monai_ext.sharing.infer.pacs import parse_address
+    from monai_ext.sharing.infer.service import Service
+
+    pacs = parse_address(options.to_pacs) if options.to_pacs else None
+    service = Service(_model(options), options.device, not options.no_dicom, pacs)
+    if options.listen:
+        return _listen(service, options)
+    source, output = map(Path, options.folders)
+    with progress_bar(None, doing="Answering", unit=" slices") as bar:
+        outcome = service.answer(source, output, _advance(bar))
+    sys.stdout.write(_as_text(outcome))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_parser("infer", __doc__)
+    parser.usage = (
+        "%(prog)s [options] BUNDLE_OR_ZIP SOURCE OUT\n       %(prog)s [options] BUNDLE_OR_ZIP OUT --listen PORT"
+    )
+    parser.add_argument("bundle", metavar="BUNDLE_OR_ZIP", help="folder of a trained bundle, or a package")
+    parser.add_argument("folders", metavar="SOURCE OUT", nargs="+", help="folder with DICOM files; a new folder")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda (cpu)")
+    parser.add_argument("--no-dicom", action="store_true", help="write tables only, no DICOM objects")
+    parser.add_argument("--to-pacs", metavar="AE@HOST:PORT", help="send reports and pages there by C-STORE")
+    parser.add_argument("--listen", metavar="[HOST:]PORT", help="receive series there and answer them (host 127.0.0.1)")
+    parser.add_argument("--ae-title", default="MONAI_EXT", help="by which this side is called (MONAI_EXT)")
+    parser.add_argument("--accept-ae", action="append", default=[], metavar="AE", help="listen to this sender only")
+    parser.add_argument("--accept-unsigned", action="store_true", help="use a package that nobody vouches for, too")
+    add_trust_options(parser)
+    return parser
+
+
+def _model(options: argparse.Namespace) -> TrainedClassifier:
+    """The classifier of a folder of one's own, or of a package after it was verified."""
+    from monai_ext.errors import PackageError
+    from monai_ext.sharing.bundle_files import open_bundle_files
+    from monai_ext.sharing.trained_classifier import read_trained_classifier
+    from monai_ext.sharing.verification import verify_package
+
+    if Path(options.bundle).is_dir():
+        return read_trained_classifier(open_bundle_files(options.bundle))
+    found = verify_package(options.bundle, trusted=trusted_keys(options))
+    problems = [problem for problem in found.problems if not (options.accept_unsigned and "not signed" in problem)]
+    if problems:
+        raise PackageError(f"{options.bundle} is not used: {'; '.join(problems)}.")
+    return read_trained_classifier(found.bundle)
+
+
+def _listen(service: Service, options: argparse.Namespace) -> int:
+    """Receive and answer until the process is asked to end."""
+    from monai_ext.sharing.infer.listening import Receiver
+
+    host, _, port = options.listen.rpartition(":")
+    if not port.isdigit():
+        raise ValueError(f"{options.listen!r} is no port to listen on: expected is PORT or HOST:PORT.")
+    receiver = Receiver(Path(options.folders[0]), title=options.ae_title, accepted=tuple(options.accept_ae))
+    stop = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.set())
+    with receiver.listening(host or "127.0.0.1", int(port)) as listening_on:
+        sys.stdout.write(f"Listening as {options.ae_title} on port {listening_on}; end with Ctrl-C.\n")
+        sys.stdout.flush()
+        service.answer_arrivals(receiver, stop, _tell)
+    return 0
+
+
+def _tell(outcome: Outcome | str) -> None:
+    sys.stdout.write(f"{outcome}\n" if isinstance(outcome, str) else _as_text(outcome))
+    sys.stdout.flush()
+
+
+def _advance(bar: tqdm) -> Callable[[int, int], None]:
+    """What tells a bar how far the answering is."""
+
+    def advance(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return advance
+
+
+def _as_text(outcome: Outcome) -> str:
+    answers = outcome.answers
+    lines = [f"{answers.model['name']} {answers.model['version']}. Research use only; not for diagnosis."]
+    for study in answers.studies:
+        lines.append(f"study {study.study_uid or 'without UID'}")
+        for answer in study.series:
+            call = answer.call or "no call"
+            interval = f"{answer.probability:.3f} ({answer.low:.3f} to {answer.high:.3f})"
+            lines.append(f"  series {answer.series_uid}: {len(answer.slices)} slices, {interval}, {call}")
+            lines += [f"    warning: {warning.text}" for warning in answer.warnings]
+    counts: dict[str, int] = {}
+    for file in answers.files:
+        counts[file.outcome] = counts.get(file.outcome, 0) + 1
+    lines.append("files: " + ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items())))
+    lines += [*outcome.notes, f"Written to {outcome.folder}."]
+    lines += [f"The PACS took {outcome.sent} objects."] if outcome.sent else []
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,221 @@
+"""``python -m monai_ext study``: which pre-training helps with few labels: run, plan, status, report, clean."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from monai_ext.study.executors.job import Executor
+    from monai_ext.study.records import StudyFolder
+    from monai_ext.study.runner import StudyResult
+    from monai_ext.study.tracking import StudyTracking
+
+__all__ = ["main"]
+
+_HOME = Path("study_results")
+_SHOWN = 10
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a ``study`` command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("mlflow", "alembic", "matplotlib", "fontTools"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    return int(options.run(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m monai_ext study", description=main.__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="compute what has no record yet, then write the report")
+    run.set_defaults(run=_run)
+    _add_plan(run)
+    run.add_argument("--workers", type=int, default=1, metavar="N", help="cells at a time (1)")
+    run.add_argument("--threads", type=int, default=1, metavar="N", help="of torch in each (1)")
+    run.add_argument("--memory-limit", type=float, metavar="MIB", help="ends a cell's process that uses more")
+    run.add_argument("--devices", nargs="+", metavar="D", help="such as cuda:0 cuda:1, shared by the workers in turn")
+    run.add_argument("--no-tracking", action="store_true", help="log nothing to MLflow")
+    run.add_argument("--no-report", action="store_true", help="write records only")
+    plan = commands.add_parser("plan", help="what a run would do: cells, hours, disk")
+    plan.set_defaults(run=_plan)
+    _add_plan(plan)
+    plan.add_argument("--workers", type=int, default=1, metavar="N", help="cells at a time (1)")
+    plan.add_argument("--no-timing", action="store_true", help="do not time cells, only count them")
+    for name, work, text in (
+        ("status", _status, "progress, rate, time left, failures"),
+        ("report", _report, "write the report anew from the records"),
+        ("clean", _clean, "delete what can be made again"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.set_defaults(run=work)
+        command.add_argument("study", metavar="STUDY", help="the plan, or the folder of its results")
+        command.add_argument("--output", metavar="DIR", help="folder of the results, where it is not the usual one")
+        if name == "clean":
+            command.add_argument("--records", action="store_true", help="also records that the plan does not use")
+    return parser
+
+
+def _add_plan(command: argparse.ArgumentParser) -> None:
+    command.add_argument("plan", metavar="PLAN", help="JSON file, such as studies/demo.json")
+    command.add_argument("--output", metavar="DIR", help="folder of the results (study_results/NAME)")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="changes the plan: tasks::CT::dataset_dir=/data"
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    from monai_ext.cli._progress import progress_bar
+    from monai_ext.study.plan import read_plan
+    from monai_ext.study.preparation import prepare
+    from monai_ext.study.records import StudyFolder
+    from monai_ext.study.runner import run_study
+    from monai_ext.study.tracking import StudyTracking
+
+    plan = read_plan(options.plan, settings=options.set)
+    folder = StudyFolder(options.output or _HOME / plan.name)
+    executor = _executor(options)
+    with folder.locked():
+        folder.adopt(plan.name)
+        study = prepare(plan, folder)
+        folder.keep_plan(asdict(plan))
+        for warning in study.warnings:
+            sys.stderr.write(f"Note: {warning}\n")
+        expected = len({cell.name for cell in [*study.pretraining, *study.expected()]})
+        told = {"plan": Path(options.plan).name, "cells": expected, "workers": options.workers}
+        tracking = None if options.no_tracking else StudyTracking(plan.name, folder, parameters=told)
+        status = "FAILED"
+        try:
+            with progress_bar(expected, doing=f"Study {plan.name}", unit=" cells") as bar:
+
+                def finished(cell: object) -> None:
+                    bar.update()
+                    if tracking is not None:
+                        tracking.log_cell(cell)  # type: ignore[arg-type]
+
+                result = run_study(study, executor, finished=finished, reused=bar.update)
+            if not options.no_report:
+                _write_report(folder, tracking)
+            status = "FAILED" if result.failed else "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        finally:
+            if tracking is not None:
+                tracking.close(status=status)
+    return _summary(result, folder)
+
+
+def _executor(options: argparse.Namespace) -> Executor:
+    from monai_ext.study.executors import LocalExecutor
+
+    return LocalExecutor(
+        workers=options.workers,
+        memory_limit_mib=options.memory_limit,
+        threads=options.threads,
+        devices=options.devices,
+    )
+
+
+def _summary(result: StudyResult, folder: StudyFolder) -> int:
+    total = len({cell.name for cell in result.cells})
+    sys.stdout.write(
+        f"{total} cells: {len(result.reused)} had records already, {len(result.computed)} were computed,"
+        f" {len(result.failed)} failed. Records are in {folder.records}.\n"
+    )
+    for name, reason in list(result.failed.items())[:_SHOWN]:
+        told = next((cell.told for cell in result.cells if cell.name == name), name)
+        sys.stdout.write(f"  failed: {told}: {reason}\n")
+    return 1 if result.failed else 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from monai_ext.study.estimation import estimate_study
+    from monai_ext.study.executors import LocalExecutor
+    from monai_ext.study.plan import read_plan
+    from monai_ext.study.preparation import prepare
+    from monai_ext.study.records import StudyFolder
+
+    plan = read_plan(options.plan, settings=options.set)
+    folder = StudyFolder(options.output or _HOME / plan.name)
+    study = prepare(plan, folder)
+    for warning in study.warnings:
+        sys.stdout.write(f"Note: {warning}\n")
+    executor = None if options.no_timing else LocalExecutor()
+    parts = estimate_study(study, executor, timing=lambda told: sys.stderr.write(f"Timing {told} ...\n"))
+    lines = [f"{'':14s}{'':28s}{'cells':>8s}{'missing':>9s}{'hours':>9s}{'MB':>8s}"]
+    for part in parts:
+        hours = "?" if part.seconds is None else f"{part.seconds / 3600 / options.workers:.2f}"
+        lines.append(
+            f"{part.protocol:14s}{part.of:28s}{part.cells:8d}{part.missing:9d}{hours:>9s}{part.disk_bytes / 1e6:8.1f}"
+            f"   {part.basis}"
+        )
+    known = sum(part.seconds or 0.0 for part in parts) / 3600 / options.workers
+    more = "" if all(part.seconds is not None for part in parts) else ", and what was not timed"
+    lines.append(
+        f"{sum(part.cells for part in parts)} cells, {sum(part.missing for part in parts)} of them missing: about"
+        f" {known:.2f} hours with {options.workers} worker(s){more}, and"
+        f" {sum(part.disk_bytes for part in parts) / 1e6:.0f} MB of records and encoders."
+    )
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from monai_ext.study.status import study_status
+
+    status = study_status(_folder(options))
+    for (protocol, of), total in status.total.items():
+        sys.stdout.write(f"{protocol:14s}{of:28s}{status.done.get((protocol, of), 0):6d} of {total}\n")
+    rate = "" if status.cells_per_hour is None else f", {status.cells_per_hour:.0f} cells an hour"
+    left = "" if not status.hours_left else f", {status.hours_left:.2f} hours left"
+    sys.stdout.write(f"{status.count} of {status.all} cells have records{rate}{left}; {len(status.failed)} failed.\n")
+    for told, reason in list(status.failed.items())[:_SHOWN]:
+        sys.stdout.write(f"  failed: {told}: {reason}\n")
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    _write_report(_folder(options), None)
+    return 0
+
+
+def _clean(options: argparse.Namespace) -> int:
+    from monai_ext.study.cleaning import clean_study
+
+    folder = _folder(options)
+    with folder.locked():
+        freed = clean_study(folder, records=options.records)
+    for part, size in freed.items():
+        sys.stdout.write(f"{part}: {size / 1e6:.1f} MB deleted\n")
+    sys.stdout.write("The records of the plan, its encoders, splits and report stay.\n")
+    return 0
+
+
+def _folder(options: argparse.Namespace) -> StudyFolder:
+    """The folder that is named, or that of the plan that is named."""
+    from monai_ext.study.plan import read_plan
+    from monai_ext.study.records import StudyFolder
+
+    if options.output:
+        return StudyFolder(options.output)
+    named = Path(options.study)
+    if named.is_dir():
+        return StudyFolder(named)
+    return StudyFolder(_HOME / read_plan(named).name)
+
+
+def _write_report(folder: StudyFolder, tracking: StudyTracking | None) -> None:
+    from monai_ext.study.report import write_report
+
+    files = write_report(folder)
+    sys.stdout.write(f"The report is {files[0]}.\n")
+    if tracking is not None:
+        for file in files:
+            tracking.log_report(file)

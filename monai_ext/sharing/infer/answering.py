@@ -1,0 +1,219 @@
+"""Read a folder with ingestion's knowledge and answer each series."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from monai_ext.checks.gray_statistics import gray_statistics
+from monai_ext.data.dicom.intensity import SliceReader
+from monai_ext.data.dicom.series import DicomSeries, DicomSlice, find_series
+from monai_ext.errors import DatasetError, DicomSeriesError
+from monai_ext.sharing.infer.answers import (
+    Answers,
+    FileUse,
+    SeriesAnswer,
+    SliceAnswer,
+    StudyAnswer,
+    highest_tenth,
+    resampled_interval,
+)
+from monai_ext.sharing.infer.warning_rules import warnings_of
+from monai_ext.sharing.reference_statistics import DistanceModel, network_inputs
+from monai_ext.sharing.trained_classifier import TrainedClassifier
+
+__all__ = ["Network", "answer_folder", "windowed"]
+
+BATCH = 16
+AIR_HU = -900.0
+MODALITY = "CT"
+
+
+class Network:
+    """A classifier with what it takes to ask it about slices in Hounsfield units.
+
+    Args:
+        model: as it was trained.
+        device: where to run.
+    """
+
+    def __init__(self, model: TrainedClassifier, device: torch.device | str = "cpu") -> None:
+        self.model = model
+        self.device = torch.device(device)
+        self.network: nn.Module = model.build(self.device)
+        self.distances: dict[str, DistanceModel] = {}
+        if model.reference is not None:
+            self.distances = {
+                name: DistanceModel.from_json(model.reference[name]) for name in ("features", "gray_values")
+            }
+
+    def inputs(self, images: Sequence[Tensor]) -> Tensor:
+        """Images (1, H, W) in [0, 1] as the network takes them, on its device."""
+        settings = self.model.settings
+        return network_inputs(images, settings["image_size"], settings["in_channels"]).to(self.device)
+
+    def answer(self, slices: Sequence[DicomSlice], images: Sequence[Tensor]) -> list[SliceAnswer]:
+        """Probabilities and distances of a batch of windowed slices."""
+        seen: list[Tensor] = []
+        handle = self.network.get_submodule("fc").register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        try:
+            with torch.no_grad():
+                probabilities = self.network(self.inputs(images)).softmax(dim=1).cpu().numpy()
+        finally:
+            handle.remove()
+        features = self._parts("features", seen[0].flatten(1).float().cpu().numpy())
+        grays = self._parts("gray_values", np.stack([gray_statistics(image.numpy()) for image in images]))
+        return [
+            SliceAnswer(one, tuple(float(p) for p in row), feature, gray)
+            for one, row, feature, gray in zip(slices, probabilities, features, grays, strict=True)
+        ]
+
+    def _parts(self, name: str, vectors: np.ndarray) -> list[float | None]:
+        """Distances in parts of the threshold; None where the model has no statistics."""
+        if name not in self.distances:
+            return [None] * len(vectors)
+        model = self.distances[name]
+        return [float(value) for value in model.distances(vectors.astype(float)) / max(model.threshold, 1e-12)]
+
+
+def windowed(hounsfield: np.ndarray, window_hu: Sequence[float]) -> Tensor:
+    """Hounsfield units (H, W) as the network takes them: (1, H, W) in [0, 1]."""
+    low, high = min(window_hu), max(window_hu)
+    return ((torch.from_numpy(np.ascontiguousarray(hounsfield, dtype=np.float32)) - low) / (high - low)).clamp(0, 1)[
+        None
+    ]
+
+
+def answer_folder(
+    model: TrainedClassifier,
+    source: str | Path,
+    *,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Answers:
+    """Answer every CT series below a folder; the source is only read.
+
+    Args:
+        model: a trained classifier.
+        source: folder with DICOM files and whatever else lies there.
+        device: where to run.
+        progress: called with the number of slices that are done, and of all.
+
+    Returns:
+        Answers, and what became of every file.
+
+    Raises:
+        DatasetError: the folder cannot be listed, or has no series that can be answered.
+    """
+    network = Network(model, device)
+    index = find_series(source, modalities=(MODALITY,))
+    files = [FileUse(file.path, file.reason.value, _told(file.reason.sentence, file.detail)) for file in index.skipped]
+    total, done = sum(len(series.slices) for series in index.series), 0
+    answered: list[SeriesAnswer] = []
+    for series in index.series:
+        slices, used, clipped = _answer_slices(network, series)
+        files += used
+        done += len(series.slices)
+        if slices:
+            answered.append(_answer_series(network.model, series, slices, clipped))
+        if progress is not None:
+            progress(done, total)
+    if not answered:
+        raise DatasetError(
+            f"There is no CT series in {source} that can be answered; {len(files)} files were looked at:"
+            f" {_counted(files)}. Give a folder with a CT series."
+        )
+    return Answers(_about(model), _by_study(answered), tuple(sorted(files, key=lambda file: file.path)))
+
+
+def _told(sentence: str, detail: str) -> str:
+    return f"{sentence} ({detail})" if detail else sentence
+
+
+def _counted(files: Sequence[FileUse]) -> str:
+    counts: dict[str, int] = defaultdict(int)
+    for file in files:
+        counts[file.reason or file.outcome] += 1
+    return "; ".join(f"{number} because {reason}" for reason, number in counts.items()) or "none"
+
+
+def _about(model: TrainedClassifier) -> dict[str, Any]:
+    name = str(model.metadata.get("name", model.settings.get("bundle", "classifier")))
+    about = {"name": name, "version": model.version, "sha256": model.sha256, "classes": model.class_names}
+    return about | {"threshold": model.threshold, "intended_use": model.metadata.get("intended_use")}
+
+
+def _answer_slices(network: Network, series: DicomSeries) -> tuple[list[SliceAnswer], list[FileUse], float]:
+    """Answers of all slices that can be decoded, what became of each file, and how much of the body is clipped."""
+    answers: list[SliceAnswer] = []
+    refused: dict[Path, FileUse] = {}
+    clipped: list[float] = []
+    for batch in _batches(series, network.model.settings["window_hu"], refused):
+        answers += network.answer([one for one, _, _ in batch], [image for _, image, _ in batch])
+        clipped += [share for _, _, share in batch]
+    used = {one.path: FileUse(one.path, "answered") for one in series.slices} | refused
+    return answers, list(used.values()), float(np.mean(clipped)) if clipped else 0.0
+
+
+def _batches(
+    series: DicomSeries, window_hu: Sequence[float], refused: dict[Path, FileUse]
+) -> Iterator[list[tuple[DicomSlice, Tensor, float]]]:
+    reader, batch = SliceReader(), []
+    for one in series.slices:
+        try:
+            hounsfield = reader.hounsfield(one)
+        except DicomSeriesError as error:
+            refused[one.path] = FileUse(one.path, "undecodable", str(error))
+            continue
+        image = windowed(hounsfield, window_hu)
+        body = hounsfield > AIR_HU
+        clipped = ((image[0].numpy() <= 0) | (image[0].numpy() >= 1))[body]
+        batch.append((one, image, float(clipped.mean()) if clipped.size else 1.0))
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _answer_series(
+    model: TrainedClassifier, series: DicomSeries, slices: list[SliceAnswer], clipped: float
+) -> SeriesAnswer:
+    probabilities = np.array([one.probabilities for one in slices])
+    chosen = model.positive if model.is_binary else int(probabilities.mean(axis=0).argmax())
+    column = probabilities[:, chosen]
+    probability = highest_tenth(column) if model.is_binary else float(column.mean())
+    low, high = resampled_interval(column.tolist())
+    reference = model.reference
+    trained = {"body_parts": model.body_parts, "slice_thickness_mm": (reference or {}).get("slice_thickness_mm")}
+    return SeriesAnswer(
+        series=series,
+        slices=tuple(slices),
+        probability=probability,
+        low=low,
+        high=high,
+        call=_call(model, chosen, probability),
+        warnings=warnings_of(series, slices, trained=trained, reference=reference, clipped=clipped),
+        strongest=int(column.argmax()),
+    )
+
+
+def _call(model: TrainedClassifier, chosen: int, probability: float) -> str | None:
+    if not model.is_binary:
+        return model.class_names[chosen]
+    if model.threshold is None:
+        return None
+    return model.class_names[chosen if probability >= model.threshold else 1 - chosen]
+
+
+def _by_study(answered: Sequence[SeriesAnswer]) -> tuple[StudyAnswer, ...]:
+    studies: dict[str, list[SeriesAnswer]] = defaultdict(list)
+    for answer in answered:
+        studies[answer.study_uid].append(answer)
+    return tuple(StudyAnswer(uid, tuple(series)) for uid, series in studies.items())

@@ -1,0 +1,122 @@
+"""Receive series by C-STORE and hand each association's files over, when it has ended as it should."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from monai_ext.errors import PacsError
+from monai_ext.files import write_durably
+from monai_ext.sharing.infer.pacs import OWN_TITLE, need_pynetdicom
+
+__all__ = ["Receiver"]
+
+logger = logging.getLogger(__name__)
+
+SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
+VERIFICATION = "1.2.840.10008.1.1"
+MOST_FILES = 20_000
+"""Files of one association; beyond it the sender is told that there is no room."""
+
+
+class Receiver:
+    """A DICOM node that takes objects, and tells when an association has brought all it had.
+
+    Files get numbers for names, so that nothing a sender writes becomes a path. An association that is dropped leaves
+    its files in ``incomplete``: half a series is not answered.
+
+    Args:
+        folder: where to keep what arrives; made when missing.
+        title: by which this node is called.
+        accepted: titles of senders; anyone's when empty.
+    """
+
+    def __init__(self, folder: Path, *, title: str = OWN_TITLE, accepted: tuple[str, ...] = ()) -> None:
+        self.folder = folder
+        self.title = title
+        self.accepted = accepted
+        self.arrived: queue.Queue[Path] = queue.Queue()
+        self._folders: dict[int, Path] = {}
+        self._counts: dict[int, int] = {}
+        self._lock = threading.Lock()
+        for name in ("incoming", "incomplete"):
+            try:
+                (folder / name).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise PacsError(f"The folder {folder / name} cannot be made: {error.strerror or error}.") from error
+        earlier = [path.name for path in folder.glob("*/*") if path.name.isdigit()]
+        self._number = max((int(name) for name in earlier), default=0)
+
+    @contextmanager
+    def listening(self, host: str, port: int) -> Iterator[int]:
+        """Listen while a ``with`` block runs; gives the port, which is a free one for 0.
+
+        Raises:
+            PacsError: the port is taken, or may not be listened on.
+        """
+        pynetdicom = need_pynetdicom()
+        events = pynetdicom.evt
+        handlers = [
+            (events.EVT_C_STORE, self._take),
+            (events.EVT_RELEASED, self._released),
+            (events.EVT_ABORTED, self._dropped),
+            (events.EVT_CONN_CLOSE, self._dropped),
+        ]
+        entity = pynetdicom.AE(ae_title=self.title)
+        entity.require_called_aet = True
+        entity.require_calling_aet = list(self.accepted)
+        for context in pynetdicom.AllStoragePresentationContexts:
+            entity.add_supported_context(context.abstract_syntax, pynetdicom.ALL_TRANSFER_SYNTAXES)
+        entity.add_supported_context(VERIFICATION)
+        try:
+            server = entity.start_server((host, port), block=False, evt_handlers=handlers)
+        except OSError as error:
+            raise PacsError(f"Port {port} of {host} cannot be listened on: {error.strerror or error}.") from error
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+
+    def _take(self, event: Any) -> int:
+        key = id(event.assoc)
+        with self._lock:
+            if key not in self._folders:
+                self._number += 1
+                self._folders[key] = self.folder / "incoming" / f"{self._number:06d}"
+                self._counts[key] = 0
+            self._counts[key] += 1
+            number, folder = self._counts[key], self._folders[key]
+        if number > MOST_FILES:
+            return OUT_OF_RESOURCES
+        try:
+            folder.mkdir(exist_ok=True)
+            write_durably(folder / f"{number:06d}.dcm", event.encoded_dataset(), sync_name=False)
+        except OSError as error:
+            logger.error("An object could not be kept (%s); the sender was told so.", error.strerror or error)
+            return OUT_OF_RESOURCES
+        except (ValueError, AttributeError, TypeError):
+            return CANNOT_UNDERSTAND
+        return SUCCESS
+
+    def _released(self, event: Any) -> None:
+        folder = self._forget(event)
+        if folder is not None and folder.is_dir():
+            self.arrived.put(folder)
+
+    def _dropped(self, event: Any) -> None:
+        folder = self._forget(event)
+        if folder is None or not folder.is_dir():
+            return
+        target = self.folder / "incomplete" / folder.name
+        logger.warning("An association was dropped; its objects are kept in %s and are not answered.", target)
+        shutil.move(folder, target)
+
+    def _forget(self, event: Any) -> Path | None:
+        with self._lock:
+            return self._folders.pop(id(event.assoc), None)

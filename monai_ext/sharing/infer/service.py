@@ -1,0 +1,95 @@
+"""Answer studies: a folder once, or whatever arrives at a port, and send the answers to a PACS."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from monai_ext.errors import DatasetError, PacsError
+from monai_ext.sharing.infer.answering import Network, answer_folder
+from monai_ext.sharing.infer.answers import Answers
+from monai_ext.sharing.infer.dicom_objects import dicom_objects
+from monai_ext.sharing.infer.listening import Receiver
+from monai_ext.sharing.infer.pacs import PacsAddress, send_objects
+from monai_ext.sharing.infer.writing import write_answers
+from monai_ext.sharing.trained_classifier import TrainedClassifier
+
+__all__ = ["Outcome", "Service"]
+
+logger = logging.getLogger(__name__)
+
+_WAIT_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a folder: its answers, where they lie, notes for people, and how many objects the PACS took."""
+
+    answers: Answers
+    folder: Path
+    notes: list[str]
+    sent: int
+
+
+@dataclass(frozen=True)
+class Service:
+    """Answers folders with one model.
+
+    Args:
+        model: that answers.
+        device: where to run it.
+        with_dicom: whether reports and pages are made.
+        pacs: where to send them; nowhere when None.
+    """
+
+    model: TrainedClassifier
+    device: torch.device | str = "cpu"
+    with_dicom: bool = True
+    pacs: PacsAddress | None = None
+
+    def answer(self, source: Path, output: Path, progress: Callable[[int, int], None] | None = None) -> Outcome:
+        """Answer a folder, write the answers, then send them.
+
+        Raises:
+            DatasetError: there is nothing to answer, or the output cannot be written.
+            PacsError: the PACS did not take them; they are written all the same.
+        """
+        answers = answer_folder(self.model, source, device=self.device, progress=progress)
+        objects, notes = dicom_objects(answers, Network(self.model, self.device)) if self.with_dicom else ([], [])
+        written = write_answers(answers, output, source=source, objects=objects, notes=notes)
+        contents = [content for _, content in objects]
+        sent = send_objects(contents, self.pacs) if self.pacs is not None and contents else 0
+        return Outcome(answers, written, notes, sent)
+
+    def answer_arrivals(self, receiver: Receiver, stop: threading.Event, told: Callable[[Outcome | str], None]) -> None:
+        """Answer each association's files as they arrive, until told to stop; one that fails does not end it.
+
+        What was answered is deleted from ``incoming``; what cannot be answered, or not be sent, is kept in ``failed``.
+
+        Args:
+            receiver: that is listening.
+            stop: set to end, after what has arrived by then.
+            told: called with each outcome, or with a sentence about what failed.
+        """
+        while not (stop.is_set() and receiver.arrived.empty()):
+            try:
+                arrived = receiver.arrived.get(timeout=_WAIT_SECONDS)
+            except queue.Empty:
+                continue
+            try:
+                outcome = self.answer(arrived, receiver.folder / "answers" / arrived.name)
+            except (DatasetError, PacsError) as error:
+                failed = receiver.folder / "failed" / arrived.name
+                failed.parent.mkdir(exist_ok=True)
+                shutil.move(arrived, failed)
+                told(f"{error} What arrived is kept in {failed}.")
+            else:
+                shutil.rmtree(arrived, ignore_errors=True)
+                told(outcome)

@@ -1,0 +1,153 @@
+"""An answer as a DICOM Structured Report: Comprehensive 3D SR by template TID 1500, with references to the sources."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from monai_ext.sharing.infer.answers import SERIES_RULE, SeriesAnswer
+from monai_ext.sharing.trained_classifier import TrainedClassifier
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+__all__ = ["MANUFACTURER", "structured_report"]
+
+MANUFACTURER = "monai_ext"
+SCHEME = "99MONAIEXT"
+LONGEST_MEANING = 64
+_REPORTED = ("25045-6", "LN", "CT unspecified body region")
+
+
+def structured_report(
+    answer: SeriesAnswer, model: TrainedClassifier, sources: Sequence[Dataset], *, series_number: int
+) -> bytes:
+    """Write the answer of a series.
+
+    The measurement group tells the probability with its interval, the call at the validated threshold, the warnings,
+    and the algorithm; it refers to the slices that decided. All slices of the series are evidence.
+
+    Args:
+        answer: of the series.
+        model: that gave it.
+        sources: elements of the series' files, without pixels, each file once.
+        series_number: of the new series.
+    """
+    from highdicom import UID
+    from highdicom.sr import Comprehensive3DSR, MeasurementReport, ObservationContext
+
+    content = MeasurementReport(
+        observation_context=ObservationContext(observer_device_context=_device(model)),
+        procedure_reported=_code(*_REPORTED),
+        imaging_measurements=[_group(answer, model, sources)],
+    )
+    report = Comprehensive3DSR(
+        evidence=list(sources),
+        content=content[0],
+        series_instance_uid=UID(),
+        series_number=series_number,
+        sop_instance_uid=UID(),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        series_description=_short(f"Answer of {model.metadata.get('name', 'a model')}, research use only"),
+    )
+    with io.BytesIO() as buffer:
+        report.save_as(buffer)
+        return buffer.getvalue()
+
+
+def _code(value: str, scheme: str, meaning: str) -> Any:
+    from highdicom.sr import CodedConcept
+
+    return CodedConcept(value=value, scheme_designator=scheme, meaning=_short(meaning))
+
+
+def _own(value: str, meaning: str) -> Any:
+    return _code(value, SCHEME, meaning)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_MEANING else text[: LONGEST_MEANING - 3] + "..."
+
+
+def _device(model: TrainedClassifier) -> Any:
+    from highdicom import UID
+    from highdicom.sr import DeviceObserverIdentifyingAttributes, ObserverContext
+    from pydicom.sr.codedict import codes
+
+    attributes = DeviceObserverIdentifyingAttributes(
+        uid=UID(), name=_short(str(model.metadata.get("name", "model"))), manufacturer_name=MANUFACTURER
+    )
+    return ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=attributes)
+
+
+def _group(answer: SeriesAnswer, model: TrainedClassifier, sources: Sequence[Dataset]) -> Any:
+    from highdicom.sr import AlgorithmIdentification, MeasurementsAndQualitativeEvaluations, TrackingIdentifier
+    from pydicom.sr.codedict import codes
+
+    parameters = [f"weights SHA-256 {model.sha256}", f"series rule: {SERIES_RULE}", f"threshold {model.threshold}"]
+    return MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(identifier="series answer"),
+        finding_type=_own("class", _finding(answer, model)),
+        finding_category=codes.SCT.MorphologicallyAbnormalStructure if model.is_binary else None,
+        algorithm_id=AlgorithmIdentification(
+            name=_short(str(model.metadata.get("name", "model"))), version=model.version, parameters=parameters
+        ),
+        measurements=_measurements(answer),
+        qualitative_evaluations=_evaluations(answer, model),
+        source_images=_deciding_images(answer, sources),
+    )
+
+
+def _finding(answer: SeriesAnswer, model: TrainedClassifier) -> str:
+    return model.class_names[model.positive] if model.is_binary else str(answer.call)
+
+
+def _measurements(answer: SeriesAnswer) -> list[Any]:
+    from highdicom.sr import Measurement
+    from pydicom.sr.codedict import codes
+
+    told = {
+        ("probability", "Probability of the finding"): answer.probability,
+        ("probability_low", "Probability, lower end of its 95 % interval"): answer.low,
+        ("probability_high", "Probability, upper end of its 95 % interval"): answer.high,
+    }
+    return [
+        Measurement(name=_own(*name), value=round(value, 6), unit=codes.UCUM.NoUnits) for name, value in told.items()
+    ]
+
+
+def _evaluations(answer: SeriesAnswer, model: TrainedClassifier) -> list[Any]:
+    from highdicom.sr import QualitativeEvaluation
+
+    call = answer.call if answer.call is not None else "no threshold was chosen on validation"
+    told = [("call", "Class called at the validated threshold", "called", call)]
+    told += [("warning", "Warning", warning.code, warning.code.replace("_", " ")) for warning in answer.warnings]
+    told.append(("intended_use", "Intended use", "research", "Research use only, not for diagnosis"))
+    return [QualitativeEvaluation(name=_own(a, b), value=_own(c, d)) for a, b, c, d in told]
+
+
+def _deciding_images(answer: SeriesAnswer, sources: Sequence[Dataset]) -> list[Any]:
+    """The highest tenth of the slices, the highest first."""
+    from highdicom.sr import SourceImageForMeasurementGroup
+
+    by_uid = {str(source.SOPInstanceUID): source for source in sources}
+    position = answer.slices[answer.strongest].probabilities
+    chosen = max(range(len(position)), key=lambda number: position[number])
+    ordered = sorted(answer.slices, key=lambda one: -one.probabilities[chosen])
+    deciding = ordered[: max(1, round(len(ordered) / 10))]
+    frames: dict[str, list[int]] = {}
+    for one in deciding:
+        frames.setdefault(one.slice.instance_uid.decode("ascii"), []).append(one.slice.frame + 1)
+    return [
+        SourceImageForMeasurementGroup(
+            referenced_sop_class_uid=by_uid[uid].SOPClassUID,
+            referenced_sop_instance_uid=uid,
+            referenced_frame_numbers=sorted(numbers) if "NumberOfFrames" in by_uid[uid] else None,
+        )
+        for uid, numbers in frames.items()
+    ]

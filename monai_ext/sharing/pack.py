@@ -1,0 +1,214 @@
+"""Pack a trained classification bundle: one file with literal configs, weights, card, manifest, and nothing else."""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save as save_safetensors
+from torch import nn
+
+from monai_ext.errors import BundleAuditError
+from monai_ext.sharing.audit import audit_bundle
+from monai_ext.sharing.bundle_files import open_bundle_files
+from monai_ext.sharing.literal_configs import literal_config
+from monai_ext.sharing.manifest import Manifest, digests_of
+from monai_ext.sharing.model_card import model_card
+from monai_ext.sharing.package_file import MANIFEST, canonical_json, write_package
+from monai_ext.sharing.private_strings import machine_strings, refuse_private_strings
+from monai_ext.sharing.reference_statistics import measure_reference
+from monai_ext.sharing.trained_classifier import (
+    REFERENCE,
+    SAFETENSORS,
+    SETTINGS,
+    WEIGHTS,
+    TrainedClassifier,
+    read_trained_classifier,
+)
+
+__all__ = ["PackOptions", "pack_bundle"]
+
+TRAVELLING_SETTINGS = (
+    *("backbone", "in_channels", "image_size", "class_names", "positive_class", "window", "window_hu", "threshold"),
+    *("bundle", "bundle_version", "best_epoch", "best_metric", "chosen_by", "epochs", "batch_size", "learning_rate"),
+    *("weight_decay", "protocol", "precise_batch_norm", "precision", "seed", "fold", "section", "data_fingerprint"),
+    *("mlflow_run_id", "class_weights"),
+)
+"""What training wrote about the model and may travel; paths, columns and lineage stay at home."""
+
+TRAVELLING_FILES = ("LICENSE", "configs/logging.conf", "docs/README.md", "docs/data_license.txt")
+LIBRARIES = ("monai", "torch", "numpy", "monai-ext")
+MODEL_CARD = "README.md"
+
+
+@dataclass(frozen=True)
+class PackOptions:
+    """What is packed beside the model.
+
+    Args:
+        results: content of ``metrics.json`` of this very model, for the card.
+        shortcuts: what trivial predictors reach on the same data, for the card.
+        images: training images with their groups, for the reference statistics: ``LabelledImages``.
+        onnx: whether an ONNX file is added.
+        wheel: the project's wheel, to be added with the configs that need it.
+        private: further strings that must not travel, by kind.
+    """
+
+    results: Mapping[str, Any] | None = None
+    shortcuts: Sequence[Mapping[str, Any]] = ()
+    images: Any = None
+    onnx: bool = False
+    wheel: Path | None = None
+    private: Mapping[str, set[str]] = field(default_factory=dict)
+
+
+def pack_bundle(bundle: str | Path, package: str | Path, options: PackOptions | None = None) -> Manifest:
+    """Pack a trained classifier; the same bundle gives the same bytes.
+
+    Only what is listed travels: no checkpoints, no predictions, no training data. The package passes the audit without
+    a finding, or it is not written.
+
+    Args:
+        bundle: folder of the bundle, trained.
+        package: file to write, ending in ``.zip``.
+        options: what is added.
+
+    Raises:
+        WeightsError: the bundle has no trained classifier.
+        BundleAuditError: a file is missing, or something must not travel.
+        PackageError: the file cannot be written.
+    """
+    options = options or PackOptions()
+    folder, target = Path(bundle), Path(package)
+    if target.suffix != ".zip":
+        raise BundleAuditError(f"Packing {folder}: {target} does not end in .zip, as a package does.")
+    name = folder.resolve().name
+    model = read_trained_classifier(open_bundle_files(folder))
+    model = replace(model, settings={k: model.settings[k] for k in TRAVELLING_SETTINGS if k in model.settings})
+    about = _about(model)
+    files = _model_files(model, options)
+    model = replace(model, sha256=digests_of(files)[SAFETENSORS])
+    if REFERENCE in files:
+        model = replace(model, reference=json.loads(files[REFERENCE]))
+    files |= _configs(folder, model, with_training=options.wheel is not None)
+    files |= _documents(folder)
+    license_text = files.get("docs/data_license.txt", b"").decode("utf-8")
+    card = model_card(
+        model, name=name, about=about, results=options.results, shortcuts=options.shortcuts, data_license=license_text
+    )
+    files[MODEL_CARD] = card.encode()
+    if options.wheel is not None:
+        files[f"wheels/{options.wheel.name}"] = options.wheel.read_bytes()
+    manifest = Manifest(name, model.version, digests_of(files), about)
+    files[MANIFEST] = manifest.to_bytes()
+    refuse_private_strings(_own_words(files), {**machine_strings(folder), **options.private})
+    _write_when_it_passes(target, files, root=name)
+    return manifest
+
+
+def _own_words(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {name: content for name, content in files.items() if not name.startswith("wheels/")}
+
+
+def _about(model: TrainedClassifier) -> dict[str, Any]:
+    about = {name: model.settings.get(name) for name in ("mlflow_run_id", "data_fingerprint")}
+    return about | {"libraries": {name: _version(name) for name in LIBRARIES}, "packed_with": "monai_ext bundle pack"}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _model_files(model: TrainedClassifier, options: PackOptions) -> dict[str, bytes]:
+    weights = {name: tensor.contiguous().clone() for name, tensor in model.weights.items()}
+    with io.BytesIO() as buffer:
+        torch.save(weights, buffer)
+        state_dict = buffer.getvalue()
+    files = {WEIGHTS: state_dict, SAFETENSORS: save_safetensors(weights)}
+    hashed = model.settings | {"weights_sha256": digests_of(files)[WEIGHTS]}
+    files[SETTINGS] = canonical_json(hashed)
+    if options.images is not None:
+        files[REFERENCE] = canonical_json(_reference(model, options.images))
+    if options.onnx:
+        files["models/model.onnx"] = _onnx(model)
+    return files
+
+
+def _reference(model: TrainedClassifier, images: Any) -> dict[str, Any]:
+    inputs = model.metadata.get("network_data_format", {}).get("inputs", {}).get("image", {})
+    measured = measure_reference(
+        model.build(),
+        ((images[number]["image"], images.groups[number]) for number in range(len(images))),
+        image_size=model.settings["image_size"],
+        in_channels=model.settings["in_channels"],
+        modality=str(inputs.get("modality", "CT")),
+    )
+    return measured | {"body_parts": list(model.metadata.get("body_parts", [])), "slice_thickness_mm": None}
+
+
+def _onnx(model: TrainedClassifier) -> bytes:
+    """The network with softmax as ONNX, without the traces of this machine's files that the exporter leaves in it."""
+    from monai_ext.sharing.export import export_network
+
+    network = nn.Sequential(model.build(), nn.Softmax(dim=1)).eval()
+    with tempfile.TemporaryDirectory() as temporary:
+        file = export_network(network, "onnx", Path(temporary) / "model", metadata=model.settings)
+        import onnx
+
+        program = onnx.load(str(file))
+    for part in (program.graph, *program.functions):
+        for element in (part, *part.node, *part.value_info):
+            element.ClearField("doc_string")
+            element.ClearField("metadata_props")
+    return program.SerializeToString(deterministic=True)
+
+
+def _configs(folder: Path, model: TrainedClassifier, *, with_training: bool) -> dict[str, bytes]:
+    names = ["inference"] + (["train", "evaluate"] if with_training else [])
+    files = {"configs/metadata.json": _read(folder, "configs/metadata.json")}
+    for name in names:
+        config = json.loads(_read(folder, f"configs/{name}.json"))
+        literal = literal_config(config, model.settings)
+        files[f"configs/{name}.json"] = (json.dumps(literal, indent=4) + "\n").encode()
+    return files
+
+
+def _documents(folder: Path) -> dict[str, bytes]:
+    files = {name: _read(folder, name) for name in TRAVELLING_FILES if (folder / name).is_file()}
+    missing = [name for name in ("LICENSE", "docs/README.md") if name not in files]
+    if missing:
+        raise BundleAuditError(f"Packing {folder}: it lacks {', '.join(missing)}, without which nobody may use it.")
+    return files
+
+
+def _read(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except OSError as error:
+        raise BundleAuditError(f"Packing {folder}: {name} cannot be read ({error.strerror or error}).") from error
+
+
+def _write_when_it_passes(target: Path, files: Mapping[str, bytes], *, root: str) -> None:
+    """Write the package under its name only after it has passed the audit under another."""
+    with tempfile.TemporaryDirectory() as temporary:
+        trial = Path(temporary) / target.name
+        write_package(trial, files, root=root)
+        report = audit_bundle(trial)
+    findings = [finding for finding in report.findings if finding.rule != "wheel"]
+    if findings:
+        first = findings[0]
+        raise BundleAuditError(
+            f"The package would not pass the audit of who receives it ({len(findings)} findings; first: {first.file}"
+            f" {first.place} [{first.rule}] {first.text}: {first.reason}). Nothing was packed. Look at `bundle audit`."
+        )
+    write_package(target, files, root=root)

@@ -1,0 +1,266 @@
+"""The report's pictures: SVG that takes the page's colours, and PNG."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from monai_ext.study.plan.study_plan import GRAY_LEVELS
+from monai_ext.study.report.results import PROTOCOL_NAMES, Panel, StudyResults
+from monai_ext.study.statistics import Comparison, CriticalDifference, critical_difference
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Picture", "pictures"]
+
+_INK, _SOFT = "#010203", "#a0a1a2"
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#7f3c8d", "#8c564b")
+_MARKERS = "osD^vPX*"
+_GRAY = "#808182"
+_PAGE_COLORS = {_INK: "currentColor", _SOFT: "var(--soft)", _GRAY: "var(--gray)"} | {
+    color: f"var(--m{place})" for place, color in enumerate(_COLORS)
+}
+_PNG_DPI = 160
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture.
+
+    Attributes:
+        name: of its files.
+        title: of the heading.
+        caption: what is seen.
+        svg: for the page.
+        png: content of the file.
+    """
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+    png: bytes
+
+
+def pictures(results: StudyResults) -> list[Picture]:
+    """All pictures of a report, learning curves first."""
+    found = []
+    for panel in results.panels:
+        name = _file_name(f"{panel.protocol}_{panel.task}")
+        found.append(
+            _picture(
+                f"curves_{name}",
+                f"Learning curves: {panel.title}",
+                "AUC on test by number of labels, mean over folds and repeats; bands and bars are 95 % intervals over"
+                " test patients.",
+                lambda figure, panel=panel: _curves(figure, panel),  # type: ignore[misc]
+            )
+        )
+        compared = {
+            key[2:]: one for key, one in results.against_reference.items() if key[:2] == (panel.protocol, panel.task)
+        }
+        if compared:
+            found.append(
+                _picture(
+                    f"differences_{name}",
+                    f"Differences from {results.reference}: {panel.title}",
+                    "Paired AUC differences with 95 % intervals over test patients; filled marks may be claimed (the"
+                    " interval excludes 0 and the corrected p is below .05).",
+                    lambda figure, panel=panel, compared=compared: _differences(figure, panel, compared),  # type: ignore[misc]
+                    height=1.2 + 0.22 * len(compared),
+                )
+            )
+    for protocol, ranks in _ranks(results).items():
+        found.append(
+            _picture(
+                f"ranks_{protocol}",
+                f"Mean ranks: {PROTOCOL_NAMES[protocol]}",
+                f"Mean rank by AUC over {ranks.blocks} settings (task, size, fold), 1 is best. Methods joined by a bar"
+                f" are not told apart (Nemenyi, critical difference {ranks.difference:.2f}); Friedman p ="
+                f" {ranks.p_value:.3g}.",
+                lambda figure, ranks=ranks: _rank_axis(figure, ranks),  # type: ignore[misc]
+                height=1.0 + 0.28 * len(ranks.methods),
+            )
+        )
+    return found + _budget_pictures(results)
+
+
+def _picture(name: str, title: str, caption: str, draw: Callable[[Figure], None], *, height: float = 3.6) -> Picture:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    settings: Any = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": name,
+        "font.size": 9,
+        "text.color": _INK,
+        "axes.edgecolor": _INK,
+        "axes.labelcolor": _INK,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "grid.color": _SOFT,
+        "grid.linewidth": 0.4,
+        "legend.frameon": False,
+        "font.family": "sans-serif",
+    }
+    with matplotlib.rc_context(settings):
+        figure = Figure(figsize=(6.4, height), layout="constrained")
+        draw(figure)
+        vector, raster = io.StringIO(), io.BytesIO()
+        figure.savefig(vector, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        figure.savefig(raster, format="png", dpi=_PNG_DPI, facecolor="white", metadata={"Software": None})
+    return Picture(name, title, caption, _for_page(vector.getvalue(), title, name), raster.getvalue())
+
+
+def _for_page(svg: str, title: str, name: str) -> str:
+    """Without XML header and fixed size, with the page's colours, readable by a screen reader, with ids of its own."""
+    svg = svg[svg.index("<svg") :]
+    for color, variable in _PAGE_COLORS.items():
+        svg = svg.replace(color, variable)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(id="|xlink:href="#|href="#|url\(#)', lambda found: f"{found[1]}{name}-", svg)
+    svg = re.sub(r'<svg ([^>]*?)width="[^"]*" ?', r"<svg \1", svg, count=1)
+    svg = re.sub(r'<svg ([^>]*?)height="[^"]*" ?', r"<svg \1", svg, count=1)
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
+
+
+def _style(methods: Sequence[str], method: str) -> dict[str, Any]:
+    if method == GRAY_LEVELS:
+        return {"color": _GRAY, "marker": "x", "linestyle": ":"}
+    place = [name for name in methods if name != GRAY_LEVELS].index(method)
+    return {"color": _COLORS[place % len(_COLORS)], "marker": _MARKERS[place % len(_MARKERS)], "linestyle": "-"}
+
+
+def _curves(figure: Figure, panel: Panel) -> None:
+    axes = figure.subplots()
+    for place, method in enumerate(panel.methods):
+        sizes = [size for size in panel.sizes if (size, method) in panel.arms]
+        estimates = [panel.arms[size, method].estimate("auc") for size in sizes]
+        beside = 1 + 0.02 * place if len(panel.sizes) == 1 else 1.0  # one size: next to each other
+        labels = [beside * panel.labels[size] for size in sizes]
+        style = _style(panel.methods, method)
+        axes.plot(labels, [one.value for one in estimates], label=method, markersize=4, linewidth=1.4, **style)
+        low, high = [one.low for one in estimates], [one.high for one in estimates]
+        axes.fill_between(labels, low, high, color=style["color"], alpha=0.12, linewidth=0)
+        if len(sizes) == 1:
+            axes.plot([labels[0]] * 2, [low[0], high[0]], color=style["color"], linewidth=1)
+    axes.set_xscale("log")
+    ticks = sorted({panel.labels[size] for size in panel.sizes})
+    axes.set_xticks(ticks, [f"{count:.0f}" for count in ticks])
+    axes.minorticks_off()
+    if len(ticks) == 1:
+        axes.set_xlim(0.9 * ticks[0], 1.25 * ticks[0])
+    axes.set_xlabel("labelled training images a class (logarithmic)")
+    axes.set_ylabel("AUC on test")
+    axes.grid(visible=True)
+    figure.legend(loc="outside lower center", ncols=4)
+
+
+def _differences(figure: Figure, panel: Panel, compared: dict[tuple[str, str], Comparison]) -> None:
+    axes = figure.subplots()
+    rows = [(s, m) for s in panel.sizes for m in panel.methods if (s, m) in compared]
+    for row, (size, method) in enumerate(rows):
+        one = compared[size, method]
+        style = _style(panel.methods, method)
+        color = style["color"]
+        axes.plot([one.difference.low, one.difference.high], [row, row], color=color, linewidth=1.6)
+        fill = color if one.may_be_claimed else "none"
+        axes.plot(
+            [one.difference.value], [row], marker=style["marker"], color=color, markerfacecolor=fill, markersize=5
+        )
+    axes.axvline(0, color=_INK, linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [f"{method}, {panel.size_title(size)}" for size, method in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel("AUC difference")
+    axes.grid(visible=True, axis="x")
+
+
+def _ranks(results: StudyResults) -> dict[str, CriticalDifference]:
+    """Mean ranks for each protocol, over the settings that all methods have."""
+    found = {}
+    for protocol in dict.fromkeys(panel.protocol for panel in results.panels):
+        panels = [panel for panel in results.panels if panel.protocol == protocol]
+        methods = [m for m in panels[0].methods if all(m in panel.methods for panel in panels)]
+        rows = []
+        for panel in panels:
+            for size in panel.sizes:
+                arms = [panel.arms.get((size, method)) for method in methods]
+                if any(arm is None for arm in arms):
+                    continue
+                means = [arm.fold_means("auc") for arm in arms if arm is not None]
+                if len({len(one) for one in means}) == 1:
+                    rows += list(np.stack(means, axis=1))
+        if len(rows) >= 2 and len(methods) >= 3:
+            found[protocol] = critical_difference(np.array(rows), methods)
+    return found
+
+
+def _rank_axis(figure: Figure, ranks: CriticalDifference) -> None:
+    axes = figure.subplots()
+    count = len(ranks.methods)
+    for row, (method, rank) in enumerate(zip(ranks.methods, ranks.mean_ranks, strict=True)):
+        axes.plot([1, rank], [row, row], color=_SOFT, linewidth=0.6)
+        axes.plot([rank], [row], marker="o", color=_INK, markersize=5)
+        axes.text(rank + 0.06, row, f"{rank:.2f}", va="center", fontsize=8)
+        del method
+    for number, (first, last) in enumerate(ranks.groups):
+        place = count + 0.1 + 0.35 * number
+        ends = ranks.mean_ranks[first] - 0.03, ranks.mean_ranks[last] + 0.03
+        axes.plot(ends, [place, place], color=_COLORS[0], linewidth=3)
+    axes.set_yticks(range(count), ranks.methods)
+    axes.set_ylim(count + 0.4 + 0.35 * len(ranks.groups), -0.6)
+    axes.set_xlim(0.9, count + 0.4)
+    axes.set_xlabel("mean rank")
+
+
+def _budget_pictures(results: StudyResults) -> list[Picture]:
+    """For families with several budgets: the score at each size by images seen in pre-training."""
+    members: dict[str, list[tuple[int, str]]] = {}
+    for method in results.plan["methods"]:
+        seen = method["images_seen"] or (
+            results.plan["pretraining"]["images_seen"] if method["source"] == "bundle" else 0
+        )
+        if seen and method["source"] != "scratch":
+            members.setdefault(method["family"], []).append((seen, method["name"]))
+    several = {family: sorted(ones) for family, ones in members.items() if len({seen for seen, _ in ones}) > 1}
+    if not several:
+        return []
+    found = []
+    for panel in results.panels:
+        size = panel.sizes[-1]
+        found.append(
+            _picture(
+                _file_name(f"budget_{panel.protocol}_{panel.task}"),
+                f"Pre-training budget: {panel.title}",
+                f"AUC at {panel.size_title(size)} by images seen in pre-training, with 95 % intervals over patients.",
+                lambda figure, panel=panel, size=size: _budgets(figure, panel, size, several),  # type: ignore[misc]
+            )
+        )
+    return found
+
+
+def _budgets(figure: Figure, panel: Panel, size: str, several: dict[str, list[tuple[int, str]]]) -> None:
+    axes = figure.subplots()
+    for place, (family, ones) in enumerate(several.items()):
+        there = [(seen, panel.arms[size, name].estimate("auc")) for seen, name in ones if (size, name) in panel.arms]
+        color = _COLORS[place % len(_COLORS)]
+        seen = [images for images, _ in there]
+        axes.plot(seen, [one.value for _, one in there], color=color, marker=_MARKERS[place % 8], label=family)
+        axes.fill_between(seen, [o.low for _, o in there], [o.high for _, o in there], color=color, alpha=0.12)
+    axes.set_xscale("log")
+    axes.set_xlabel("images seen in pre-training (logarithmic)")
+    axes.set_ylabel("AUC on test")
+    axes.grid(visible=True)
+    figure.legend(loc="outside lower center", ncols=4)
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^\w-]+", "_", text)

@@ -1,0 +1,43 @@
+"""Test images among the data of a pre-training, found by content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = ["shared_files"]
+
+
+def shared_files(test_files: Iterable[Path], pretraining_data: Path) -> list[Path]:
+    """The test files whose bytes are also those of a file in the pre-training data.
+
+    Only files of equal length are read, so that a large folder costs little. What was stored anew in another format, or
+    another slice of the same patient, is not found.
+
+    Args:
+        test_files: of a task's test section.
+        pretraining_data: a folder or a file.
+    """
+    by_length: dict[int, list[Path]] = defaultdict(list)
+    for file in test_files:
+        by_length[file.stat().st_size].append(file)
+    others = [pretraining_data] if pretraining_data.is_file() else pretraining_data.rglob("*")
+    found: set[Path] = set()
+    digests: dict[Path, str] = {}
+    for other in others:
+        if other.is_file() and (alike := by_length.get(other.stat().st_size)):
+            digest = _digest(other)
+            for file in alike:
+                digests.setdefault(file, _digest(file))
+            found.update(file for file in alike if digests[file] == digest)
+    return sorted(found)
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,77 @@
+"""Every trick of hostile_bundles is refused, and nothing of it is run."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers.hostile_bundles import Canary, honest_files, in_archives, in_files, write_folder, write_zip
+from monai_ext.sharing.audit import Level, audit_bundle
+
+NAMES = list(in_files(Canary(Path("x"), 1)))
+WEAKER = {
+    # these are unknown rather than dangerous: whoever audits has to look
+    *("computed target", "target by reference", "bare function of MONAI as target", "alias bomb in YAML"),
+    *("files fetched from elsewhere", "address in a config", "address put together"),
+}
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Iterator[Canary]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.01)
+        canary = Canary(tmp_path / "canary", server.getsockname()[1])
+        yield canary
+        assert not canary.file.exists(), "the payload was run"
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+def test_there_are_more_than_sixty_tricks() -> None:
+    assert len(NAMES) + len(in_archives()) >= 60
+
+
+def test_the_bundle_that_tricks_are_added_to_passes(tmp_path: Path) -> None:
+    for path in (write_folder(tmp_path / "bundle", {}), write_zip(tmp_path / "bundle.zip", {})):
+        report = audit_bundle(path)
+        assert report.findings == []
+        assert report.exit_status == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_trick_in_a_file_is_refused_in_folder_and_zip(name: str, tmp_path: Path, canary: Canary) -> None:
+    files = in_files(canary)[name]
+    for path in (write_folder(tmp_path / "bundle", files), write_zip(tmp_path / "bundle.zip", files)):
+        report = audit_bundle(path)
+        graver = [finding for finding in report.findings if finding.level > Level.NOTE]
+        assert report.exit_status != 0
+        assert {finding.file for finding in graver} & files.keys()
+        assert report.verdict == "refused" or name in WEAKER
+
+
+@pytest.mark.parametrize("name", list(in_archives()))
+def test_a_trick_of_the_zip_is_refused(name: str, tmp_path: Path) -> None:
+    path = in_archives()[name](write_zip(tmp_path / "bundle.zip", {}))
+    assert audit_bundle(path).verdict == "refused"
+
+
+def test_links_in_a_folder_are_refused_and_not_followed(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "bundle", {})
+    secret = tmp_path / "secret.json"
+    secret.write_text('{"x": {"_target_": "os.system"}}')
+    (folder / "configs" / "link.json").symlink_to(secret)
+    report = audit_bundle(folder)
+    assert [(finding.file, finding.rule) for finding in report.findings] == [("configs/link.json", "link")]
+
+
+def test_any_cut_of_a_zip_is_refused_or_called_unreadable(tmp_path: Path) -> None:
+    whole = write_zip(tmp_path / "bundle.zip", {}).read_bytes()
+    for length in range(0, len(whole), 97):
+        (tmp_path / "cut.zip").write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="neither a folder nor a complete zip"):
+            audit_bundle(tmp_path / "cut.zip")
+
+
+def test_honest_files_are_what_the_tricks_replace() -> None:
+    assert set(honest_files()) == {"configs/inference.json", "configs/metadata.json", "docs/README.md", "LICENSE"}

@@ -1,0 +1,70 @@
+import datetime
+import stat
+from pathlib import Path
+
+import pytest
+
+from monai_ext.errors import PackageError
+from monai_ext.sharing.keys import check_private_key, fingerprint, make_keys, read_public_key
+from monai_ext.sharing.trust import add_trusted_key, read_trust, remove_trusted_key, trust_file
+
+
+def test_the_private_key_is_its_owners_alone(tmp_path: Path) -> None:
+    private, _ = make_keys(tmp_path / "ulm")
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    check_private_key(private)
+    private.chmod(0o640)
+    with pytest.raises(PackageError, match="can be read by others"):
+        check_private_key(private)
+    with pytest.raises(PackageError, match="is there already"):
+        make_keys(tmp_path / "ulm")
+    with pytest.raises(PackageError, match="bundle keys make"):
+        check_private_key(tmp_path / "other.key")
+
+
+def test_a_fingerprint_is_sixteen_groups_of_four_digits(tmp_path: Path) -> None:
+    _, public = make_keys(tmp_path / "ulm")
+    groups = fingerprint(read_public_key(public.read_bytes(), source=public)).split()
+    assert len(groups) == 16
+    assert all(len(group) == 4 and int(group, 16) >= 0 for group in groups)
+
+
+def test_what_is_no_public_key_is_refused(tmp_path: Path) -> None:
+    private, _ = make_keys(tmp_path / "ulm")
+    with pytest.raises(PackageError, match="is no public key"):
+        read_public_key(private.read_bytes(), source=private)
+
+
+def test_trust_is_added_replaced_listed_and_taken_away(tmp_path: Path) -> None:
+    file = tmp_path / "config" / "trust.json"
+    _, public = make_keys(tmp_path / "ulm")
+    _, other = make_keys(tmp_path / "other")
+    assert read_trust(file) == []
+    add_trusted_key(file, "Ulm", public, expires=datetime.date(2027, 1, 1))
+    add_trusted_key(file, "Other", other)
+    assert [(key.name, key.expires) for key in read_trust(file)] == [
+        ("Other", None),
+        ("Ulm", datetime.date(2027, 1, 1)),
+    ]
+    with pytest.raises(PackageError, match="trusted with another key already"):
+        add_trusted_key(file, "Ulm", other)
+    remove_trusted_key(file, "Ulm")
+    assert [key.name for key in read_trust(file)] == ["Other"]
+    with pytest.raises(PackageError, match="trusted are Other"):
+        remove_trusted_key(file, "Ulm")
+
+
+def test_a_trust_file_that_others_can_change_or_that_is_damaged_says_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "trust.json"
+    file.write_text("{}")
+    file.chmod(0o600)
+    with pytest.raises(PackageError, match="cannot be read"):
+        read_trust(file)
+    file.chmod(0o666)
+    with pytest.raises(PackageError, match="can be changed by others"):
+        read_trust(file)
+
+
+def test_the_trust_file_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MONAI_EXT_TRUST", str(tmp_path / "mine.json"))
+    assert trust_file() == tmp_path / "mine.json"
