@@ -43,7 +43,7 @@ def main() -> None:
     similarity = NegativeCosineSimilarity(form="cosine")  # equation 4; the targets come without gradient
     # Section 4.2: the rate of the encoder and the projection falls along half a cosine, that of the prediction stays.
     groups = parameter_groups(model, weight_decay=1e-4, constant_rate=["prediction"])
-    optimizer = torch.optim.SGD(groups, lr=0.05, momentum=0.9)
+    optimizer = torch.optim.SGD(groups, lr=0.5, momentum=0.9)  # far above the paper's: here are few steps
     cosine = WarmupCosine(length=TrainingLength(32 * options.steps, batch_size=32, epochs=1))
     peaks = cosine.peaks(optimizer)
 
