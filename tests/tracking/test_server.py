@@ -179,7 +179,7 @@ def test_without_a_server_the_run_is_delivered_later(server: Server, client, tra
     run_id = deliver(spool)
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
-    assert run.data.params == {"epochs": "2"}
+    assert run.data.params["epochs"] == "2"
     assert losses(client, run_id) == [1, 2, 3, 4, 5, 6]
     assert not spool.exists()
 
