@@ -16,8 +16,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-BUNDLES = ("byol_pretrain", "moco_v2_pretrain", "swav_pretrain")
 ROOT = Path(__file__).resolve().parents[1]
+BUNDLES = sorted(
+    file.parents[1].name
+    for file in ROOT.glob("bundles/*_pretrain/configs/train.json")
+    if "MultiViewInferer" in file.read_text()
+)
 
 
 def measure(bundle: str, batch: int, precision: str) -> float:
@@ -49,6 +53,7 @@ def measure_in_a_process(bundle: str, batch: int, precision: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, nargs=2, default=(4, 12), help="two batch sizes")
+    parser.add_argument("--bundles", nargs="+", choices=BUNDLES, default=BUNDLES, help="which to measure; all of them")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -57,7 +62,7 @@ def main() -> None:
         return
     small, large = sorted(options.batches)
     print("| bundle | precision | GiB an image | GiB besides | GiB at the default batch |\n|---|---|---|---|---|")
-    for bundle in BUNDLES:
+    for bundle in options.bundles:
         default = json.loads((ROOT / "bundles" / bundle / "configs" / "train.json").read_text())["batch_size"]
         for precision in ("fp32", "bf16"):
             low, high = (measure_in_a_process(bundle, batch, precision) for batch in (small, large))

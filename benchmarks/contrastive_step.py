@@ -38,7 +38,7 @@ from monai_ext.data import StreamSampler, open_slices, slice_loader
 from monai_ext.parallel.devices import Precision
 
 BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
-METHODS = ("byol", "moco_v2", "swav", "spark")
+METHODS = sorted(path.name.removesuffix("_pretrain") for path in BUNDLES.glob("*_pretrain"))
 SETTINGS = ("usual recipe", "here, fp32", "here, bf16")
 
 
@@ -128,9 +128,7 @@ class Training:
 
     def _usual_loader(self, files: Sequence[Path], args: argparse.Namespace) -> Any:
         kinds = [(self.views.size, self.views.boxes.scale)] if args.method == "spark" else list(self._kinds())
-        dataset = PictureViews(
-            files, kinds, crop_only=args.method == "spark", turned=args.method in ("byol", "moco_v2")
-        )
+        dataset = PictureViews(files, kinds, crop_only=args.method == "spark", turned=args.method != "swav")
         return DataLoader(
             dataset, args.batch, shuffle=True, drop_last=True, num_workers=args.workers, persistent_workers=True
         )

@@ -76,15 +76,19 @@ def write_result(path: Path, write: Callable[[BinaryIO], object], *, what: str, 
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, write)
     except OSError as error:
-        sentence = f"{what} was not written to {path} ({error.strerror or error})."
+        sentence = f"{what} was not written to {{file}} ({{reason}})."
         if state is None:
             sentence = f"The evaluation stopped: {sentence}"
         else:
-            last = getattr(state, "last_checkpoint", None) or "none"
             sentence = (
-                f"Training stopped at iteration {state.iteration}: {sentence} The last good checkpoint is {last}."
+                f"Training stopped at iteration {state.iteration}: {sentence} The last good checkpoint is {{last}}."
             )
-        raise TrainingStoppedError(f"{sentence} Free space or choose another output_dir.") from error
+        raise TrainingStoppedError(
+            f"{sentence} Free space or choose another output_dir.",
+            file=path,
+            reason=error,
+            last=getattr(state, "last_checkpoint", None),
+        ) from error
 
 
 def write_durably(file: Path, content: bytes | memoryview, *, sync_name: bool = True, owner_only: bool = False) -> None:

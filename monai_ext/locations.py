@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 from urllib.request import pathname2url
 
 __all__ = [
@@ -21,6 +21,9 @@ __all__ = [
 
 CACHE_VARIABLE = "MONAI_EXT_CACHE"
 _SQLITE = "sqlite:///"
+_PORT = re.compile(r"[^:]*(:\d*)?|\[.*\](:\d*)?")
+_SECRET = re.compile("pass|pwd|secret|token|key|user|cred|auth|sig", re.IGNORECASE)
+"""Names of what is not shown in the query of an address."""
 
 
 def cache_folder() -> Path:
@@ -74,7 +77,19 @@ def artifact_location(tracking_uri: str, *, experiment: str) -> str | None:
 
 
 def shown(tracking_uri: str) -> str:
-    """The tracking URI as it may be printed: without user name and password."""
-    if urlsplit(tracking_uri).scheme in ("http", "https"):
-        return re.sub(r"//[^/@]*@", "//", tracking_uri)
-    return tracking_uri
+    """The tracking URI as it may be printed: without user name and password, of whatever scheme, and wherever in it.
+
+    >>> shown("postgresql+psycopg2://bob:hunter2@db/mlflow?sslmode=require&password=hunter2")
+    'postgresql+psycopg2://db/mlflow?sslmode=require'
+    """
+    scheme, mark, rest = tracking_uri.partition("://")
+    if not mark:
+        return tracking_uri
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    place, question, query = rest.partition("?")
+    if "@" in authority:
+        place = place.rpartition("@")[2]
+    elif not _PORT.fullmatch(authority) and "@" in rest:  # a password with a sign in it that should be escaped
+        place, question, query = rest.rpartition("@")[2].partition("?")
+    kept = [part for part in re.split("[&;]", query) if not _SECRET.search(part.partition("=")[0])]
+    return f"{scheme}://{place}{question if kept and query else ''}{'&'.join(kept)}"

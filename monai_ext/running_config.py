@@ -14,11 +14,12 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
-
-from monai.bundle import ConfigParser, ConfigWorkflow
+from typing import TYPE_CHECKING, Any
 
 import monai_ext.errors
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigParser
 
 __all__ = ["brief_errors", "refusal", "running_config_folder", "running_parser", "started_from_command_line"]
 
@@ -32,7 +33,8 @@ _COMMANDS = "monai.bundle.scripts"
 
 def running_parser() -> ConfigParser | None:
     """The parser whose config is being resolved by a caller, with all files merged and all overrides applied."""
-    return next((owner for owner in _callers() if isinstance(owner, ConfigParser)), None)
+    parser: Any = next((owner for owner in _callers() if _is_a(owner, "ConfigParser")), None)
+    return parser
 
 
 def running_config_folder() -> Path | None:
@@ -40,7 +42,7 @@ def running_config_folder() -> Path | None:
 
     Commands of MONAI that make no workflow parse the config themselves and keep its path in a variable.
     """
-    workflow = next((owner for owner in _callers() if isinstance(owner, ConfigWorkflow)), None)
+    workflow: Any = next((owner for owner in _callers() if _is_a(owner, "ConfigWorkflow")), None)
     if workflow is not None:
         return Path(workflow.config_root_path).resolve()
     files = next((files for frame in _frames() if (files := _files_of_command(frame))), None)
@@ -93,6 +95,12 @@ def _frames() -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
+
+
+def _is_a(owner: object, name: str) -> bool:
+    """Whether an object is of MONAI's class of that name; importing MONAI takes seconds, and mlflow with it."""
+    bundle = sys.modules.get("monai.bundle")
+    return bundle is not None and isinstance(owner, getattr(bundle, name, ()))
 
 
 def _callers() -> Iterator[object]:

@@ -2,7 +2,7 @@
 
 python scripts/plot_runs.py byol_pretrain moco_v2_pretrain --metrics loss val_loss --output curves.png
 
-Of each experiment the newest finished run is taken, unless a run's id is given in its place.
+Of each bundle the newest finished run is taken, unless a run's id is given in its place.
 """
 
 from __future__ import annotations
@@ -22,24 +22,21 @@ from mlflow.exceptions import MlflowException
 
 
 def find_run(client: MlflowClient, name: str) -> Run:
-    """The run of this id, or the newest finished training of the experiment of this name.
+    """The run of this id, or the newest finished training of the bundle of this name.
 
     Raises:
         SystemExit: there is neither.
     """
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        try:
-            return client.get_run(name)
-        except MlflowException:
-            sys.exit(f"There is no experiment and no run {name!r} in {client.tracking_uri}: see 'mlflow ui'.")
-    runs = client.search_runs(
-        [experiment.experiment_id], "attributes.status = 'FINISHED'", order_by=["attributes.start_time DESC"]
-    )
-    trainings = [run for run in runs if "images_seen" in run.data.params]
-    if not trainings:
-        sys.exit(f"The experiment {name!r} in {client.tracking_uri} has no finished training.")
-    return trainings[0]
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    finished = f"attributes.status = 'FINISHED' and tags.`monai_ext.bundle` = '{name}'"
+    runs = client.search_runs(experiments, finished, order_by=["attributes.start_time DESC"])
+    trainings = [run for run in runs if "loss" in run.data.metrics]
+    if trainings:
+        return trainings[0]
+    try:
+        return client.get_run(name)
+    except MlflowException:
+        sys.exit(f"There is no finished training of {name!r}, and no such run, in {client.tracking_uri}.")
 
 
 def curve(client: MlflowClient, run: Run, metric: str) -> pd.Series:
@@ -71,7 +68,7 @@ def draw(curves: dict[str, dict[str, pd.Series]], metrics: list[str], path: Path
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", help="experiments or run ids")
+    parser.add_argument("runs", nargs="+", help="bundles or run ids")
     parser.add_argument("--metrics", nargs="+", required=True)
     parser.add_argument("--tracking-uri", help="where the runs are; MLFLOW_TRACKING_URI or ./mlflow.db without it")
     parser.add_argument("--output", type=Path, required=True, help="the PNG file")

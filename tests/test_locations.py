@@ -59,6 +59,33 @@ def test_a_server_keeps_artifacts_where_it_likes() -> None:
     assert artifact_location("http://localhost:5000", experiment="x") is None
 
 
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql+pymysql", "mssql+pyodbc", "http", "https", "s3", "x"])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "bob:hunter2@db", "bob:hunter2@db:5432/mlflow", "hunter2@db/mlflow", "bob:hunt@hunter2@db/mlflow",
+        "bob:hunter2/x@db/mlflow", "bob:hunter2?x@db/mlflow", "bob:hunter2#@db/mlflow", "bob:a@b/hunter2@db/mlflow",
+        "db/mlflow?password=hunter2", "db/mlflow?sslmode=require&PASSWORD=hunter2", "/mlflow?host=db&user=hunter2",
+        "db?api_key=hunter2", "db?access_token=hunter2;x=1", "bob:hunter2@[::1]:5432/db",
+    ],
+)  # fmt: skip
+def test_no_user_name_and_no_password_is_shown_of_any_scheme(scheme: str, rest: str) -> None:
+    assert "hunter2" not in shown(f"{scheme}://{rest}")
+    assert "bob" not in shown(f"{scheme}://{rest}")
+    assert "db" in shown(f"{scheme}://{rest}")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgresql://db:5432/mlflow?sslmode=require", "sqlite:////home/anna@work/mlflow.db", "databricks", "./mlruns",
+        "https://mlflow.example.org/team@7/path", "http://[::1]:5000", "file:///home/anna@work/mlruns",
+    ],
+)  # fmt: skip
+def test_an_address_without_secrets_is_shown_whole(uri: str) -> None:
+    assert shown(uri) == uri
+
+
 def test_user_name_and_password_are_not_shown() -> None:
     assert shown("https://anna:secret@mlflow.example.org/path") == "https://mlflow.example.org/path"
     assert shown("sqlite:////home/anna/mlflow.db") == "sqlite:////home/anna/mlflow.db"

@@ -1,7 +1,7 @@
 """What a bundle's config calls: where it lies, where its results go, what was chosen, and whether that makes sense."""
 
 from monai_ext.bundle.locate import locate_bundle
-from monai_ext.bundle.output_dir import name_run, prepare_output_dir
+from monai_ext.bundle.output_dir import prepare_output_dir
 from monai_ext.bundle.overrides import check_overrides
 from monai_ext.bundle.settings import chosen_settings
 from monai_ext.bundle.trained_model import TrainedModel, latest_model, load_model
@@ -16,6 +16,5 @@ __all__ = [
     "leave_process_group",
     "load_model",
     "locate_bundle",
-    "name_run",
     "prepare_output_dir",
 ]

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from monai_ext.handlers import find_checkpoint
 from monai_ext.handlers.checkpoint_files import run_number
-from monai_ext.networks.pretrained import name_start
 from monai_ext.parallel.processes import decided_by_first, in_process_group
 from monai_ext.running_config import refusal
 
-__all__ = ["name_run", "prepare_output_dir"]
+__all__ = ["prepare_output_dir"]
 
 
 def prepare_output_dir(bundle_root: str, *, resume: str | None = None, parent: str | None = None) -> str:
@@ -41,16 +39,6 @@ def prepare_output_dir(bundle_root: str, *, resume: str | None = None, parent: s
     """
     runs = Path(parent) if parent is not None else Path(bundle_root) / "models"
     return str(_agreed(lambda: _fresh(runs) if resume is None else _resumed(runs, resume)))
-
-
-def name_run(output_dir: str, *, settings: Mapping[str, Any]) -> str:
-    """Call a fine-tuning by what is compared, and by its folder, so that runs can be told apart in charts.
-
-    >>> settings = {"backbone": "resnet18", "lineage": {"pretrained_method": "SparK"}}
-    >>> name_run("/data/models/20260131T094500Z-3fa9c1", settings=settings)
-    'SparK resnet18 20260131T094500Z-3fa9c1'
-    """
-    return f"{name_start(settings['lineage'])} {settings['backbone']} {Path(output_dir).name}"
 
 
 def _fresh(runs: Path) -> Path:

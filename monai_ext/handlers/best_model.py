@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import math
@@ -131,8 +132,8 @@ class BestModelResults:
         output_dir: folder of :class:`~monai_ext.handlers.BestModel`; the files are written to ``validation`` in it.
         evaluator: of the held-out images, on the trainer's network.
         results: of the evaluator; writes what there is to see.
-        tracker: follows the trainer, as if it were attached after this handler, and gets the metrics as
-            ``best_<name>``; None for none.
+        tracker: follows the trainer, as if it were attached after this handler, and of the evaluator,
+            which tells it the metrics: as ``best_<name>``; None for none.
     """
 
     def __init__(
@@ -156,7 +157,8 @@ class BestModelResults:
         network = unwrap(engine.network)
         last = copy.deepcopy(network.state_dict())
         network.load_state_dict(read_torch_file(self.path))
-        with self.results.writing(self.folder, tracker=self.tracker):
+        named = contextlib.nullcontext() if self.tracker is None else self.tracker.naming("best_")
+        with self.results.writing(self.folder, tracker=self.tracker), named:
             self.evaluator.run(engine.state.epoch)
         network.load_state_dict(last)
         engine.state.best_weights = str(self.path)
@@ -164,8 +166,4 @@ class BestModelResults:
         if self.results.evaluation is not None:
             engine.state.threshold = self.results.evaluation.predictions.threshold
         if self.tracker is not None:
-            metrics = self.evaluator.state.metrics
-            self.tracker.log_metrics(
-                {f"best_{name}": value for name, value in metrics.items()}
-                | {"best_epoch": engine.state.best_metric_epoch}
-            )
+            self.tracker.log_metrics({"best_epoch": engine.state.best_metric_epoch})

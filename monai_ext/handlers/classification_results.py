@@ -64,7 +64,7 @@ class ClassificationResults:
             near duplicates of training images.
         n_bootstrap: resamples for the intervals.
         seed: of the resamples.
-        tracker: logs pictures and tables besides.
+        tracker: logs pictures and tables besides, but nothing with ``names`` or places in it.
         details: plain values to keep in ``metrics.json``, such as the data and the model.
 
     Raises:
@@ -134,6 +134,7 @@ class ClassificationResults:
             )
         probabilities = as_probabilities(predictions).numpy()
         threshold = self._chosen_threshold(probabilities, labels.numpy())
+        n_bootstrap = 0 if self.folder is None else self.n_bootstrap
         evaluation = evaluate_classification(
             probabilities,
             labels.numpy(),
@@ -141,13 +142,13 @@ class ClassificationResults:
             positive_class=self.positive_class,
             groups=self.groups,
             threshold=threshold,
-            n_bootstrap=0 if self.folder is None else self.n_bootstrap,
+            n_bootstrap=n_bootstrap,
             seed=self.seed,
         )
         keep = np.isin(np.arange(len(labels)), self._exclude, invert=True)
         rest = None
         if self._exclude:
-            rest = evaluate_predictions(evaluation.predictions.part(keep), n_bootstrap=self.n_bootstrap, seed=self.seed)
+            rest = evaluate_predictions(evaluation.predictions.part(keep), n_bootstrap=n_bootstrap, seed=self.seed)
         self.evaluation = evaluation
         engine.state.metrics.update(_flat(evaluation, "") | ({} if rest is None else _flat(rest, "_without_excluded")))
         if self.folder is not None and process_rank() == 0:
@@ -185,8 +186,10 @@ class ClassificationResults:
         if self.tracker is not None:
             for name in PICTURES:
                 self.tracker.log_picture(folder / f"{name}.png", name=name)
+            self.tracker.log_json(json.loads((folder / "metrics.json").read_text()), file="results/metrics.json")
             for table in TABLES:
-                self.tracker.log_artifact(folder / table, folder="results")
+                if table.endswith(".csv") and (self.names is None or table != "predictions.csv"):
+                    self.tracker.log_artifact(folder / table, folder="results")
 
 
 def _numbers(exclude: Collection[str | int], names: Sequence[str] | None) -> list[int]:

@@ -77,9 +77,12 @@ class ModelPublisher:
                     write_atomically(self.models / ENCODER_FILE, lambda file: shutil.copyfileobj(source, file))
         except OSError as error:
             raise TrainingStoppedError(
-                f"The training is complete, but its model was not published in {self.models}: {error.strerror or error}"
-                f". The run's own folder, {run}, has what was written until then; free space, or name another"
-                " --bundle_root, and run the command again with --resume last."
+                "The training is complete, but its model was not published in {models}: {reason}. The run's own folder,"
+                " {run}, has what was written until then; free space, or name another --bundle_root, and run the"
+                " command again with --resume last.",
+                models=self.models,
+                reason=error,
+                run=run,
             ) from error
         logger.info("The trained model is %s, a copy of that in %s.", self.models / MODEL_FILE, run)
 

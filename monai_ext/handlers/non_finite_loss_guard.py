@@ -51,16 +51,17 @@ class NonFiniteLossGuard:
         values = torch.stack([loss for _, loss in losses]).tolist()
         for (iteration, _), value in zip(losses, values, strict=True):
             if not math.isfinite(value):
-                raise TrainingStoppedError(self._message(engine, iteration, value))
+                raise self._error(engine, iteration, value)
 
-    def _message(self, engine: PretrainingTrainer, iteration: int, value: float) -> str:
+    def _error(self, engine: PretrainingTrainer, iteration: int, value: float) -> TrainingStoppedError:
         last = engine.state.last_checkpoint
         if iteration == engine.state.iteration and not images_of(engine.state.batch).isfinite().all():
             cause = "The images of this iteration hold pixels that are not finite: find and remove them"
         else:
             cause = "Lower the learning rate, use bf16 or fp32 in place of fp16, or look for damaged images"
-        advice = "then start again" if last is None else f"then continue with resume={last}"
-        return (
-            f"Training stopped: the loss of iteration {iteration} is {value}. The last good checkpoint is "
-            f"{last or 'none'}. {cause}, {advice}."
+        advice = "then start again" if last is None else "then continue with resume={last}"
+        return TrainingStoppedError(
+            f"Training stopped: the loss of iteration {iteration} is {value}. The last good checkpoint is {{last}}. "
+            f"{cause}, {advice}.",
+            last=last,
         )

@@ -159,7 +159,7 @@ class TrainingCheckpoint:
             write_atomically(probe, lambda file: None)
             probe.unlink()
         except OSError as error:
-            raise TrainingStoppedError(_refusal(self.folder, error, engine)) from error
+            raise _refusal(self.folder, error, engine) from error
 
     def _adopt_checkpoints(
         self, engine: PretrainingTrainer, *, resumed_from: Path | None, damaged: Sequence[Path]
@@ -204,7 +204,7 @@ class TrainingCheckpoint:
         try:
             checkpoint(engine)
         except OSError as error:
-            raise TrainingStoppedError(_refusal(self.folder / name, error, engine)) from error
+            raise _refusal(self.folder / name, error, engine) from error
         engine.state.last_checkpoint = str(self.folder / name)
         engine.fire_event(PretrainingEvents.CHECKPOINT_SAVED)
 
@@ -221,13 +221,15 @@ def _negative_metric(engine: Any) -> float:
     return -engine.state.best_metric
 
 
-def _refusal(path: Path, error: OSError, engine: PretrainingTrainer) -> str:
+def _refusal(path: Path, error: OSError, engine: PretrainingTrainer) -> TrainingStoppedError:
     last = engine.state.last_checkpoint
-    advice = "" if last is None else f", and continue with resume={last}"
-    return (
-        f"Training stopped at iteration {engine.state.iteration}: no checkpoint can be written to {path} "
-        f"({error.strerror or error}). The last good checkpoint is {last or 'none'}. Free space or choose another "
-        f"output_dir{advice}."
+    advice = "" if last is None else ", and continue with resume={last}"
+    return TrainingStoppedError(
+        f"Training stopped at iteration {engine.state.iteration}: no checkpoint can be written to {{path}} ({{reason}})"
+        f". The last good checkpoint is {{last}}. Free space or choose another output_dir{advice}.",
+        path=path,
+        reason=error,
+        last=last,
     )
 
 
@@ -239,6 +241,6 @@ def _refuse_non_finite(engine: PretrainingTrainer) -> None:
         last = engine.state.last_checkpoint
         raise TrainingStoppedError(
             f"Training stopped at iteration {engine.state.iteration}: {name} holds values that are not finite, and "
-            f"was not saved. The last good checkpoint is {last or 'none'}. Lower the learning rate or look for bad "
-            "images."
+            "was not saved. The last good checkpoint is {last}. Lower the learning rate or look for bad images.",
+            last=last,
         )

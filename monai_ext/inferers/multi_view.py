@@ -12,7 +12,7 @@ __all__ = ["MultiViewInferer"]
 
 
 class MultiViewInferer(Inferer):
-    """Forward pass of :class:`~monai_ext.networks.BYOL`, MoCo or SwAV; gives what the method's loss takes.
+    """Forward pass of a method that compares views, as of :class:`~monai_ext.networks.BYOL`; gives what its loss takes.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""Networks: encoders, the four pre-training methods and their parts, and reading and exchanging weights."""
+"""Networks: encoders, the pre-training methods and their parts, and reading and exchanging weights."""
 
 from monai_ext.networks.batch_norm import (
     SplitBatchNorm,
@@ -16,6 +16,7 @@ from monai_ext.networks.momentum import MomentumEncoder
 from monai_ext.networks.momentum_queue import MomentumQueue, fitting_queue, fitting_queue_size
 from monai_ext.networks.pretrained import StartingPoint, start_from
 from monai_ext.networks.prototypes import Prototypes
+from monai_ext.networks.simsiam import SimSiam
 from monai_ext.networks.sinkhorn import sinkhorn_assignments
 from monai_ext.networks.spark.active_blocks import ActiveBlocks
 from monai_ext.networks.spark.decoder import SparKDecoder
@@ -38,6 +39,7 @@ __all__ = [
     "ProbabilityEnsemble",
     "ProjectionHead",
     "Prototypes",
+    "SimSiam",
     "SparK",
     "SparKDecoder",
     "SplitBatchNorm",

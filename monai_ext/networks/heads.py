@@ -14,7 +14,7 @@ class ProjectionHead(nn.Module):
 
     It keeps the encoder's features from losing what the comparison does not need (Chen et al. 2020, "A Simple Framework
     for Contrastive Learning of Visual Representations", section 4.2). BYOL takes 4096-256 with batch norm, MoCo v2
-    2048-128 without, SwAV 2048-128 with it; ResNet-50 gives 2048 features.
+    2048-128 without, SwAV 2048-128 with it, SimSiam 2048-2048-2048 with it to the end; ResNet-50 gives 2048 features.
 
     Args:
         in_features: F, length of the encoder's feature vector (:func:`monai_ext.networks.feature_width`).
@@ -22,6 +22,7 @@ class ProjectionHead(nn.Module):
         out_features: D, length of the projection.
         layers: linear layers, at least 1; all but the last are followed by ReLU.
         batch_norm: normalise before each ReLU.
+        output_batch_norm: normalise the projection itself, too; no ReLU follows.
 
     Raises:
         ValueError: when a width or the number of layers is below 1.
@@ -40,6 +41,7 @@ class ProjectionHead(nn.Module):
         out_features: int = 128,
         layers: int = 2,
         batch_norm: bool = False,
+        output_batch_norm: bool = False,
     ) -> None:
         super().__init__()
         given = {"in_features": in_features, "hidden_features": hidden_features, "out_features": out_features}
@@ -54,7 +56,9 @@ class ProjectionHead(nn.Module):
             hidden.append(nn.Linear(width, hidden_features, bias=not batch_norm))
             hidden += [nn.BatchNorm1d(hidden_features)] if batch_norm else []
             hidden.append(nn.ReLU(inplace=True))
-        self.layers = nn.Sequential(*hidden, nn.Linear(widths[-1], out_features))
+        last: list[nn.Module] = [nn.Linear(widths[-1], out_features, bias=not output_batch_norm)]
+        last += [nn.BatchNorm1d(out_features)] if output_batch_norm else []
+        self.layers = nn.Sequential(*hidden, *last)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map ``(B, F)`` to ``(B, D)``."""
@@ -68,7 +72,10 @@ class ProjectionHead(nn.Module):
 
 
 class PredictionHead(ProjectionHead):
-    """Perceptron by which BYOL's student predicts the teacher's projection (Grill et al. 2020, section 3.1).
+    """Perceptron that predicts the projection of another view.
+
+    It is that of BYOL's teacher (Grill et al. 2020, section 3.1), or the network's own, where the hidden layer is a
+    bottleneck (SimSiam: Chen and He 2021, section 3).
 
     Args:
         features: D, length of the projection, which is also that of the prediction.

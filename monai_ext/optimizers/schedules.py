@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch.optim import Optimizer
 
@@ -58,7 +58,8 @@ class WarmupCosine:
     would otherwise end before its warm-up does. A shortened warm-up is logged once.
 
     Args:
-        field: key of the optimiser's groups, ``"lr"`` or ``"weight_decay"``. A group without weight decay stays so.
+        field: key of the optimiser's groups, ``"lr"`` or ``"weight_decay"``. A group without weight decay stays so, and
+            one with a true ``"constant_rate"`` keeps its learning rate (:func:`parameter_groups`).
         length: of the training.
         warmup_epochs: length of the rise.
         warmup_factor: first value as a share of the peak, in [0, 1].
@@ -133,13 +134,16 @@ class WarmupCosine:
         return final + (peak - final) * (1 + math.cos(math.pi * progress)) / 2
 
     def peaks(self, optimizer: Optimizer) -> list[float | None]:
-        """The peak of each group: ``start``, else its present value; None for a group exempt from weight decay."""
+        """The peak of each group: ``start``, else its present value; None for a group that it leaves alone."""
         present = [float(group[self.field]) for group in optimizer.param_groups]
-        exempt = [self.field == "weight_decay" and value == 0 for value in present]
+        exempt = [self._leaves_alone(group) for group in optimizer.param_groups]
         start = self.start
         return [
             None if skip else (value if start is None else start) for value, skip in zip(present, exempt, strict=True)
         ]
+
+    def _leaves_alone(self, group: dict[str, Any]) -> bool:
+        return bool(group.get("constant_rate", False)) if self.field == "lr" else group[self.field] == 0
 
     def apply(self, optimizer: Optimizer, iteration: int, peaks: list[float | None]) -> None:
         """Set the field in every group that has a peak, for the iteration counted from 0."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import torch.distributed
 from ignite.engine import Engine, Events
 
 from monai_ext.running_config import running_config_folder
+from monai_ext.tracking.columns import describe_run, name_columns
+from monai_ext.tracking.judgement import as_table, headline
 from monai_ext.tracking.provenance import (
     bundle_tags,
     dataset_content,
@@ -19,6 +22,7 @@ from monai_ext.tracking.provenance import (
     merged_config,
     source_tags,
     version_tags,
+    without_places,
 )
 from monai_ext.tracking.run import TrackedRun
 from monai_ext.tracking.training_metrics import TrainingMetrics, images_seen, scalars
@@ -34,9 +38,9 @@ class MLflowTracker:
     """One MLflow run for one training, with everything that is needed to compare it and to make it again.
 
     Attached to a trainer (ours, MONAI's or any Ignite engine) it opens a run when training starts and ends it as
-    FINISHED, as FAILED with the error's text, or as KILLED after Ctrl-C or SIGTERM. Attached to MONAI evaluators as
-    well, it logs their metrics at the trainer's iteration; attached to an evaluator only, the evaluation is a run of
-    its own.
+    FINISHED, as FAILED with what may be told of the error, or as KILLED after Ctrl-C or SIGTERM. Attached to MONAI
+    evaluators as well, it logs their metrics at the trainer's iteration; attached to an evaluator only, the evaluation
+    is a run of its own.
 
     A run is always new, unless the training itself is continued: from ``run_id``, from :meth:`load_state_dict`, or from
     ``state.mlflow_run_id`` of a trainer that does not start at iteration 0. Writing happens in a background thread; a
@@ -53,7 +57,8 @@ class MLflowTracker:
         bundle_root: folder of the bundle, for its name and version; that of the config which is being run when omitted.
         run_id: run to continue.
         parent_run_id: run that this one builds upon: the pre-training of a fine-tuning, the training of an evaluation.
-        run_name: MLflow invents one when omitted.
+        run_name: when omitted, it says what ran: method, backbone, image size and budget; see
+            :func:`~monai_ext.tracking.columns.describe_run`. MLflow invents one where nothing is known.
         output_dir: folder of the training's results; what cannot be delivered waits there.
         every_iterations: iterations between points of loss and rates; None gives at most 20,000 points.
         tracking_uri: where ``MLFLOW_TRACKING_URI`` is not set; None is ``mlflow.db`` in the repository's root.
@@ -90,8 +95,8 @@ class MLflowTracker:
         configs = running_config_folder()
         self.bundle_root = str(configs.parent) if bundle_root is None and configs is not None else bundle_root
         self.parent_run_id = parent_run_id
+        self.run_name = run_name
         self._run_settings: dict[str, Any] = {
-            "run_name": run_name,
             "tracking_uri": tracking_uri,
             "spool_dir": output_dir,
         }
@@ -102,6 +107,7 @@ class MLflowTracker:
         self._logged_at: dict[str, int] = {}
         self._encoder: str | None = None
         self._guarded: set[int] = set()
+        self._prefix = ""
 
     @property
     def run_id(self) -> str | None:
@@ -150,6 +156,20 @@ class MLflowTracker:
         if self._run is not None:
             self._run.log_artifact(path, folder=folder)
 
+    def log_json(self, content: Any, *, file: str) -> None:
+        """Log a value as a JSON artifact, without the places that it names."""
+        if self._run is not None:
+            self._run.log_json(without_places(content), file=file)
+
+    @contextmanager
+    def naming(self, prefix: str) -> Iterator[None]:
+        """Log evaluations inside the context as judgements of their own: ``best_auc``, ``best_auc_low`` ..."""
+        before, self._prefix = self._prefix, prefix
+        try:
+            yield
+        finally:
+            self._prefix = before
+
     def _attach_to_trainer(self, engine: Engine) -> None:
         from monai_ext.engines.events import PretrainingEvents
 
@@ -169,13 +189,18 @@ class MLflowTracker:
         state: Any = engine.state
         if self._resume is None and state.iteration > 0:
             self._resume = getattr(state, "mlflow_run_id", None)
-        run = TrackedRun(self.experiment, resume=self._resume, tags=self._tags(), **self._run_settings)
+        bundle = None if self.bundle_root is None else Path(self.bundle_root).resolve().name
+        columns = name_columns(
+            self.parameters, engine=engine, bundle=bundle, datasets=self.datasets, parent_run_id=self.parent_run_id
+        )
+        settings = {**self._run_settings, "run_name": self.run_name or describe_run(columns, self.parameters)}
+        run = TrackedRun(self.experiment, resume=self._resume, tags=self._tags(), **settings)
         run.open()
         self._run, self._resume = run, None
         self._logged_at.clear()
         self._metrics.start(engine)
         state.mlflow_run_id = run.reference
-        self._log_beginning(run, engine)
+        self._log_beginning(run, engine, {**self.parameters, **columns})
 
     def _make_last(self, engine: Engine) -> None:
         """Register what must come after all other handlers, now that they are attached."""
@@ -190,8 +215,8 @@ class MLflowTracker:
             tags |= {PARENT_TAG: self.parent_run_id, "mlflow.parentRunId": self.parent_run_id}
         return tags
 
-    def _log_beginning(self, run: TrackedRun, engine: Engine) -> None:
-        run.log_parameters(self.parameters, iteration=engine.state.iteration)
+    def _log_beginning(self, run: TrackedRun, engine: Engine, parameters: Mapping[str, Any]) -> None:
+        run.log_parameters(parameters, iteration=engine.state.iteration, parent_run_id=self.parent_run_id)
         for context, dataset in self.datasets.items():
             content = dataset_content(context, dataset)
             if content is not None:
@@ -217,7 +242,15 @@ class MLflowTracker:
         self._log_once(engine.state.metrics)
 
     def _log_evaluation(self, engine: Engine) -> None:
-        self._log_once(engine.state.metrics)
+        """Log a judgement under names of its own; an evaluation while training is a point of a curve."""
+        metrics = scalars(engine.state.metrics)
+        section = self.parameters.get("section")
+        prefix = self._prefix or (f"{section}_" if section and engine is self._owner else "")
+        if not prefix or self._run is None:
+            self._log_once(headline(metrics))
+            return
+        self.log_metrics({f"{prefix}{name}": value for name, value in headline(metrics).items()})
+        self._run.log_tags({"mlflow.note.content": as_table(metrics, title=prefix.rstrip("_"))})
 
     def _log_once(self, metrics: Mapping[str, Any]) -> None:
         """Log metrics of held-out data, unless the evaluator and the trainer both tell them."""

@@ -6,6 +6,7 @@ import contextlib
 import getpass
 import json
 import platform
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -16,7 +17,7 @@ from monai_ext.locations import repository_root
 
 __all__ = [
     "bundle_tags", "dataset_content", "flat_parameters", "installed_packages", "merged_config", "source_tags",
-    "version_tags",
+    "version_tags", "without_places",
 ]  # fmt: skip
 
 _MAIN_PACKAGES = ("monai-ext", "torch", "monai", "pytorch-ignite", "numpy", "mlflow")
@@ -24,6 +25,42 @@ _LONGEST_PARAMETER = 6000
 _LONGEST_NAME = 250
 _LONGEST_DIGEST = 36
 _GIT_SECONDS = 10
+_PLACES = {
+    "bundle_root", "dataset_dir", "labelled_dirs", "splits", "pretrained", "resume", "output_dir", "parent", "path",
+    "models", "model_path", "weights", "tracking_uri",
+}  # fmt: skip
+"""Keys whose values say where something lies."""
+_PLACE = "<path>"
+_TRACKED_PLACE = re.compile(r"[0-9a-f]{32}|runs:/[0-9a-f]{32}/encoder")
+"""A run of MLflow, and what is in it."""
+_QUOTED_PLACE = re.compile(r"""['"][^'"]*[/\\]""")
+
+
+def without_places(value: Any, *, name: str = "") -> Any:
+    """The value with every text that says where something lies replaced by ``<path>``.
+
+    Folders are named after patients. What counts is not what a name looks like: a text is left out because of its key,
+    or because it has a separator of folders in it.
+
+    >>> without_places({"dataset_dir": "Doe^Jane", "table": "/data/Doe, Jane/t.csv", "window": "lung"})
+    {'dataset_dir': '<path>', 'table': '<path>', 'window': 'lung'}
+    """
+    if isinstance(value, Mapping):
+        own = "" if "_target_" in value else name
+        return {key: without_places(item, name=own if own in _PLACES else str(key)) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_places(item, name=name) for item in value]
+    if isinstance(value, Path):
+        return _PLACE
+    return _PLACE if isinstance(value, str) and _is_place(value, name) else value
+
+
+def _is_place(text: str, name: str) -> bool:
+    if text.startswith("$"):
+        return bool(_QUOTED_PLACE.search(text))
+    if not text or text.startswith(("@", "%")) or _TRACKED_PLACE.fullmatch(text):
+        return False
+    return name in _PLACES or "/" in text or "\\" in text
 
 
 def source_tags() -> dict[str, str]:
@@ -80,7 +117,7 @@ def dataset_content(context: str, dataset: Any) -> dict[str, str] | None:
     fingerprint = getattr(dataset, "fingerprint", None)
     if fingerprint is None:
         return None
-    told = dict(dataset.describe()) if hasattr(dataset, "describe") else {}
+    told = without_places(dataset.describe()) if hasattr(dataset, "describe") else {}
     told.pop("source", None)
     told["fingerprint"] = str(fingerprint)
     name = f"{told.get('kind', type(dataset).__name__)} {context}"  # MLflow takes equal names and digests for one
@@ -107,7 +144,7 @@ def flat_parameters(parameters: Mapping[str, Any], prefix: str = "") -> dict[str
 
 
 def merged_config(config: Mapping[str, Any] | Sequence[str] | str | None) -> dict[str, Any] | None:
-    """The configuration of a run as plain values, with references to plain values replaced.
+    """The configuration of a run as plain values, with references to plain values replaced, and without places.
 
     Args:
         config: the content, or the files that are merged in order; None takes that of the bundle which is being run,
@@ -122,7 +159,10 @@ def merged_config(config: Mapping[str, Any] | Sequence[str] | str | None) -> dic
         config = None if parser is None else parser.get()
     elif not isinstance(config, Mapping):
         config = ConfigParser.load_config_files([config] if isinstance(config, str) else list(config))
-    return None if config is None else _resolved(json.loads(json.dumps(config, default=str)), config)
+    if config is None:
+        return None
+    clean = without_places(json.loads(json.dumps(config, default=str)))
+    return _resolved(clean, clean)
 
 
 def _resolved(value: Any, config: Mapping[str, Any]) -> Any:

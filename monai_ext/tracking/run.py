@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from monai_ext.errors import public_text
 from monai_ext.locations import database_file, shown, tracking_uri_for
 from monai_ext.tracking.delivery import Delivery, RefusedEntry
 from monai_ext.tracking.process_identity import PROCESS_TAG, process_identity
-from monai_ext.tracking.provenance import flat_parameters
-from monai_ext.tracking.redaction import error_text
+from monai_ext.tracking.provenance import flat_parameters, without_places
 from monai_ext.tracking.spool import Entry, Spool
 from monai_ext.tracking.store import MLflowStore
 from monai_ext.tracking.system_metrics import SystemMetrics
@@ -110,9 +110,15 @@ class TrackedRun:
         if self.run_id is not None:
             self._say_where()
 
-    def log_parameters(self, parameters: Mapping[str, Any], *, iteration: int = 0) -> None:
-        """Log what a person chose; a changed value of a resumed run is added under a name with ``iteration``."""
-        self._put(("parameters", {"values": flat_parameters(parameters), "iteration": iteration}))
+    def log_parameters(
+        self, parameters: Mapping[str, Any], *, iteration: int = 0, parent_run_id: str | None = None
+    ) -> None:
+        """Log what a person chose; a changed value of a resumed run is added under a name with ``iteration``.
+
+        A value that is not known here, ``"-"``, is that of the parent run where it has one.
+        """
+        values = flat_parameters(without_places(parameters))
+        self._put(("parameters", {"values": values, "iteration": iteration, "parent": parent_run_id or ""}))
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Log values at a step."""
@@ -157,7 +163,7 @@ class TrackedRun:
             artifacts: last files or folders, by the folder that they go to; sent after the status, which is small.
         """
         status = "FINISHED" if error is None else status_of(error)
-        self._end(status, "" if error is None else error_text(error), artifacts or {})
+        self._end(status, "" if error is None else public_text(error), artifacts or {})
 
     def _end(self, status: str, error: str, artifacts: Mapping[str, str | Path]) -> None:
         if not self._open:

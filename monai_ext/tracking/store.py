@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ext.locations import artifact_location, database_file
+from monai_ext.tracking.columns import UNKNOWN
 from monai_ext.tracking.connection import connect, prepare_environment, translated_errors
 from monai_ext.tracking.delivery import RefusedEntry
 from monai_ext.tracking.process_identity import PROCESS_TAG, is_gone
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 KEY_TAG = "monai_ext.key"
 _PER_REQUEST = 100
 _MISSING = "RESOURCE_DOES_NOT_EXIST"
+_NO_RUN = {_MISSING, "INVALID_PARAMETER_VALUE"}
 
 
 class MLflowStore:
@@ -146,7 +148,7 @@ class MLflowStore:
 
         known = self._client.get_run(self.run_id).data.params
         fresh: dict[str, str] = {}
-        for name, value in content["values"].items():
+        for name, value in self._inherited(content["values"], content.get("parent", "")).items():
             if name not in known:
                 fresh[name] = value
             elif known[name] != value:
@@ -154,6 +156,20 @@ class MLflowStore:
         items = [Param(name, value) for name, value in fresh.items() if name not in known]
         for start in range(0, len(items), _PER_REQUEST):
             self._client.log_batch(self.run_id, params=items[start : start + _PER_REQUEST])
+
+    def _inherited(self, values: Mapping[str, str], parent: str) -> dict[str, str]:
+        """The values, and of the parent run what is unknown here."""
+        from mlflow.exceptions import MlflowException
+
+        if not parent or UNKNOWN not in values.values():
+            return dict(values)
+        try:
+            known = self._client.get_run(parent).data.params
+        except MlflowException as error:
+            if error.error_code not in _NO_RUN:
+                raise
+            known = {}
+        return {name: known.get(name, UNKNOWN) if value == UNKNOWN else value for name, value in values.items()}
 
     def _send_tags(self, content: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag

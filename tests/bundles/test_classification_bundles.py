@@ -401,14 +401,14 @@ def test_a_fine_tuning_is_tracked_as_a_child_of_its_pre_training(
     source = f"runs:/{pretraining.info.run_id}/encoder"
     run(config_file=config_files(COVID, "smoke"), logging_file=False, pretrained=source, **settings)
 
-    experiment = client.get_experiment_by_name("covid19_classification")
+    experiment = client.get_experiment_by_name("fine-tuning")
     (tracked,) = client.search_runs([experiment.experiment_id])
-    (folder,) = (tmp_path / "models").glob("*/")
-    assert tracked.info.run_name == f"SparK resnet18 {folder.name}"
+    assert tracked.info.run_name.startswith("covid19 SparK resnet18 64 px")
     assert tracked.info.status == "FINISHED"
     assert tracked.data.tags["mlflow.parentRunId"] == pretraining.info.run_id
     assert tracked.data.params["lineage/pretrained"] == source
-    assert {"auc", "best_auc", "threshold", "loss"} <= tracked.data.metrics.keys()
+    assert {"auc", "best_auc", "best_auc_low", "best_threshold", "loss"} <= tracked.data.metrics.keys()
+    assert "auc_low" not in tracked.data.metrics
     assert _metadata(tmp_path)["mlflow_run_id"] == tracked.info.run_id
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.bundle_files import PRETRAINING
 from monai_ext.cli import main
 
 
@@ -78,11 +79,10 @@ def test_a_bundle_without_views_is_refused(bundle: Path, capsys: pytest.CaptureF
     assert "its train.json has no 'train::views'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["spark", "byol", "moco_v2", "swav"])
-def test_every_pretraining_bundle_names_its_views(repository: Path, name: str) -> None:
+@pytest.mark.parametrize("bundle", PRETRAINING, ids=lambda bundle: bundle.name)
+def test_every_pretraining_bundle_names_its_views(bundle: Path) -> None:
     from monai_ext.cli.views import _read
 
-    bundle = repository / "bundles" / f"{name}_pretrain"
     dataset, views = _read(bundle, dataset_dir=None)
     made = views(dataset[0][None].repeat(2, 1, 1, 1))
     assert len(made) >= 2

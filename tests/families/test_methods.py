@@ -75,7 +75,8 @@ def test_a_few_images_are_learnt(method):
     losses: list[float] = []
     trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: losses.append(trainer.state.output["loss"].item()))
     trainer.run()
-    assert sum(losses[-10:]) < 0.9 * sum(losses[5:15])  # the very first ones are easy for MoCo: its queue is random
+    first, last = sum(losses[5:15]), sum(losses[-10:])  # the very first ones are easy for MoCo: its queue is random
+    assert last < first - 0.1 * abs(first)
 
 
 @every_method
@@ -85,7 +86,7 @@ def test_bf16_gives_nearly_the_loss_of_fp32(method):
         trainer = trainer_for(method, images_seen=BATCH, precision=precision)
         trainer.run()
         losses.append(trainer.state.output["loss"].item())
-    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+    assert losses[1] == pytest.approx(losses[0], rel=0.05, abs=0.02)
 
 
 @every_method

@@ -176,6 +176,10 @@ def test_a_tracker_gets_pictures_and_tables(tmp_path: Path) -> None:
         def log_artifact(self, path: Path, *, folder: str) -> None:
             self.files.append(path.name)
 
+        def log_json(self, content: dict[str, Any], *, file: str) -> None:
+            assert content["metrics"]["auc"]["value"] > 0
+            self.files.append(Path(file).name)
+
     evaluator(ClassificationResults(tmp_path, **OPTIONS, n_bootstrap=0, tracker=Tracker())).run()  # type: ignore[arg-type]
     assert Tracker.pictures == list(PICTURES)
     assert tuple(Tracker.files) == TABLES

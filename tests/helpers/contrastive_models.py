@@ -1,20 +1,44 @@
-"""BYOL, MoCo and SwAV with a hundred weights in double precision, for the tests of the methods."""
+"""The methods that compare views, with a hundred weights in double precision, for the tests of the methods.
+
+Which there are, their losses and the shapes of their heads are read from the bundles.
+"""
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import torch
+from monai.bundle import ConfigParser
 from torch import Tensor, nn
 
-from monai_ext.losses import InfoNCELoss, NegativeCosineSimilarity, SwappedAssignmentLoss
-from monai_ext.networks import BYOL, MoCo, MomentumQueue, PredictionHead, ProjectionHead, Prototypes, SwAV
+from helpers.bundle_files import PRETRAINING, merged_config
+from monai_ext import networks
+from monai_ext.networks import MomentumQueue, PredictionHead, ProjectionHead, Prototypes
 
 FEATURES, LENGTH, BATCH = 4, 3, 4
+
+
+def _method(config: dict[str, Any]) -> str:
+    """Name of the class of a bundle's method."""
+    return config["network_def"]["_target_"].rpartition(".")[2]
+
+
+_CONFIGS = {
+    _method(config): config
+    for config in (merged_config(bundle, "train") for bundle in PRETRAINING)
+    if "projection" in config["network_def"]
+}
 LOSSES: dict[str, nn.Module] = {
-    "BYOL": NegativeCosineSimilarity(),
-    "MoCo": InfoNCELoss(),
-    "SwAV": SwappedAssignmentLoss(),
+    name: ConfigParser(config).get_parsed_content("loss") for name, config in _CONFIGS.items()
+}
+_HEADS = {
+    name: {
+        option: value
+        for option, value in config["network_def"]["projection"].items()
+        if option in ("layers", "batch_norm", "output_batch_norm")
+    }
+    for name, config in _CONFIGS.items()
 }
 
 
@@ -33,22 +57,27 @@ def plain_encoder(side: int = 8) -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(side * side, FEATURES))
 
 
-def small_head(features: int = FEATURES, *, batch_norm: bool = True) -> ProjectionHead:
-    return ProjectionHead(features, hidden_features=6, out_features=LENGTH, batch_norm=batch_norm)
+def small_head(features: int = FEATURES, *, scale: int = 1, **shape: Any) -> ProjectionHead:
+    widths = {"hidden_features": 6 * scale, "out_features": LENGTH * scale}
+    return ProjectionHead(features, **widths, **({"batch_norm": True} | shape))
 
 
-def small_method(name: str, encoder: nn.Module | None = None, *, features: int = FEATURES, **options: Any) -> Any:
-    """The method in training mode, in float64; its weights are the same each time."""
+def small_method(
+    name: str, encoder: nn.Module | None = None, *, features: int = FEATURES, scale: int = 1, **options: Any
+) -> Any:
+    """The method in training mode, in float64; its weights are the same each time. Widths grow with ``scale``."""
     torch.manual_seed(0)
+    length = LENGTH * scale
     encoder = small_encoder() if encoder is None else encoder
-    if name == "BYOL":
-        prediction = PredictionHead(LENGTH, hidden_features=5)
-        return BYOL(encoder, projection=small_head(features), prediction=prediction).double()
-    if name == "MoCo":
-        queue = MomentumQueue(options.pop("queue", 6), features=LENGTH)
-        return MoCo(encoder, projection=small_head(features, batch_norm=False), queue=queue).double()
-    prototypes = Prototypes(options.pop("count", 3), features=LENGTH)
-    return SwAV(encoder, projection=small_head(features), prototypes=prototypes, **options).double()
+    parts = {
+        "projection": lambda: small_head(features, scale=scale, **({"batch_norm": False} | _HEADS[name])),
+        "prediction": lambda: PredictionHead(length, hidden_features=5 * scale),
+        "queue": lambda: MomentumQueue(options.pop("queue", 6), features=length),
+        "prototypes": lambda: Prototypes(options.pop("count", 3), features=length),
+    }
+    method = getattr(networks, name)
+    taken = {part: build() for part, build in parts.items() if part in signature(method).parameters}
+    return method(encoder, **taken, **options).double()
 
 
 def small_views(

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from helpers.bundle_files import PRETRAINING, merged_config, tiny_model
 from monai_ext.data import endless_loader
 from monai_ext.engines import PretrainingTrainer, TrainingLength, distribute
-from monai_ext.optimizers import WarmupCosine, parameter_groups
+from monai_ext.optimizers import WarmupCosine
 
 SIZE, BATCH = 64, 16
 """Pixels of the (global) views, and images of a step, which is what smoke.json has."""
@@ -68,9 +68,9 @@ def _method(bundle: Path) -> Method:
     def part(name: str) -> Any:
         return _parser(bundle).get_parsed_content(name)
 
-    def optimizer(groups: list[dict[str, Any]], lr: float) -> Optimizer:
+    def optimizer(network: nn.Module, lr: float) -> Optimizer:
         parser = _parser(bundle)
-        parser.update({"optimizer::params": groups, "optimizer::lr": lr})
+        parser.update({"network": network, "optimizer::lr": lr})
         return parser.get_parsed_content("optimizer")
 
     def own_handlers() -> list[Any]:
@@ -119,7 +119,7 @@ def trainer_for(
     return PretrainingTrainer(
         device,
         network=network,
-        optimizer=method.optimizer(parameter_groups(network, weight_decay=1e-4), lr=lr),
+        optimizer=method.optimizer(network, lr=lr),
         loss_function=method.loss,
         train_data_loader=endless_loader(dataset, batch_size=BATCH, num_workers=0, seed=2),  # type: ignore[arg-type]
         length=length,

@@ -1,4 +1,4 @@
-"""BYOL's loss: worked out by hand, its two directions, and what has no gradient."""
+"""The loss of BYOL and SimSiam: worked out by hand, its two directions, and what has no gradient."""
 
 from __future__ import annotations
 
@@ -17,6 +17,20 @@ def test_the_loss_of_one_direction_is_worked_out_by_hand():
     predictions = rows([2.0, 0.0], [1.0, 0.0], [1.0, 1.0], [3.0, 4.0])
     targets = rows([5.0, 0.0], [0.0, 3.0], [-2.0, -2.0], [7.0, 0.0])
     assert NegativeCosineSimilarity()(predictions, targets).item() == pytest.approx(6.8 / 4)
+
+
+def test_the_form_of_cosines_is_worked_out_by_hand():
+    # cosines 1 and 0.6 from the first view, 0 and -1 from the second: -(1.6 / 2 - 1 / 2) / 2
+    predictions = torch.stack([rows([2.0, 0.0], [3.0, 4.0]), rows([1.0, 0.0], [1.0, 1.0])])
+    targets = torch.stack([rows([5.0, 0.0], [7.0, 0.0]), rows([0.0, 3.0], [-2.0, -2.0])])
+    assert NegativeCosineSimilarity(form="cosine")(predictions, targets).item() == pytest.approx(-0.15)
+    assert NegativeCosineSimilarity(form="cosine")(predictions[0], targets[0]).item() == pytest.approx(-0.8)
+
+
+def test_the_form_of_distances_is_four_and_four_times_that_of_cosines_for_two_directions():
+    predictions, targets = torch.randn(2, 5, 3, dtype=torch.float64), torch.randn(2, 5, 3, dtype=torch.float64)
+    distance, cosine = (NegativeCosineSimilarity(form=form)(predictions, targets) for form in ("distance", "cosine"))
+    torch.testing.assert_close(distance, 4 + 4 * cosine)
 
 
 def test_the_symmetric_loss_is_the_sum_of_both_directions():
@@ -61,6 +75,11 @@ def test_reduced_precision_is_compared_in_float32():
 def test_shapes_that_do_not_fit_are_refused(shapes):
     with pytest.raises(ValueError, match=r"must both be \(B, D\) or \(V, B, D\); received"):
         NegativeCosineSimilarity()(*map(torch.zeros, shapes))
+
+
+def test_another_form_is_refused():
+    with pytest.raises(ValueError, match="'distance', as BYOL's, or 'cosine', as SimSiam's; received 'l2'"):
+        NegativeCosineSimilarity(form="l2")
 
 
 def test_eps_of_zero_is_refused():

@@ -28,6 +28,17 @@ def test_every_hidden_layer_is_normalised_before_its_relu_and_has_no_bias_of_its
     assert [layer.bias is not None for layer in head.layers if isinstance(layer, nn.Linear)] == [False, False, True]
 
 
+def test_the_projection_itself_is_normalised_without_a_relu():
+    head = ProjectionHead(2, hidden_features=5, out_features=3, batch_norm=True, output_batch_norm=True)
+    kinds = [type(layer) for layer in head.layers]
+    assert kinds == [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear, nn.BatchNorm1d]
+    assert head.layers[3].bias is None
+    projections = head(torch.randn(64, 2))
+    torch.testing.assert_close(projections.mean(dim=0), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(projections.std(dim=0, correction=0), torch.ones(3), atol=1e-2, rtol=0)
+    assert projections.min() < 0
+
+
 def test_one_layer_is_linear():
     head = ProjectionHead(2, out_features=3, layers=1)
     assert [type(layer) for layer in head.layers] == [nn.Linear]

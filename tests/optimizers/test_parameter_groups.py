@@ -55,6 +55,25 @@ def test_spark_lists_its_mask_tokens_among_the_exempt():
     assert len(decayed["params"]) + len(exempt["params"]) == len(list(network.parameters()))
 
 
+def test_a_part_that_keeps_its_rate_has_groups_of_its_own_that_say_so():
+    network = Network()
+    groups = parameter_groups(network, weight_decay=0.04, constant_rate=["mask_token_projection"])
+    assert [group.get("constant_rate", False) for group in groups] == [False, False, True, True]
+    assert [group["weight_decay"] for group in groups] == [0.04, 0.0, 0.04, 0.0]
+    assert [names(network, group) for group in groups[2:]] == [
+        {"mask_token_projection.weight"},
+        {"mask_token_projection.bias"},
+    ]
+    grouped = [id(param) for group in groups for param in group["params"]]
+    assert sorted(grouped) == sorted(id(param) for param in network.parameters() if param.requires_grad)
+
+
+@pytest.mark.parametrize("name", ["predictoin", "frozen", "mask_token"])
+def test_a_part_that_is_not_there_or_frozen_cannot_keep_its_rate(name):
+    with pytest.raises(ValueError, match=f"no trainable parameters in a module '{name}'.*it has convolution, mask_tok"):
+        parameter_groups(Network(), weight_decay=0.04, constant_rate=[name])
+
+
 def test_a_network_without_anything_to_train_is_refused():
     with pytest.raises(ValueError, match="nothing can be trained"):
         parameter_groups(nn.Linear(2, 2).requires_grad_(False), weight_decay=0.04)

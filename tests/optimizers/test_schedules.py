@@ -76,6 +76,19 @@ def test_groups_follow_their_own_peaks_and_those_without_decay_stay_without():
     assert [group["weight_decay"] for group in optimizer.param_groups] == pytest.approx([0.2, 0.0])
 
 
+def test_a_group_of_constant_rate_keeps_it_and_its_weight_decay_follows():
+    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    groups = [{"params": weights[:1]}, {"params": weights[1:], "constant_rate": True, "weight_decay": 0.04}]
+    optimizer = torch.optim.SGD(groups, lr=0.5, weight_decay=0.04)
+    for schedule in (learning_rate(), WarmupCosine("weight_decay", length=length(101), start=0.04, final=0.2)):
+        schedule.apply(optimizer, 0, schedule.peaks(optimizer))
+        assert optimizer.param_groups[1]["lr"] == 0.5  # without the warm-up too
+        schedule.apply(optimizer, 100, schedule.peaks(optimizer))
+    assert optimizer.param_groups[0]["lr"] < 0.5
+    assert [group["lr"] for group in optimizer.param_groups][1] == 0.5
+    assert [group["weight_decay"] for group in optimizer.param_groups] == pytest.approx([0.2, 0.2])
+
+
 def test_the_last_iteration_of_a_run_of_one_is_defined():
     assert learning_rate(iterations=1, warmup=0).value(0, peak=1.0) == 1.0
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from monai_ext.data.labelled.images import LabelledImages
-from monai_ext.data.labelled.labels import LabelledData, name_classes, open_labelled
+from monai_ext.data.labelled.labels import name_classes, open_labelled
 from monai_ext.data.labelled.sections import Division
 from monai_ext.data.phantoms.labelled import embedded_labelled_sample
 from monai_ext.data.slice_images import SliceImages
@@ -22,6 +22,8 @@ from monai_ext.transforms.window import HounsfieldWindow, WindowChoice
 __all__ = ["LabelledSections", "open_labelled_images", "open_labelled_sections"]
 
 logger = logging.getLogger(__name__)
+
+_LONGEST_NAME = 32
 
 
 class LabelledSections:
@@ -108,7 +110,7 @@ class LabelledSections:
             items=data.related,
             class_names=self._names,
             section=section,
-            name=_short_name(data),
+            name=_short_name(self.class_names),
             near_duplicates=[number for number, place in enumerate(places) if place in resembling],
         )
         _check_classes(images)
@@ -213,8 +215,10 @@ def open_labelled_images(
     return open_labelled_sections(dataset_dir, **options).choose(section)
 
 
-def _short_name(data: LabelledData) -> str:
-    return re.sub(r"[^0-9A-Za-z]+", "_", data.place.root.resolve().name).strip("_") or "labelled"
+def _short_name(class_names: Sequence[str]) -> str:
+    """A name that is the same wherever the set lies: its classes, or how many there are."""
+    name = re.sub(r"[^0-9A-Za-z]+", "_", "_".join(class_names)).strip("_")
+    return name if 0 < len(name) <= _LONGEST_NAME else f"{len(class_names)}_classes"
 
 
 def _check_classes(images: LabelledImages) -> None:

@@ -29,11 +29,12 @@ def open_labelled_sets(
 ) -> list[LabelledImages]:
     """Open any number of labelled sets as images of the network's size.
 
-    Each has a name of its own. Pictures, which have no Hounsfield units, are taken as they are whatever the window.
-    Of a set without a split, all items are for training: nothing is trained or chosen by these signals.
+    Each has a name of its own in curves and comparisons: the one that is given, else its classes, which are the same
+    wherever it lies. Pictures, which have no Hounsfield units, are taken as they are whatever the window. Of a set
+    without a split, all items are for training: nothing is trained or chosen by these signals.
 
     Args:
-        paths: one path; a list of paths, or of dictionaries with ``path``, ``section`` and arguments of
+        paths: one path; a list of paths, or of dictionaries with ``path``, ``section``, ``name`` and arguments of
             :func:`~monai_ext.data.open_labelled_sections` such as
             ``{"path": "/data/ct", "columns": {"label": "diagnosis"}}``; or None for no set.
         section: of every set that does not name its own. The test section is not for signals while training.
@@ -54,7 +55,9 @@ def open_labelled_sets(
         arguments = {"path": entry} if isinstance(entry, str | Path) else dict(entry)
         if "path" not in arguments:
             raise DatasetError(f'A labelled set is a path, or has one as {{"path": ...}}; received {entry!r}.')
+        name = arguments.pop("name", None)
         opened = _open(**(defaults | arguments))
+        opened.name = str(name or opened.name)
         taken = {other.name for other in sets}
         opened.name = next(name for name in _candidates(opened.name) if name not in taken)
         sets.append(opened)

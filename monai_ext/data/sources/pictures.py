@@ -96,8 +96,9 @@ class PictureSource(SliceSource):
     def _unreadable(self, file: Path, error: Exception) -> DatasetError:
         reason = "it is no picture or its beginning is damaged" if isinstance(error, UnidentifiedImageError) else error
         return DatasetError(
-            f"The picture {file.relative_to(self.root)} cannot be read: {reason}. Replace it or move it out of the"
-            " folder, then start again."
+            "The picture {file} cannot be read: {reason}. Replace it or move it out of the folder, then start again.",
+            file=file.relative_to(self.root),
+            reason=reason,
         )
 
 

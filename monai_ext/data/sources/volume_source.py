@@ -117,6 +117,8 @@ class VolumeSource(SliceSource):
     def _unreadable(self, file: Path, error: object) -> DatasetError:
         reason = error.strerror or type(error).__name__ if isinstance(error, OSError) else error
         return DatasetError(
-            f"The volume {file.relative_to(self.root)} cannot be read as CT: {reason}. Replace it or move it out of the"
-            " folder, then start again."
+            "The volume {file} cannot be read as CT: {reason}. Replace it or move it out of the folder, then start"
+            " again.",
+            file=file.relative_to(self.root),
+            reason=reason,
         )

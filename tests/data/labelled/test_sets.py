@@ -64,7 +64,7 @@ def test_a_table_gives_images_ready_for_the_network_with_class_and_group(covid: 
 
 def test_a_folder_with_a_table_is_the_table_and_names_the_set(covid: Path) -> None:
     slices = _set(covid)
-    assert (slices.ids, slices.name) == (_set(covid / "labels.csv").ids, "covid_19_ct")
+    assert (slices.ids, slices.name) == (_set(covid / "labels.csv").ids, "COVID_NonCOVID")
 
 
 @pytest.mark.parametrize(("section", "ids"), [("test", ["e.png", "f.png"]), ("all", [f"{n}.png" for n in "abcdef"])])
@@ -224,11 +224,11 @@ def _labelled_hounsfield(folder: Path) -> Path:
 def test_several_sets_have_names_of_their_own_and_the_window_where_there_are_hounsfield_units(
     covid: Path, tmp_path: Path
 ) -> None:
-    store = _labelled_hounsfield(tmp_path / "covid_19_ct")
+    store = _labelled_hounsfield(tmp_path / "COVID_NonCOVID")
     first, second, third = open_labelled_sets(
-        [str(store), str(covid), {"path": str(covid), "section": "all"}], image_size=8, window="lung"
+        [str(store), str(covid), {"path": str(covid), "section": "all", "name": "ours"}], image_size=8, window="lung"
     )
-    assert (first.name, second.name, third.name) == ("covid_19_ct", "covid_19_ct_2", "covid_19_ct_3")
+    assert (first.name, second.name, third.name) == ("0_1", "COVID_NonCOVID", "ours")
     assert (len(first), len(second), len(third)) == (9, 4, 6)
     assert first.images.window is not None
     assert second.images.window is None
@@ -250,6 +250,6 @@ def test_no_set_is_an_empty_list_and_one_path_is_one_set(covid: Path) -> None:
 
 def test_real_sets_open_without_their_test_images(shared_data: Path) -> None:
     head, covid = open_labelled_sets([str(shared_data / "head_ct"), str(shared_data / "covid_ct")], image_size=32)
-    assert (head.name, len(head), len(set(head.groups)), head.class_names) == ("head_ct", 200, 185, ("0", "1"))
-    assert (covid.name, len(covid), covid.class_names) == ("covid_ct", 191 + 234, ("COVID", "NonCOVID"))
+    assert (head.name, len(head), len(set(head.groups)), head.class_names) == ("0_1", 200, 185, ("0", "1"))
+    assert (covid.name, len(covid), covid.class_names) == ("COVID_NonCOVID", 191 + 234, ("COVID", "NonCOVID"))
     assert covid[0]["image"].shape == (1, 32, 32)

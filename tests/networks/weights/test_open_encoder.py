@@ -8,7 +8,7 @@ import pytest
 import torch
 from monai.networks.nets import ResNet
 
-from helpers.contrastive_models import small_method
+from helpers.contrastive_models import LOSSES, small_method
 from monai_ext.errors import WeightsError
 from monai_ext.networks import SparK, SparKDecoder, build_encoder
 from monai_ext.networks.weights import open_encoder, write_model
@@ -37,7 +37,7 @@ def test_a_file_or_the_folder_of_a_run_or_bundle_gives_the_encoder_and_its_setti
         assert (report.layout, encoder.training) == ("encoder export", False)
 
 
-@pytest.mark.parametrize("method", ["BYOL", "MoCo", "SwAV"])
+@pytest.mark.parametrize("method", LOSSES)
 def test_a_training_checkpoint_gives_the_encoder_that_is_trained(tmp_path: Path, method: str) -> None:
     network = small_method(method, build_encoder("resnet18"), features=512).float()
     trained = network.encoder.state_dict()

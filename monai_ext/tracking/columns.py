@@ -1,0 +1,136 @@
+"""What runs are compared by: the same columns, named alike, for every method and task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+__all__ = ["COLUMNS", "UNKNOWN", "describe_run", "name_columns"]
+
+COLUMNS = (
+    "method", "backbone", "images_seen", "epochs", "optimizer", "base_learning_rate", "batch_size", "precision",
+    "device", "task", "labels_used", "fold", "parent",
+)  # fmt: skip
+UNKNOWN = "-"
+_PRETRAINING = "pre-training"
+_ENDING = "_classification"
+
+
+def name_columns(
+    settings: Mapping[str, Any],
+    *,
+    engine: Any,
+    bundle: str | None = None,
+    datasets: Mapping[str, Any] | None = None,
+    parent_run_id: str | None = None,
+) -> dict[str, str]:
+    """``COLUMNS`` of a run: read from the engine where it knows, else from the settings, else ``"-"``.
+
+    The budget is that of the training as it is run: ``images_seen`` in all processes, ``epochs`` begun. ``method`` is
+    that of the pre-training, or ``scratch``; ``labels_used`` counts labelled training images.
+
+    Args:
+        settings: what a person chose.
+        engine: trainer or evaluator, before its first iteration.
+        bundle: name of the bundle that is run.
+        datasets: by their use; of ``"training"`` the labels are counted.
+        parent_run_id: of the run that this one builds upon.
+    """
+    from monai_ext.parallel.processes import unwrap  # importing MONAI may import MLflow, which takes seconds
+
+    network = unwrap(getattr(engine, "network", None))
+    pretrains = hasattr(network, "encoder")
+    columns = {
+        "method": type(network).__name__ if pretrains else _start(settings),
+        "backbone": settings.get("backbone"),
+        "precision": _precision(settings, engine),
+        "device": _device(engine),
+        "task": _PRETRAINING if pretrains else _task(bundle),
+        "fold": settings.get("fold"),
+        "parent": parent_run_id,
+        **(_training(settings, engine) if getattr(engine, "optimizer", None) is not None else {}),
+    }
+    columns["labels_used"] = _labels_used((datasets or {}).get("training"), pretrains=pretrains)
+    return {name: UNKNOWN if columns.get(name) is None else str(columns[name]) for name in COLUMNS}
+
+
+def describe_run(columns: Mapping[str, str], settings: Mapping[str, Any]) -> str | None:
+    """What ran, in a few words; None where nothing is known.
+
+    >>> columns = {"method": "SwAV", "backbone": "resnet18", "images_seen": "40000", "task": "pre-training"}
+    >>> describe_run(columns, {"image_size": 128})
+    'SwAV resnet18 128 px 40k'
+    >>> describe_run({**columns, "task": "covid19", "fold": "2"}, {"image_size": 128})
+    'covid19 SwAV resnet18 128 px 40k fold 2'
+    """
+    names = [columns.get(name, UNKNOWN) for name in ("method", "backbone")]
+    if set(names) == {UNKNOWN}:
+        return None
+    if columns.get("task", UNKNOWN) != _PRETRAINING:
+        names.insert(0, columns.get("task", UNKNOWN))
+    if "image_size" in settings:
+        names.append(f"{settings['image_size']} px")
+    if columns.get("images_seen", UNKNOWN).isdigit():
+        names.append(_short(int(columns["images_seen"])))
+    if columns.get("fold", UNKNOWN) != UNKNOWN:
+        names.append(f"fold {columns['fold']}")
+    return " ".join(name for name in names if name != UNKNOWN)
+
+
+def _training(settings: Mapping[str, Any], engine: Any) -> dict[str, Any]:
+    epochs, length = engine.state.max_epochs, engine.state.epoch_length
+    batch_size = settings.get("batch_size") or getattr(engine.state.dataloader, "batch_size", None)
+    images = settings.get("images_seen")
+    if images is None and None not in (epochs, length, batch_size):
+        images = epochs * length * batch_size
+    rate = settings.get("learning_rate", max(group["lr"] for group in engine.optimizer.param_groups))
+    return {
+        "images_seen": images,
+        "epochs": epochs,
+        "optimizer": type(engine.optimizer).__name__,
+        "base_learning_rate": rate,
+        "batch_size": batch_size,
+    }
+
+
+def _start(settings: Mapping[str, Any]) -> str | None:
+    from monai_ext.networks.pretrained import name_start
+
+    return name_start(settings["lineage"]) if isinstance(settings.get("lineage"), Mapping) else None
+
+
+def _task(bundle: str | None) -> str | None:
+    return None if bundle is None else bundle.removesuffix(_ENDING)
+
+
+def _precision(settings: Mapping[str, Any], engine: Any) -> str | None:
+    """What it became, where it was left to the machine."""
+    for owner in (getattr(engine, "precision", None), getattr(engine, "inferer", None)):
+        name = getattr(owner, "name", None) or getattr(owner, "precision", None)
+        if isinstance(name, str):
+            return name
+    return settings.get("precision")
+
+
+def _device(engine: Any) -> str | None:
+    device = getattr(engine.state, "device", None)
+    if device is None:
+        return None
+    device = torch.device(device)
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _labels_used(training: Any, *, pretrains: bool) -> int | None:
+    if pretrains:
+        return 0
+    labels = getattr(training, "labels", None)
+    return None if labels is None else len(labels)
+
+
+def _short(count: int) -> str:
+    for size, letter in ((1_000_000, "M"), (1000, "k")):
+        if count >= size:
+            return f"{count / size:.3g}{letter}"
+    return str(count)
