@@ -2,8 +2,9 @@
 
 The usual recipe is written below: data workers open 8-bit PNG files, make the views of one image at a time with Pillow,
 and the network trains in single precision and PyTorch's default memory format (SparK: masked-dense execution, as the
-original does). This project reads the same files into memory once, makes views by the batch, trains in
-channels-last memory, and in bfloat16 where asked. Network, loss and optimiser are those of the bundle's train.json.
+original does). This project reads the same files into memory once, makes views by the batch, trains
+in the memory format that is the faster one for each part, and in bfloat16 where that is not emulated. Network, loss and
+optimiser are those of the bundle's train.json.
 
 On a CPU what is compared is processor time, of the training process (on one thread, which never waits for another)
 and its data workers together: where all cores are busy, it decides on the length of a training, and other programs on
@@ -36,10 +37,18 @@ from torch.utils.data import DataLoader, Dataset
 
 from monai_ext.data import StreamSampler, open_slices, slice_loader
 from monai_ext.parallel.devices import Precision
+from monai_ext.parallel.memory_format import arrange_memory
+from monai_ext.parallel.processor import processor
 
 BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
 METHODS = sorted(path.name.removesuffix("_pretrain") for path in BUNDLES.glob("*_pretrain"))
-SETTINGS = ("usual recipe", "here, fp32", "here, bf16")
+USUAL = "usual recipe"
+
+
+def settings(device: str) -> list[str]:
+    """The recipe, and what the device computes itself."""
+    emulates_bf16 = Precision("auto", device=torch.device(device)).name != "bf16"
+    return [USUAL, "here, fp32"] + ([] if emulates_bf16 else ["here, bf16"])
 
 
 def pillow_view(
@@ -111,11 +120,11 @@ class Training:
     def __init__(self, setting: str, files: Sequence[Path], args: argparse.Namespace) -> None:
         config = read_config(args)
         torch.manual_seed(0)
-        self.usual = setting == SETTINGS[0]
+        self.usual = setting == USUAL
         self.device = torch.device(args.device)
         self.network = config.get_parsed_content("network").to(self.device)
-        self.memory_format = torch.contiguous_format if self.usual else torch.channels_last
-        self.network.to(memory_format=self.memory_format)
+        channels_last = False if self.usual else "auto"
+        self.memory_format = arrange_memory(self.network, device=self.device, channels_last=channels_last)[""]
         if self.usual and hasattr(self.network, "backend"):
             self.network.backend = "masked_dense"
         self.loss = config.get_parsed_content("loss")
@@ -210,8 +219,8 @@ def write_pictures(folder: Path, args: argparse.Namespace) -> list[Path]:
 def measure(method: str, files: Sequence[Path], args: argparse.Namespace) -> dict[str, list[tuple[float, float]]]:
     """Seconds an iteration, compared and passed, of each repeat, for every setting; the first round warms up."""
     args.method = method
-    trainings = {setting: Training(setting, files, args) for setting in SETTINGS}
-    seconds: dict[str, list[tuple[float, float]]] = {setting: [] for setting in SETTINGS}
+    trainings = {setting: Training(setting, files, args) for setting in settings(args.device)}
+    seconds: dict[str, list[tuple[float, float]]] = {setting: [] for setting in trainings}
     for repeat in range(args.repeats + 1):
         for setting, training in trainings.items():
             taken = training.epoch()
@@ -234,8 +243,8 @@ def main() -> None:
     if args.device == "cpu":
         torch.set_num_threads(1)
     print(
-        f"torch {torch.__version__}, {args.device}, {torch.get_num_threads()} threads, {args.workers} data workers,"
-        f" {args.backbone}, {args.image_size} px, batch {args.batch}"
+        f"torch {torch.__version__}, {args.device}, {processor().name}, {torch.get_num_threads()} threads,"
+        f" {args.workers} data workers, {args.backbone}, {args.image_size} px, batch {args.batch}"
     )
     print("\n| method | setting | seconds an iteration | speed | pairwise, min - max | seconds passed |")
     print("|---|---|---|---|---|---|")
@@ -244,7 +253,7 @@ def main() -> None:
         for method in args.methods:
             results = measure(method, files, args)
             for setting, seconds in results.items():
-                pairs = [usual[0] / own[0] for usual, own in zip(results[SETTINGS[0]], seconds, strict=True)]
+                pairs = [usual[0] / own[0] for usual, own in zip(results[USUAL], seconds, strict=True)]
                 compared, passed = (statistics.median(values) for values in zip(*seconds, strict=True))
                 print(
                     f"| {method} | {setting} | {compared:.2f} | {statistics.median(pairs):.2f} x |"

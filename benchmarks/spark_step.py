@@ -2,10 +2,14 @@
 
 The baseline executes as the original code does: dense convolutions in single precision and contiguous memory, each
 result multiplied by the mask, batch norm on gathered visible positions, torch's own ReLU6. All settings share one
-process and one model and take turns, so that ratios hold on a noisy machine; times are medians of single steps
-(forward, loss, backward, LAMB), memory is the peak above the idle model with its gradients and optimiser state.
+process and one model and take turns, so that ratios hold on a noisy machine; times are medians of single steps, of
+processor time on a CPU with ``--threads 1``, which other programs disturb less
+(forward, loss, backward, LAMB), memory is the peak above the idle model with its gradients and optimiser state. Active
+blocks run in the memory format that training chooses; bf16 is left out where it would be emulated. The instructions of
+the processor are named, and ``ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2`` measures with fewer.
 
     python benchmarks/spark_step.py --batch 8 32 --repeats 7
+    python benchmarks/spark_step.py --parts --batch 8     # arithmetic and seconds of encoder and decoder
 """
 
 from __future__ import annotations
@@ -15,17 +19,22 @@ import gc
 import statistics
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import psutil
 import torch
 from resident_memory import MIB, large_blocks_returned_at_once
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from monai_ext.losses import MaskedReconstructionLoss
 from monai_ext.networks import SparK, SparKDecoder, build_encoder
 from monai_ext.networks.spark.decoder import InplaceReLU6
 from monai_ext.optimizers import LAMB, parameter_groups
+from monai_ext.parallel.devices import Precision
+from monai_ext.parallel.memory_format import arrange_memory, memory_format_of
+from monai_ext.parallel.processor import processor
 
 
 @dataclass(frozen=True)
@@ -34,16 +43,19 @@ class Setting:
 
     name: str
     backend: str
-    autocast: bool
-    channels_last: bool
-    stock_relu6: bool = False
+    precision: str
+    is_baseline: bool = False
 
 
-SETTINGS = [
-    Setting("masked dense, fp32 (baseline)", "masked_dense", autocast=False, channels_last=False, stock_relu6=True),
-    Setting("active blocks, fp32", "active_blocks", autocast=False, channels_last=True),
-    Setting("active blocks, bf16", "active_blocks", autocast=True, channels_last=True),
-]
+def settings(device: torch.device) -> list[Setting]:
+    """The settings that the device computes itself; the baseline first."""
+    kinds = [
+        Setting("masked dense, fp32 (baseline)", "masked_dense", "fp32", is_baseline=True),
+        Setting("active blocks, fp32", "active_blocks", "fp32"),
+        Setting("active blocks, bf16", "active_blocks", "bf16"),
+    ]
+    emulates_bf16 = Precision("auto", device=device).name != "bf16"
+    return [setting for setting in kinds if not (emulates_bf16 and setting.precision == "bf16")]
 
 
 class Step:
@@ -63,21 +75,73 @@ class Step:
         """Make the following steps run as ``setting`` says."""
         self.setting = setting
         self.model.backend = setting.backend
-        memory_format = torch.channels_last if setting.channels_last else torch.contiguous_format
-        self.model.to(memory_format=memory_format)  # type: ignore[call-overload]
-        self.batch = self.image.contiguous(memory_format=memory_format)
+        self.precision = Precision(setting.precision, device=self.device)
+        channels_last = False if setting.is_baseline else "auto"
+        formats = arrange_memory(self.model, device=self.device, channels_last=channels_last)
+        self.batch = self.image.contiguous(memory_format=formats[""])
         for level in self.model.decoder.levels:
-            level.convolutions[2] = nn.ReLU6(inplace=True) if setting.stock_relu6 else InplaceReLU6()
+            level.convolutions[2] = nn.ReLU6(inplace=True) if setting.is_baseline else InplaceReLU6()
+
+    def parts(self) -> dict[str, Callable[[], Tensor]]:
+        """The forward pass of each part, down to one number."""
+        maps = self._dense_maps()
+        with torch.no_grad():
+            projected = self._projected(maps)
+        projected = [dense.requires_grad_() for dense in projected]
+        return {
+            "encoder": lambda: sum(x.values.sum() for x in self.model.encode(self.batch, self.visible)),  # type: ignore
+            "projections": lambda: sum(dense.square().sum() for dense in self._projected(maps)),  # type: ignore
+            "decoder": lambda: self.model.decoder(projected).square().mean(),
+        }
+
+    def run_part(self, part: str) -> float:
+        """Seconds of a part, forward and backward."""
+        forward = self.parts()[part]
+        start = self.now()
+        forward().backward()
+        taken = self.now() - start
+        self.optimizer.zero_grad(set_to_none=False)
+        return taken
+
+    def count(self, part: str) -> float:
+        """GFLOP of a part: the forward pass, and twice as much backward."""
+        forward = self.parts()[part]
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            forward()
+        return 3 * counter.get_total_flops() / 1e9
+
+    def _dense_maps(self) -> list[Tensor]:
+        """Random maps of the encoder's sizes in the format of the projections; deepest first."""
+        order = memory_format_of(self.model.densify_projections)
+        sizes = [(len(token[0]), side) for token, side in zip(self.model.mask_tokens, self._sides(), strict=True)]
+        return [
+            torch.rand(len(self.image), width, side, side, device=self.device)
+            .contiguous(memory_format=order)
+            .requires_grad_()
+            for width, side in sizes
+        ]
+
+    def _sides(self) -> list[int]:
+        deepest = self.image.shape[-1] // self.model.patch_size
+        return [deepest * 2**level for level in range(len(self.model.mask_tokens))]
+
+    def _projected(self, maps: list[Tensor]) -> list[Tensor]:
+        return [project(dense) for project, dense in zip(self.model.densify_projections, maps, strict=True)]
+
+    def now(self) -> float:
+        """Seconds of this process where it is one thread on a CPU, else those of the clock, all work done."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        alone = self.device.type == "cpu" and torch.get_num_threads() == 1
+        return time.process_time() if alone else time.perf_counter()
 
     def run(self) -> None:
-        """Run one step and wait for it."""
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.setting.autocast):
+        """Run one step."""
+        with self.precision.autocast():
             prediction = self.model(self.batch, self.visible)
         self.loss(prediction, self.batch, self.visible).backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=False)
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
 
 
 def peak_memory(step: Step) -> float:
@@ -107,21 +171,60 @@ def peak_memory(step: Step) -> float:
 
 def measure(step: Step, repeats: int) -> dict[Setting, tuple[list[float], float]]:
     """Seconds of each repeat and peak MiB, for every setting."""
-    memory = {}
+    memory, kinds = {}, settings(step.device)
     with large_blocks_returned_at_once():  # first, while the heap holds no freed memory
-        for setting in SETTINGS:
+        for setting in kinds:
             step.switch(setting)
             step.run()
             memory[setting] = peak_memory(step)
-    seconds: dict[Setting, list[float]] = {setting: [] for setting in SETTINGS}
+    seconds: dict[Setting, list[float]] = {setting: [] for setting in kinds}
     for repeat in range(repeats + 1):
-        for setting in SETTINGS:
+        for setting in kinds:
             step.switch(setting)
-            start = time.perf_counter()
+            start = step.now()
             step.run()
             if repeat > 0:  # the first round warms up
-                seconds[setting].append(time.perf_counter() - start)
-    return {setting: (seconds[setting], memory[setting]) for setting in SETTINGS}
+                seconds[setting].append(step.now() - start)
+    return {setting: (seconds[setting], memory[setting]) for setting in kinds}
+
+
+def measure_parts(step: Step, repeats: int) -> None:
+    """Print arithmetic and seconds of the encoder, the projections and the decoder, forward and backward."""
+    masked_dense, active_blocks = settings(step.device)[:2]
+    runs = {
+        "encoder, masked dense": (masked_dense, "encoder"),
+        "encoder, active blocks": (active_blocks, "encoder"),
+        "projections": (active_blocks, "projections"),
+        "decoder": (active_blocks, "decoder"),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    flops = {}
+    for repeat in range(repeats + 1):
+        for name, (setting, part) in runs.items():
+            step.switch(setting)
+            taken = step.run_part(part)
+            if repeat == 0:  # the first round warms up
+                flops[name] = step.count(part)
+            else:
+                seconds[name].append(taken)
+    print("\n| part | GFLOP | seconds |\n|---|---|---|")
+    for name in runs:
+        print(f"| {name} | {flops[name]:.0f} | {statistics.median(seconds[name]):.2f} |")
+    print(_explain(flops, visible=1 - step.model.masked_fraction))
+    pairs = zip(seconds["encoder, masked dense"], seconds["encoder, active blocks"], strict=True)
+    ratios = [dense / blocks for dense, blocks in pairs]
+    print(f"The encoder alone: {statistics.median(ratios):.2f} x ({min(ratios):.2f} - {max(ratios):.2f}).")
+
+
+def _explain(flops: dict[str, float], visible: float) -> str:
+    """What sparsity alone can give the step."""
+    encoder, decoder = flops["encoder, masked dense"], flops["decoder"]
+    dense = decoder + flops["projections"]
+    bounds = [(part + encoder) / (part + visible * encoder) for part in (decoder, dense)]
+    return (
+        f"\nThe decoder has {decoder:.0f} of {decoder + encoder:.0f} GFLOP, which bounds what sparsity can give at "
+        f"{bounds[0]:.2f} x; with the projections {dense:.0f} of {dense + encoder:.0f}, at {bounds[1]:.2f} x."
+    )
 
 
 def main() -> None:
@@ -132,15 +235,22 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=768, help="width of the decoder")
     parser.add_argument("--size", type=int, default=224, help="pixels along one axis")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--parts", action="store_true", help="encoder and decoder apart, in place of whole steps")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     print(
-        f"torch {torch.__version__}, {args.device}, {torch.get_num_threads()} threads, {args.encoder}, {args.size} px"
+        f"torch {torch.__version__}, {args.device}, {processor().name}, {torch.get_num_threads()} threads, "
+        f"{args.encoder}, {args.size} px"
     )
+    if args.parts:
+        measure_parts(Step(args, args.batch[0]), args.repeats)
+        return
     print("\n| batch | setting | seconds | speed | pairwise, min - max | peak MiB above idle | memory |")
     print("|---|---|---|---|---|---|---|")
     for batch in args.batch:
         results = measure(Step(args, batch), args.repeats)
-        baseline_seconds, baseline_memory = results[SETTINGS[0]]
+        baseline_seconds, baseline_memory = next(iter(results.values()))
         for setting, (seconds, memory) in results.items():
             pairs = [b / s for b, s in zip(baseline_seconds, seconds, strict=True)]
             print(

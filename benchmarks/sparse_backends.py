@@ -24,6 +24,7 @@ import torch
 from resident_memory import MIB, large_blocks_returned_at_once
 
 from monai_ext.networks import SparK, SparKDecoder, build_encoder
+from monai_ext.parallel.processor import processor
 
 BACKENDS = {"masked_dense": "masked dense", "active_blocks": "active blocks", "minkowski": "MinkowskiEngine"}
 COLOURS = {"masked_dense": "#7f7f7f", "active_blocks": "#1f77b4", "minkowski": "#d62728"}
@@ -176,7 +177,8 @@ def main() -> None:
     cases = [Case("resnet50", (224, 224), args.batch[0]), Case("resnet18", (96, 96, 96), args.batch[1])]
     cases = [case for case in cases if len(case.size) in args.dims]
     backends = [b for b in BACKENDS if b != "minkowski" or importlib.util.find_spec("MinkowskiEngine")]
-    subtitle = f"torch {torch.__version__}, {args.device}, {args.threads} threads"
+    where = processor().name if args.device == "cpu" else args.device
+    subtitle = f"torch {torch.__version__}, {where}, {args.threads} threads"
     print(subtitle)
     results = {}
     for case in cases:

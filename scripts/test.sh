@@ -12,6 +12,11 @@ export MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true
 .venv/bin/sphinx-build -q -W --keep-going docs build/pages
 # Tests and doctests, one file at a time in each of two processes; TEST_PROCESSES=0 runs them in one.
 .venv/bin/python -m pytest --numprocesses "${TEST_PROCESSES:-2}" --dist loadfile "$@"
+if [ $# -eq 0 ]; then
+    # Once more the methods and the engines with the instructions of a processor without AVX-512; oneDNN has other code then.
+    ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 .venv/bin/python -m pytest --numprocesses "${TEST_PROCESSES:-2}" \
+        --dist load tests/families tests/engines tests/parallel tests/bundles/test_processors.py
+fi
 # What MONAI's model zoo checks, without its network.
 .venv/bin/python -m monai_ext bundle check bundles/*
 echo

@@ -11,12 +11,23 @@ from typing import Any
 import pytest
 import torch
 
+from helpers.narrow_convolutions import guards
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_narrow_convolution_channels_last() -> Iterator[None]:
+    """No network of the tests is trained in a way that corrupts memory on other processors."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, guard in guards().items():
+            patch.setattr(torch.nn.functional, name, guard)
+        yield
 
 
 @pytest.fixture(scope="session")

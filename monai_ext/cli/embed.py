@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     drawing.add_argument("--seed", type=int, default=0, help="of the map (0)")
     parser.add_argument("--batch-size", type=int, default=64, help="slices at a time (64)")
     parser.add_argument("--num-workers", type=int, default=2, help="processes that read slices (2)")
-    parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"], default="fp32", help="(fp32)")
+    parser.add_argument("--precision", choices=["fp32", "bf16", "fp16", "auto"], default="fp32", help="(fp32)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 ... (a GPU where there is one)")
     return parser
 

@@ -1,4 +1,12 @@
-"""``python -m monai_ext study``: which pre-training helps with few labels: run, plan, status, report, clean."""
+"""``python -m monai_ext study``: which pre-training helps with few labels: run, plan, status, report, clean.
+
+A plan names methods, tasks, numbers of labels, folds and seeds. Every cell of that grid is a training of a bundle, or a
+probe on features, and leaves a record; run again, the study does what is missing. The report is made of records alone.
+
+Example:
+  python -m monai_ext study plan studies/demo.json
+  python -m monai_ext study run studies/demo.json --workers 2
+"""
 
 from __future__ import annotations
 
@@ -9,6 +17,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from monai_ext.cli._parser import add_subcommand, command_parser
 
 if TYPE_CHECKING:
     from monai_ext.study.executors.job import Executor
@@ -23,7 +33,7 @@ _SHOWN = 10
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a ``study`` command; returns the exit status."""
+    """Run the command; returns the exit status."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("mlflow", "alembic", "matplotlib", "fontTools"):
@@ -32,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m monai_ext study", description=main.__doc__)
+    parser = command_parser("study", __doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="compute what has no record yet, then write the report")
+    run = add_subcommand(commands, "run", "compute what has no record yet, then write the report")
     run.set_defaults(run=_run)
     _add_plan(run)
     run.add_argument("--workers", type=int, default=1, metavar="N", help="cells at a time (1)")
@@ -43,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--devices", nargs="+", metavar="D", help="such as cuda:0 cuda:1, shared by the workers in turn")
     run.add_argument("--no-tracking", action="store_true", help="log nothing to MLflow")
     run.add_argument("--no-report", action="store_true", help="write records only")
-    plan = commands.add_parser("plan", help="what a run would do: cells, hours, disk")
+    plan = add_subcommand(commands, "plan", "what a run would do: cells, hours, disk")
     plan.set_defaults(run=_plan)
     _add_plan(plan)
     plan.add_argument("--workers", type=int, default=1, metavar="N", help="cells at a time (1)")
@@ -53,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         ("report", _report, "write the report anew from the records"),
         ("clean", _clean, "delete what can be made again"),
     ):
-        command = commands.add_parser(name, help=text)
+        command = add_subcommand(commands, name, text)
         command.set_defaults(run=work)
         command.add_argument("study", metavar="STUDY", help="the plan, or the folder of its results")
         command.add_argument("--output", metavar="DIR", help="folder of the results, where it is not the usual one")

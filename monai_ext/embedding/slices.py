@@ -98,7 +98,7 @@ def encode_slices(
         slices: what to encode.
         device: where to.
         batch_size: slices at a time.
-        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+        precision: ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"auto"``.
         num_workers: processes that read slices.
 
     Raises:

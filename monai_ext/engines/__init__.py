@@ -1,6 +1,7 @@
 """Training and evaluation loops of self-supervised pre-training, on MONAI's Workflow."""
 
 from monai_ext.engines.augmented_batch import AugmentedBatch
+from monai_ext.engines.automatic_choices import settled
 from monai_ext.engines.distributed import distribute
 from monai_ext.engines.events import PretrainingEvents, epochs_completed
 from monai_ext.engines.pretraining_evaluator import PretrainingEvaluator
@@ -24,5 +25,6 @@ __all__ = [
     "process_count",
     "process_rank",
     "select_device",
+    "settled",
     "unwrap",
 ]

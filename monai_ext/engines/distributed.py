@@ -10,17 +10,18 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from monai_ext.networks import synchronize_batch_norm
+from monai_ext.parallel.memory_format import arrange_memory, memory_format_of
 from monai_ext.parallel.processes import in_process_group
 
-__all__ = ["channels_last_format", "distribute", "gradient_sync"]
+__all__ = ["distribute", "gradient_sync", "memory_formats"]
 
 
 def distribute(network: nn.Module, *, device: torch.device | str, find_unused_parameters: bool = False) -> nn.Module:
     """The network on its device, with gradients and batch statistics joined over the process group.
 
     Each step equals that of one process on the joint batch: gradients are averaged, and every batch normalisation
-    takes its statistics from all processes. Parameters become channels last. Without a process group the network is
-    only moved.
+    takes its statistics from all processes. Parameters get the memory format that is fastest, see
+    :func:`~monai_ext.parallel.memory_format.arrange_memory`. Without a process group the network is only moved.
 
     Args:
         network: as built, the same in every process; its batch normalisations are replaced in place.
@@ -37,7 +38,7 @@ def distribute(network: nn.Module, *, device: torch.device | str, find_unused_pa
         return network
     network = synchronize_batch_norm(network)
     # Before wrapping: parameters whose strides change afterwards no longer fit their buckets, and gradients mix up.
-    network = network.to(memory_format=channels_last_format(network))  # type: ignore[call-overload]
+    arrange_memory(network, device=device)
     return DistributedDataParallel(
         network,
         device_ids=[device] if device.type == "cuda" else None,
@@ -45,10 +46,17 @@ def distribute(network: nn.Module, *, device: torch.device | str, find_unused_pa
     )
 
 
-def channels_last_format(network: nn.Module) -> torch.memory_format:
-    """The channels-last memory format for the network's number of spatial axes."""
-    volumetric = any(param.dim() == 5 for param in network.parameters())
-    return torch.channels_last_3d if volumetric else torch.channels_last
+def memory_formats(
+    network: nn.Module, *, device: torch.device | str, channels_last: bool | str
+) -> dict[str, torch.memory_format]:
+    """Arrange the memory of a network, or tell how :func:`distribute` has done it, see
+    :func:`~monai_ext.parallel.memory_format.arrange_memory`.
+    """
+    if not isinstance(network, DistributedDataParallel):
+        return arrange_memory(network, device=device, channels_last=channels_last)
+    dense_parts: tuple[str, ...] = getattr(network.module, "dense_parts", ())
+    formats = {"": memory_format_of(network.module, besides=dense_parts)}
+    return formats | {name: memory_format_of(network.module.get_submodule(name)) for name in dense_parts}
 
 
 def gradient_sync(network: nn.Module, *, enabled: bool) -> AbstractContextManager[None]:

@@ -40,7 +40,8 @@ class PretrainingEvaluator(SupervisedEvaluator):
         views: ``views(images, generator=...)`` makes what the inferer takes of a batch on the device, such as the
             views of contrastive methods; None for the images as they are.
         seed: of the views and masks.
-        precision: of the forward pass, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+        precision: of the forward pass, ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"auto"``; where a training is asked for
+            the same, evaluation follows it.
         handlers: objects with ``attach(engine)``.
     """
 

@@ -13,11 +13,12 @@ from monai.engines.utils import IterationEvents
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from monai_ext.engines.distributed import channels_last_format, gradient_sync
+from monai_ext.engines.distributed import gradient_sync, memory_formats
 from monai_ext.engines.events import PretrainingEvents
 from monai_ext.optimizers.schedules import WarmupCosine
 from monai_ext.optimizers.training_length import TrainingLength
 from monai_ext.parallel.devices import Precision
+from monai_ext.parallel.memory_format import describe_memory
 from monai_ext.parallel.processes import unwrap
 from monai_ext.parallel.random_streams import part_random_streams
 
@@ -60,11 +61,14 @@ class PretrainingTrainer(SupervisedTrainer):
         inferer: ``inferer(views, network)`` gives the arguments of the loss; ``sample_ids=`` is added where the network
             takes them.
         schedules: fields of the optimiser's groups that change with the iteration.
-        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``, of the forward pass.
+        precision: of the forward pass, ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"auto"``, as
+            :class:`~monai_ext.parallel.devices.Precision` chooses; a training that is resumed keeps what it was.
         gradient_clip_norm: upper bound of the global gradient norm; None for optimisers that clip themselves (LAMB).
         accumulation_steps: parts into which a batch is cut for forward and backward, to save memory. Neither the number
             of images a step nor the schedules change with it; batch norm sees the smaller parts.
-        channels_last: channels-last memory format, which convolutions of CPUs and recent GPUs prefer.
+        channels_last: whether images lie in memory channels last: ``"auto"`` does what is faster for each part of the
+            network, see :func:`~monai_ext.parallel.memory_format.arrange_memory`. In a distributed run
+            :func:`~monai_ext.engines.distribute` has decided.
         compile: run the network through ``torch.compile``.
         handlers: objects with ``attach(engine)``.
 
@@ -87,10 +91,10 @@ class PretrainingTrainer(SupervisedTrainer):
         max_epochs: int | None = None,
         views: Callable[[Tensor], Views] | None = None,
         schedules: Sequence[WarmupCosine] = (),
-        precision: str = "fp32",
+        precision: str = "auto",
         gradient_clip_norm: float | None = None,
         accumulation_steps: int = 1,
-        channels_last: bool = True,
+        channels_last: bool | str = "auto",
         compile: bool = False,
         handlers: Sequence[Any] = (),
     ) -> None:
@@ -110,8 +114,9 @@ class PretrainingTrainer(SupervisedTrainer):
         )
         self.state.images_seen = 0
         self.state.last_checkpoint = None
-        self.memory_format = channels_last_format(network) if channels_last else torch.preserve_format
-        network = network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.memory_formats = memory_formats(network, device=self.state.device, channels_last=channels_last)
+        self.memory_format = self.memory_formats[""]
+        logger.info("Memory format of the network: %s.", describe_memory(self.memory_formats))
         self.network: nn.Module = torch.compile(network) if compile else network  # type: ignore[assignment]
         self.length = length
         self.views = views

@@ -10,6 +10,7 @@ import torch
 from ignite.engine import Events
 
 import monai_ext
+from monai_ext.engines.automatic_choices import settled
 from monai_ext.engines.events import PretrainingEvents, epochs_completed
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
 from monai_ext.files import write_result
@@ -99,7 +100,7 @@ class EncoderExporter:
                 "images_seen": engine.state.images_seen,
                 "monai_ext_version": monai_ext.__version__,
                 **_tracked_run(engine),
-                **self.metadata,
+                **settled(self.metadata, engine),
             },
         }
         write_result(path, lambda file: torch.save(content, file), what="the encoder", state=engine.state)

@@ -13,6 +13,7 @@ from typing import Any
 
 from ignite.engine import Events
 
+from monai_ext.engines.automatic_choices import settled
 from monai_ext.errors import TrainingStoppedError
 from monai_ext.files import write_atomically
 from monai_ext.handlers.encoder_exporter import ENCODER_FILE
@@ -64,7 +65,8 @@ class ModelPublisher:
         state = engine.state
         best = getattr(state, "best_weights", None)
         weights = unwrap(engine.network) if best is None else read_torch_file(best)
-        metadata = {**self.metadata, **_chosen(state), "mlflow_run_id": getattr(state, "mlflow_run_id", None)}
+        told = settled(self.metadata, engine)
+        metadata = {**told, **_chosen(state), "mlflow_run_id": getattr(state, "mlflow_run_id", None)}
         if hasattr(unwrap(engine.network), "encoder"):
             metadata["method"] = type(unwrap(engine.network)).__name__
         run = None if state.last_checkpoint is None else Path(state.last_checkpoint).parent

@@ -6,6 +6,7 @@ from typing import Any
 
 from ignite.engine import Events
 
+from monai_ext.engines.automatic_choices import precision_of
 from monai_ext.engines.events import PretrainingEvents
 from monai_ext.optimizers.training_length import TrainingLength
 from monai_ext.parallel.devices import Precision
@@ -15,7 +16,7 @@ __all__ = ["TrainingBookkeeping"]
 
 
 class TrainingBookkeeping:
-    """Images seen, length, and events on a ``SupervisedTrainer``; attach it before all other handlers.
+    """Images seen, length, precision and events on a ``SupervisedTrainer``; attach it before all other handlers.
 
     With it, checkpoints, resumption, the guard against losses that are no numbers, graceful termination, progress and
     tracking work on MONAI's trainer as they do in pre-training, and an exception always leaves ``run``: Ignite drops
@@ -33,13 +34,13 @@ class TrainingBookkeeping:
         engine.register_events(*PretrainingEvents)
         engine.length = self.length
         engine.total_iterations = self.length.total_iterations
-        engine.precision = Precision("fp32", device=engine.state.device)
         engine.state.images_seen = 0
         engine.state.last_checkpoint = None
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._count)
 
     def _start(self, engine: Any) -> None:
+        engine.precision = precision_of(engine) or Precision("fp32", device=engine.state.device)
         part_random_streams()
         if not engine.has_event_handler(_raise_again, Events.EXCEPTION_RAISED):
             engine.add_event_handler(Events.EXCEPTION_RAISED, _raise_again)  # now that all others are attached

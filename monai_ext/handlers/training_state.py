@@ -12,6 +12,7 @@ from typing import Any
 from ignite.engine import Events
 from torch import Tensor, nn
 
+from monai_ext.engines.automatic_choices import settled
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
 from monai_ext.errors import CheckpointError, DamagedCheckpointError, DamagedFileError
 from monai_ext.parallel.processes import unwrap
@@ -56,11 +57,12 @@ class TrainingState:
             "network": unwrap(trainer.network).state_dict(),
             "optimizer_name": type(trainer.optimizer).__name__,
             "optimizer": trainer.optimizer.state_dict(),
+            "precision": trainer.precision.name,
             "scaler": trainer.precision.scaler.state_dict(),
             "progress": self._progress(),
             "stream": None if stream is None else stream.state_dict(),
             "random_streams": self.random_streams.state_dict(),
-            "settings": self.settings,
+            "settings": settled(self.settings, trainer),
         }
 
     def load(self, path: Path) -> None:
@@ -75,13 +77,14 @@ class TrainingState:
         network = unwrap(trainer.network)
         _check_network(network, state, path)
         self._check_run(state, path)
+        trainer.precision.keep(state.get("precision", state["settings"].get("precision")))
         network.load_state_dict(state["network"])
         trainer.optimizer.load_state_dict(state["optimizer"])
         trainer.precision.scaler.load_state_dict(state["scaler"])
         self._set_progress(state["progress"], path)
         self._set_stream(state["stream"], path)
         self._restore_random_streams(state["random_streams"])
-        self._report_changes(state["settings"])
+        self._report_changes(state)
 
     def _progress(self) -> dict[str, Any]:
         state, length = self.trainer.state, self.trainer.length
@@ -147,14 +150,14 @@ class TrainingState:
                     "with the settings and the data that it was written with, or start anew."
                 )
 
-    def _report_changes(self, saved: Mapping[str, Any]) -> None:
-        for name in sorted(saved.keys() | self.settings.keys()):
-            if saved.get(name) != self.settings.get(name):
+    def _report_changes(self, state: Mapping[str, Any]) -> None:
+        precision = self.trainer.precision.name
+        present = {"precision": precision, **settled(self.settings, self.trainer)}
+        saved = {"precision": state.get("precision", precision), **state["settings"]}
+        for name in sorted(saved.keys() | present.keys()):
+            if saved.get(name) != present.get(name):
                 logger.warning(
-                    "The training is resumed with another %s: %r, it was %r.",
-                    name,
-                    self.settings.get(name),
-                    saved.get(name),
+                    "The training is resumed with another %s: %r, it was %r.", name, present.get(name), saved.get(name)
                 )
 
 

@@ -47,6 +47,8 @@ class ValidationRunner:
 
     def attach(self, engine: PretrainingTrainer) -> None:
         """Evaluate at the end of epochs of the trainer, and before the first where it is asked for."""
+        if self.evaluator.precision.requested == engine.precision.requested:
+            self.evaluator.precision = engine.precision
         if self.before_training:
             engine.add_event_handler(Events.EPOCH_STARTED, self._validate_untrained)
         engine.add_event_handler(self._epochs, self._validate)

@@ -9,9 +9,11 @@ import torch
 from monai.inferers import Inferer
 from torch import Tensor
 
+from monai_ext.parallel.devices import AUTO, Precision
+
 __all__ = ["PrecisionInferer"]
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_ACCEPTED = ("fp32", "bf16", AUTO)
 
 
 class PrecisionInferer(Inferer):
@@ -21,10 +23,11 @@ class PrecisionInferer(Inferer):
     scaling, and losses are computed in single precision.
 
     Args:
-        precision: ``"fp32"`` or ``"bf16"``.
+        precision: ``"fp32"``, ``"bf16"``, or ``"auto"``: what :class:`~monai_ext.parallel.devices.Precision` chooses
+            for the device.
 
     Raises:
-        ValueError: it is neither; fp16, whose gradients must be scaled, is not offered.
+        ValueError: it is another; fp16, whose gradients must be scaled, is not offered.
 
     Example:
         >>> PrecisionInferer("bf16")(torch.ones(1, 2), torch.nn.Linear(2, 1)).dtype
@@ -32,14 +35,21 @@ class PrecisionInferer(Inferer):
     """
 
     def __init__(self, precision: str = "fp32") -> None:
-        if precision not in _DTYPES:
+        if precision not in _ACCEPTED:
             raise ValueError(
-                f"A classifier is trained in fp32 or bf16; received {precision!r}. On GPUs without bf16, use fp32."
+                f"A classifier is trained in fp32 or bf16, or auto chooses; received {precision!r}. On GPUs without "
+                "bf16, use fp32."
             )
         self.precision = precision
+        self._on_device: Precision | None = None
+
+    def precision_on(self, device: torch.device) -> Precision:
+        """What is computed in on a device; for one device the same object each time."""
+        if self._on_device is None or self._on_device.device.type != device.type:
+            self._on_device = Precision(self.precision, device=device)
+        return self._on_device
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """The network's output on ``inputs`` (B, C, H, W), as float32."""
-        enabled = self.precision != "fp32"
-        with torch.autocast(inputs.device.type, dtype=_DTYPES[self.precision], enabled=enabled):
+        with self.precision_on(inputs.device).autocast():
             return network(inputs, *args, **kwargs).float()

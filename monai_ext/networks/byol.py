@@ -66,7 +66,7 @@ class BYOL(nn.Module):
         Raises:
             ValueError: when there are not two views of one batch, or of one image only in training.
         """
-        check_views(views, method="BYOL", training=self.training, exactly=2)
+        check_views(views, method="BYOL", training=self.training, exactly=2, encoder=self.encoder)
         predictions = [self.prediction(self.projection(self.encoder(view))) for view in views]
         targets = [self.teacher(view) for view in views]
         return torch.stack(predictions), torch.stack(targets[::-1])

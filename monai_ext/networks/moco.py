@@ -88,7 +88,7 @@ class MoCo(nn.Module):
             ValueError: when there are not two views of one batch, or of one image only in training, or not one id an
                 image.
         """
-        check_views(views, method="MoCo", training=self.training, exactly=2)
+        check_views(views, method="MoCo", training=self.training, exactly=2, encoder=self.encoder)
         queries = self.embed(views[0])
         keys = self._keys(views[1])
         compared = [queries, keys, self.queue.embeddings.clone()]

@@ -67,7 +67,7 @@ class SimSiam(nn.Module):
         Raises:
             ValueError: when there are not two views of one batch, or of one image only in training.
         """
-        check_views(views, method="SimSiam", training=self.training, exactly=2)
+        check_views(views, method="SimSiam", training=self.training, exactly=2, encoder=self.encoder)
         projections = [self.projection(self.encoder(view)) for view in views]
         predictions = [self.prediction(projection) for projection in projections]
         return torch.stack(predictions), torch.stack(projections[::-1]).detach()

@@ -115,7 +115,13 @@ class SwAV(nn.Module):
         Raises:
             ValueError: when there are too few views or images, or more prototypes than samples to share.
         """
-        check_views(views, method="SwAV", training=self.training, at_least=max(2, self.global_views))
+        check_views(
+            views,
+            method="SwAV",
+            training=self.training,
+            at_least=max(2, self.global_views),
+            encoder=self.encoder,
+        )
         self._check_partition(len(views[0]))
         if self.training:
             self.prototypes.normalize()

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
+import torch
+from monai.networks.nets.resnet import ResNet
+from torch import Tensor, nn
+
+from monai_ext.networks.encoder import encoder_stride
 
 __all__ = ["check_views"]
 
 
 def check_views(
-    views: Sequence[Tensor], *, method: str, training: bool, at_least: int = 2, exactly: int | None = None
+    views: Sequence[Tensor],
+    *,
+    method: str,
+    training: bool,
+    at_least: int = 2,
+    exactly: int | None = None,
+    encoder: nn.Module | None = None,
 ) -> None:
     """Check that ``views`` are batches ``(B, C, *spatial)`` of the same images, two or more of them in training.
 
     Raises:
-        ValueError: when their number or their batches are others.
+        ValueError: when their number or their batches are others, or the encoder cannot be trained on their size.
         TypeError: when one tensor is given in place of a list of views.
     """
     if isinstance(views, Tensor):
@@ -33,4 +43,22 @@ def check_views(
         raise ValueError(
             f"{method} is trained on at least 2 images a process (and part, when accumulating), since batch "
             f"normalisation has no statistics of one image; received {min(sizes)}. Use a larger batch_size."
+        )
+    if training and isinstance(encoder, ResNet) and _computes_bf16_on_a_cpu(views[0]):
+        _check_pixels(views, method=method, stride=encoder_stride(encoder))
+
+
+def _computes_bf16_on_a_cpu(view: Tensor) -> bool:
+    kind = view.device.type
+    return kind == "cpu" and torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.bfloat16
+
+
+def _check_pixels(views: Sequence[Tensor], *, method: str, stride: int) -> None:
+    """Refuse views that are one pixel before the last stride: oneDNN leaves parts of that bf16 gradient unwritten."""
+    smallest = min(min(view.shape[2:]) for view in views)
+    if smallest <= stride // 2:
+        raise ValueError(
+            f"{method} was given views of {smallest} pixels to be trained on in bf16 on a CPU, where PyTorch 2.13 "
+            "computes wrong gradients for strided convolutions of a map of one pixel. Use views of more than "
+            f"{stride // 2} pixels, or --precision fp32."
         )

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import AbstractContextManager
+from functools import cached_property
 
 import torch
 
-__all__ = ["Precision", "select_device"]
+from monai_ext.parallel.processor import processor
+
+__all__ = ["AUTO", "Precision", "select_device"]
+
+logger = logging.getLogger(__name__)
+
+AUTO = "auto"
+"""An option that is chosen by what the machine does best."""
 
 _AUTOCAST_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -49,8 +58,12 @@ class Precision:
     ``bf16`` needs no scaling of gradients; ``fp16`` scales the loss, since small gradients would become zero
     (Micikevicius et al. 2018, "Mixed Precision Training", section 3.2), and skips a step whose gradients overflow.
 
+    ``auto`` is chosen when it is first needed, and stays: bf16 where the device computes it (processors with AVX-512
+    bf16 or AMX, GPUs since Ampere), else fp32. Where bf16 is asked for and has to be emulated, a warning says what that
+    costs.
+
     Args:
-        name: ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+        name: ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"auto"``.
         device: on which the network runs.
 
     Raises:
@@ -59,15 +72,69 @@ class Precision:
     Example:
         >>> Precision("bf16", device=torch.device("cpu")).scaler.is_enabled()
         False
+        >>> Precision("auto", device=torch.device("cpu")).name in ("fp32", "bf16")
+        True
     """
 
     def __init__(self, name: str = "fp32", *, device: torch.device) -> None:
-        if name not in _AUTOCAST_DTYPES:
-            raise ValueError(f"The precision is one of {', '.join(_AUTOCAST_DTYPES)}; received {name!r}.")
-        self.name = name
+        if name not in (*_AUTOCAST_DTYPES, AUTO):
+            raise ValueError(f"The precision is one of {', '.join((*_AUTOCAST_DTYPES, AUTO))}; received {name!r}.")
+        self.requested = name
         self.device = device
-        self.scaler = torch.amp.GradScaler(device.type, enabled=name == "fp16")
+        self._name: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What is computed in; never ``"auto"``."""
+        if self._name is None:
+            self._name = self._choose()
+        return self._name
+
+    @cached_property
+    def scaler(self) -> torch.amp.GradScaler:
+        """Scales losses in fp16, and lets them be in the others."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.name == "fp16")
+
+    def keep(self, name: str | None) -> None:
+        """Compute as what is continued did, where the choice was left to ``"auto"``.
+
+        Args:
+            name: what became of the precision then; unknown names are passed over.
+        """
+        if self.requested != AUTO or name not in _AUTOCAST_DTYPES or name == self._name:
+            return
+        self._name = name
+        self.__dict__.pop("scaler", None)
+        logger.info("Precision %s is kept: what is continued was computed in it.", name)
 
     def autocast(self) -> AbstractContextManager[None]:
         """Context in which the network's forward pass runs."""
         return torch.autocast(self.device.type, dtype=_AUTOCAST_DTYPES[self.name], enabled=self.name != "fp32")
+
+    def _choose(self) -> str:
+        computes_bf16, reason, slowdown = _bf16_of(self.device)
+        if self.requested == AUTO:
+            name = "bf16" if computes_bf16 else "fp32"
+            logger.info("Precision auto is %s here: %s.", name, reason)
+            return name
+        if self.requested == "bf16" and not computes_bf16:
+            cost = f"takes about {slowdown} times as long as fp32" if slowdown else "is slow"
+            logger.warning(
+                "Precision bf16 was asked for, but %s: it is emulated, which %s. Use fp32, or auto, which chooses.",
+                reason,
+                cost,
+            )
+        return self.requested
+
+
+def _bf16_of(device: torch.device) -> tuple[bool, str, str | None]:
+    """Whether the device computes bf16, why, and how many times as long as fp32 it takes when emulated, if known."""
+    if device.type == "cpu":
+        here = processor()
+        what = "has" if here.has_bf16 else "has no"
+        return here.has_bf16, f"the processor ({here.name}) {what} instructions for bf16", here.bf16_slowdown
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return has_bf16, f"the GPU {'computes' if has_bf16 else 'does not compute'} bf16", None
+    return False, f"the device {device.type} is not known to compute bf16", None

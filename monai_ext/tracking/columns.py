@@ -106,12 +106,11 @@ def _task(bundle: str | None) -> str | None:
 
 
 def _precision(settings: Mapping[str, Any], engine: Any) -> str | None:
-    """What it became, where it was left to the machine."""
-    for owner in (getattr(engine, "precision", None), getattr(engine, "inferer", None)):
-        name = getattr(owner, "name", None) or getattr(owner, "precision", None)
-        if isinstance(name, str):
-            return name
-    return settings.get("precision")
+    """What the engine computes in, else what the settings say."""
+    from monai_ext.engines.automatic_choices import precision_of
+
+    precision = precision_of(engine)
+    return settings.get("precision") if precision is None else precision.name
 
 
 def _device(engine: Any) -> str | None:

@@ -51,7 +51,8 @@ class MLflowTracker:
 
     Args:
         experiment: MLflow experiment; made when missing.
-        parameters: what a person changes; nested ones are flattened.
+        parameters: what a person changes; nested ones are flattened. What was left to ``"auto"`` is logged as what it
+            became, and so are the engine's precision and memory format.
         config: the whole configuration, as content or files; None takes that of the bundle which is being run.
         datasets: by their use, such as ``{"training": dataset}``; ``fingerprint`` and ``describe()`` are logged.
         bundle_root: folder of the bundle, for its name and version; that of the config which is being run when omitted.
@@ -190,8 +191,11 @@ class MLflowTracker:
         if self._resume is None and state.iteration > 0:
             self._resume = getattr(state, "mlflow_run_id", None)
         bundle = None if self.bundle_root is None else Path(self.bundle_root).resolve().name
+        from monai_ext.engines.automatic_choices import automatic_choices, settled
+
+        settings_of_engine = {**automatic_choices(engine), **settled(self.parameters, engine)}
         columns = name_columns(
-            self.parameters, engine=engine, bundle=bundle, datasets=self.datasets, parent_run_id=self.parent_run_id
+            settings_of_engine, engine=engine, bundle=bundle, datasets=self.datasets, parent_run_id=self.parent_run_id
         )
         settings = {**self._run_settings, "run_name": self.run_name or describe_run(columns, self.parameters)}
         run = TrackedRun(self.experiment, resume=self._resume, tags=self._tags(), **settings)
@@ -200,7 +204,7 @@ class MLflowTracker:
         self._logged_at.clear()
         self._metrics.start(engine)
         state.mlflow_run_id = run.reference
-        self._log_beginning(run, engine, {**self.parameters, **columns})
+        self._log_beginning(run, engine, {**settings_of_engine, **columns})
 
     def _make_last(self, engine: Engine) -> None:
         """Register what must come after all other handlers, now that they are attached."""

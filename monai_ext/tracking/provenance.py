@@ -31,8 +31,8 @@ _PLACES = {
 }  # fmt: skip
 """Keys whose values say where something lies."""
 _PLACE = "<path>"
-_TRACKED_PLACE = re.compile(r"[0-9a-f]{32}|runs:/[0-9a-f]{32}/encoder")
-"""A run of MLflow, and what is in it."""
+_TRACKED_PLACE = re.compile(r"-|[0-9a-f]{32}|runs:/[0-9a-f]{32}/encoder")
+"""No run, a run of MLflow, and what is in it."""
 _QUOTED_PLACE = re.compile(r"""['"][^'"]*[/\\]""")
 
 

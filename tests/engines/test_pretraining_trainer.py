@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,12 +15,22 @@ from monai.engines.utils import IterationEvents
 from monai.inferers import Inferer
 from torch import nn
 
-from helpers.small_training import SmallPainter, same_weights, small_length, small_trainer, small_training, weights
+from helpers.small_training import (
+    SmallPainter,
+    same_weights,
+    small_images,
+    small_length,
+    small_trainer,
+    small_training,
+    weights,
+)
 from monai_ext.engines import PretrainingTrainer, TrainingLength
 from monai_ext.handlers import MomentumUpdater
-from monai_ext.inferers import MultiViewInferer
+from monai_ext.inferers import MaskedImageInferer, MultiViewInferer
 from monai_ext.losses import NegativeCosineSimilarity
-from monai_ext.networks import BYOL, PredictionHead, ProjectionHead
+from monai_ext.networks import BYOL, PredictionHead, ProjectionHead, SparK, SparKDecoder, build_encoder
+from monai_ext.parallel import memory_format
+from monai_ext.parallel.processor import Processor, processor
 
 
 class OneWeight(nn.Module):
@@ -124,12 +138,59 @@ def test_channels_last_changes_the_layout_and_not_the_loss():
     losses = {}
     for channels_last in (False, True):
         torch.manual_seed(3)
-        network = SmallPainter(dropout=0.0)  # dropout draws in the order of the memory
+        network = SmallPainter(width=8, dropout=0.0)  # dropout draws in the order of the memory
         trainer = small_training(network=network, channels_last=channels_last, length=small_length(4))
         losses[channels_last] = trainer.state.output["loss"].item()
-        assert network.encoder[0].weight.is_contiguous(memory_format=trainer.memory_format)
+        assert network.decoder.weight.is_contiguous(memory_format=trainer.memory_format)
     assert trainer.memory_format == torch.channels_last
     assert losses[True] == pytest.approx(losses[False], rel=1e-5)
+
+
+@pytest.mark.parametrize("channels_last", [True, "auto"])
+def test_a_network_of_few_channels_is_trained_in_the_default_format(channels_last):
+    network = SmallPainter(width=7)
+    views = []
+    trainer = small_trainer(network=network, channels_last=channels_last, length=small_length(4))
+    trainer.inferer = lambda inputs, network: views.append(inputs) or MaskedImageInferer()(inputs, network)
+    trainer.run()
+    assert trainer.memory_formats == {"": torch.contiguous_format}
+    assert all(tensor.is_contiguous() for tensor in [*views, *network.parameters()])
+
+
+def test_the_least_network_that_corrupted_memory_without_avx512_is_trained():
+    """A residual network of 4 channels, whose 1 x 1 convolution has a stride: see ``arrange_memory``."""
+    code = """if True:
+        import torch
+        from helpers.tiny_resnet import TINY_RESNET
+        TINY_RESNET["block_inplanes"] = [4, 4, 4, 32]
+        from helpers.methods import trainer_for
+        torch.set_num_threads(1)
+        trainer_for("byol", images_seen=320, channels_last=True).run()
+    """
+    root = Path(__file__).resolve().parents[2]
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2", "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_dense_part_of_spark_has_a_format_of_its_own(monkeypatch):
+    without_avx512 = Processor("AVX2", has_avx512=False, has_bf16=False)
+    losses = []
+    for here in (without_avx512, processor()):
+        monkeypatch.setattr(memory_format, "processor", lambda here=here: here)
+        torch.manual_seed(0)
+        network = SparK(build_encoder("resnet18"), SparKDecoder(256))
+        given = []
+        network.decoder.levels[0].register_forward_pre_hook(lambda _, inputs, given=given: given.append(inputs[0]))
+        trainer = small_training(
+            network=network, images=small_images(4, side=64), views=None, patch_size=32, length=small_length(4)
+        )
+        losses.append(trainer.state.output["loss"].item())
+        if not here.has_avx512:
+            dense = dict.fromkeys(("densify_projections", "decoder"), torch.contiguous_format)
+            assert trainer.memory_formats == {"": torch.channels_last, **dense}
+            assert given[0].is_contiguous()
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 def test_views_are_made_of_the_whole_batch_on_the_device():
@@ -189,7 +250,8 @@ def test_training_for_longer_than_the_length_is_refused():
         ({"accumulation_steps": 0}, "at least one image"),
         ({"accumulation_steps": 5}, "batch of 4 images"),
         ({"gradient_clip_norm": 0.0}, "None to never clip"),
-        ({"precision": "half"}, "fp32, bf16, fp16"),
+        ({"precision": "half"}, "fp32, bf16, fp16, auto"),
+        ({"channels_last": "first"}, 'True, False or "auto"'),
     ],
 )
 def test_options_out_of_range_are_refused(option, words):
@@ -205,7 +267,7 @@ def test_a_compiled_network_trains_to_the_same_weights(monkeypatch):
 
 
 def test_a_volume_is_trained_in_the_channels_last_format_of_volumes():
-    network = nn.Conv3d(1, 2, 3, padding=1)
+    network = nn.Conv3d(1, 8, 3, padding=1)
     trainer = PretrainingTrainer(
         "cpu",
         network=network,

@@ -19,21 +19,30 @@ from helpers.small_training import SmallPainter, same_weights, small_evaluator, 
 from monai_ext.engines import PretrainingTrainer
 from monai_ext.handlers import NonFiniteLossGuard, TrainingCheckpoint, ValidationRunner, find_checkpoint
 from monai_ext.networks import SparK, SparKDecoder, build_encoder
+from monai_ext.parallel import devices
+from monai_ext.parallel.processor import Processor
 
 KILLS = 6
 
 
 def complete_training(
-    folder: Path, *, images_seen: int = 56, precision: str = "fp32", **options: Any
+    folder: Path,
+    *,
+    images_seen: int = 56,
+    precision: str = "fp32",
+    settings: dict[str, Any] | None = None,
+    **options: Any,
 ) -> PretrainingTrainer:
     """A training with validation and checkpoints, built anew as a new process would."""
     torch.manual_seed(0)
     network = SmallPainter()
     return small_trainer(
         [
-            ValidationRunner(small_evaluator(network)),
+            ValidationRunner(small_evaluator(network, precision=precision)),
             NonFiniteLossGuard(),
-            TrainingCheckpoint(folder, every_iterations=2, resume=folder if folder.exists() else None),
+            TrainingCheckpoint(
+                folder, every_iterations=2, resume=folder if folder.exists() else None, settings=settings
+            ),
         ],
         network=network,
         length=small_length(images_seen),
@@ -72,6 +81,60 @@ def test_a_training_stopped_anywhere_and_resumed_ends_with_the_same_weights(tmp_
     )
     for name in ("iteration", "epoch", "images_seen", "best_metric", "best_metric_epoch", "metrics"):
         assert getattr(resumed.state, name) == getattr(whole.state, name), name
+
+
+def has_bf16(monkeypatch: pytest.MonkeyPatch, yes: bool) -> None:
+    """From here on the processor computes bf16, or does not."""
+    here = Processor("AVX-512 with bf16" if yes else "AVX2", has_avx512=yes, has_bf16=yes)
+    monkeypatch.setattr(devices, "processor", lambda: here)
+
+
+@pytest.mark.parametrize(("first", "then"), [(False, True), (True, False)])
+def test_a_training_in_auto_goes_on_in_what_it_was_on_another_processor(tmp_path, monkeypatch, first, then):
+    options = {"precision": "auto", "settings": {"precision": "auto"}}
+    name = {True: "bf16", False: "fp32"}[first]
+    has_bf16(monkeypatch, first)
+    whole = complete_training(tmp_path / "whole", **options)
+    whole.run()
+    stopped = complete_training(tmp_path / "parts", **options)
+    stopped.add_event_handler(Events.ITERATION_COMPLETED(once=5), lambda engine: engine.terminate())
+    stopped.run()
+    assert torch.load(stopped.state.last_checkpoint)["settings"] == {"precision": name}
+    has_bf16(monkeypatch, then)
+    resumed = complete_training(tmp_path / "parts", **options)
+    resumed.run()
+    assert resumed.precision.name == name
+    assert same_weights(weights(resumed), weights(whole))
+    assert torch.load(resumed.state.last_checkpoint)["precision"] == name
+
+
+def test_a_checkpoint_that_knows_no_precision_was_trained_in_that_of_its_settings(tmp_path, monkeypatch):
+    has_bf16(monkeypatch, True)
+    trainer = complete_training(tmp_path, settings={"precision": "fp32"}, max_epochs=1)
+    trainer.run()
+    content = torch.load(trainer.state.last_checkpoint)
+    del content["precision"]
+    torch.save(content, trainer.state.last_checkpoint)
+    resumed = complete_training(tmp_path, precision="auto", settings={"precision": "auto"})
+    resumed.run()
+    assert resumed.precision.name == "fp32"
+
+
+def test_who_resumes_in_another_precision_gets_it_and_is_told(tmp_path, monkeypatch, caplog):
+    has_bf16(monkeypatch, True)
+    complete_training(tmp_path, precision="auto", settings={"precision": "auto"}, max_epochs=1).run()
+    resumed = complete_training(tmp_path, precision="fp32", settings={"precision": "fp32"})
+    resumed.run()
+    assert resumed.precision.name == "fp32"
+    assert "resumed with another precision: 'fp32', it was 'bf16'" in caplog.text
+
+
+def test_validation_computes_in_what_training_does(tmp_path, monkeypatch):
+    has_bf16(monkeypatch, True)
+    network = SmallPainter()
+    evaluator = small_evaluator(network, precision="auto")
+    trainer = small_trainer([ValidationRunner(evaluator)], network=network, precision="auto")
+    assert evaluator.precision is trainer.precision
 
 
 def test_spark_resumed_ends_with_the_same_weights(tmp_path):

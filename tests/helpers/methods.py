@@ -125,5 +125,5 @@ def trainer_for(
         length=length,
         schedules=[WarmupCosine("lr", length=length, warmup_epochs=0.5, final_factor=0.1)],
         handlers=[*method.handlers(), *handlers],
-        **{"views": method.views(), "inferer": method.inferer, **options},
+        **{"views": method.views(), "inferer": method.inferer, "precision": "fp32", **options},
     )

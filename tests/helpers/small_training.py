@@ -43,10 +43,10 @@ class SmallPainter(nn.Module):
         return visible.to(image.device)
 
 
-def small_images(count: int = 12, seed: int = 1) -> list[Tensor]:
+def small_images(count: int = 12, seed: int = 1, side: int = SIZE) -> list[Tensor]:
     """Random images, (1, 16, 16) in [0, 1]."""
     generator = torch.Generator().manual_seed(seed)
-    return list(torch.rand(count, 1, SIZE, SIZE, generator=generator))
+    return list(torch.rand(count, 1, side, side, generator=generator))
 
 
 def random_shift(images: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ def small_trainer(
             WarmupCosine("weight_decay", length=length, start=0.04, final=0.2),
         ],
         handlers=handlers,
-        **{"inferer": MaskedImageInferer(), "views": random_shift, **options},
+        **{"inferer": MaskedImageInferer(), "views": random_shift, "precision": "fp32", **options},
     )
 
 

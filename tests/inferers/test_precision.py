@@ -23,5 +23,14 @@ def test_parameters_stay_in_single_precision_and_get_gradients():
 
 
 def test_fp16_which_needs_scaling_is_refused():
-    with pytest.raises(ValueError, match="fp32 or bf16; received 'fp16'"):
+    with pytest.raises(ValueError, match="fp32 or bf16, or auto chooses; received 'fp16'"):
         PrecisionInferer("fp16")
+
+
+def test_auto_computes_in_what_the_processor_computes_and_is_one_choice_for_training_and_evaluation():
+    inferer, network = PrecisionInferer("auto"), nn.Linear(64, 2)
+    precision = inferer.precision_on(torch.device("cpu"))
+    assert torch.equal(
+        inferer(torch.ones(1, 64), network), PrecisionInferer(precision.name)(torch.ones(1, 64), network)
+    )
+    assert inferer.precision_on(torch.device("cpu")) is precision

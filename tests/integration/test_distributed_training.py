@@ -35,7 +35,7 @@ class MaskOfTheImage(Inferer):
 def make_network() -> SparK:
     torch.manual_seed(0)
     encoder = nets.ResNet(
-        "basic", [1, 1, 1, 1], [4, 8, 16, 32], 2, 1, conv1_t_stride=2, bias_downsample=False, feed_forward=False
+        "basic", [1, 1, 1, 1], [8, 8, 16, 32], 2, 1, conv1_t_stride=2, bias_downsample=False, feed_forward=False
     )
     return SparK(encoder, SparKDecoder(32)).double()
 

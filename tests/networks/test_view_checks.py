@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from monai.networks import nets
 from torch import Tensor
 
 from monai_ext.networks.view_checks import check_views
@@ -47,3 +48,16 @@ def test_an_empty_batch_and_views_of_other_batches_are_refused(training):
 def test_another_number_of_views_is_refused(options, wanted):
     with pytest.raises(ValueError, match=f"takes {wanted} views of each image; received 3"):
         check_views(batches(2, 2, 2), method="BYOL", training=True, **options)
+
+
+def test_views_of_one_pixel_before_the_last_stride_are_not_trained_on_in_bf16_on_a_cpu():
+    encoder = nets.resnet18(spatial_dims=2, n_input_channels=1, conv1_t_stride=2, bias_downsample=False)
+    small, enough = ([torch.zeros(2, 1, side, side)] * 2 for side in (16, 17))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with pytest.raises(
+            ValueError, match=r"BYOL was given views of 16 pixels.*more than 16 pixels, or --precision fp32"
+        ):
+            check_views(small, method="BYOL", training=True, encoder=encoder)
+        check_views(enough, method="BYOL", training=True, encoder=encoder)
+        check_views(small, method="BYOL", training=False, encoder=encoder)
+    check_views(small, method="BYOL", training=True, encoder=encoder)

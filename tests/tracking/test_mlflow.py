@@ -22,6 +22,8 @@ from PIL import Image
 
 from monai_ext.engines.events import PretrainingEvents
 from monai_ext.errors import TrainingStoppedError
+from monai_ext.parallel.devices import Precision
+from monai_ext.parallel.processor import processor
 from monai_ext.tracking import MLflowTracker
 from monai_ext.tracking.columns import COLUMNS
 from monai_ext.tracking.process_identity import PROCESS_TAG, process_identity
@@ -97,6 +99,18 @@ def test_a_training_is_a_finished_run_in_the_repositorys_database(repository_fol
     assert run.info.run_id == tracker.run_id
     assert {"epochs": "2", "crop/scale": "[0.5, 1]"}.items() <= run.data.params.items()
     assert not (repository_folder / "experiments" / "mlruns").exists()
+
+
+def test_what_was_left_to_auto_is_a_parameter_as_what_it_became(client, make_trainer) -> None:
+    engine = make_trainer(MLflowTracker("tiny", parameters={"precision": "auto"}))
+    engine.precision = Precision("auto", device=torch.device("cpu"))
+    engine.memory_formats = {"": torch.channels_last}
+    engine.run(BATCHES, max_epochs=1)
+    (run,) = runs(client)
+    assert run.data.params == {
+        "precision": "bf16" if processor().has_bf16 else "fp32",
+        "memory_format": "channels last",
+    }
 
 
 def test_every_iteration_of_a_short_training_is_a_point(client, train) -> None:
@@ -297,6 +311,7 @@ def test_an_evaluation_of_a_section_names_its_values_by_it_and_has_the_columns_o
     )
     evaluator.run()
     trained, tested = runs(client)
+    assert trained.data.params["parent"] == "-"
     assert {name for name in tested.data.metrics if "auc" in name} == {"test_auc", "test_auc_low", "test_auc_high"}
     assert trained.info.run_name == "covid19 SwAV resnet18 24 fold 2"
     assert set(COLUMNS) <= trained.data.params.keys() & tested.data.params.keys()

@@ -9,6 +9,8 @@ import torch
 from monai.networks.layers.factories import Conv, Norm
 from torch import Tensor, nn
 
+from monai_ext.parallel.memory_format import memory_format_of
+
 __all__ = ["SparKDecoder"]
 
 
@@ -58,6 +60,8 @@ class SparKDecoder(nn.Module):
         Returns:
             ``(B, out_channels, *grid * 2 ** levels)``.
         """
+        # Where maps and weights differ, PyTorch computes channels last, which is the slower one on some processors.
+        maps = [features.contiguous(memory_format=memory_format_of(self)) for features in maps]
         x = maps[0]
         for i, level in enumerate(self.levels):
             if 0 < i < len(maps):

@@ -22,6 +22,7 @@ from monai_ext.networks.spark.features import SparseFeatures, sparse_resnet_feat
 from monai_ext.networks.spark.masked_dense import MaskedDense
 from monai_ext.networks.spark.minkowski import MinkowskiFeatures
 from monai_ext.networks.spark.minkowski_engine import minkowski_engine
+from monai_ext.parallel.memory_format import memory_format_of
 
 __all__ = ["BACKENDS", "SparK"]
 
@@ -59,6 +60,8 @@ class SparK(nn.Module):
         torch.Size([2, 1, 64, 64])
     """
 
+    dense_parts = ("densify_projections", "decoder")
+    """Parts with a memory format of their own, see :func:`monai_ext.parallel.memory_format.arrange_memory`."""
     checkpoint_marks: ClassVar = (
         CheckpointMark("SparK pre-training by its authors", "sparse_encoder.sp_cnn.", ("dense_decoder.",)),
         CheckpointMark("SparK training checkpoint", "encoder.", ("densify_norms.",)),
@@ -169,7 +172,11 @@ class SparK(nn.Module):
     def densify(self, maps: list[SparseFeatures]) -> list[Tensor]:
         """Normalise, put a learnt token where patches are masked, project to the decoder's widths; deepest first."""
         layers = zip(maps[::-1], self.densify_norms, self.mask_tokens, self.densify_projections, strict=True)
-        return [project(features.normalize(norm).to_dense(token)) for features, norm, token, project in layers]
+        memory_format = memory_format_of(self.densify_projections)
+        return [
+            project(features.normalize(norm).to_dense(token).contiguous(memory_format=memory_format))
+            for features, norm, token, project in layers
+        ]
 
     def _check_image(self, image: Tensor) -> None:
         expected = "(B, C, H, W)" if self.spatial_dims == 2 else "(B, C, H, W, D)"
