@@ -106,16 +106,16 @@ def test_models_that_see_images_differently_are_no_ensemble(classifier, labelled
 def test_inference_without_this_project_gives_evaluations_probabilities(classifier, labelled, from_root, tmp_path):
     evaluation = {"dataset_dir": str(labelled), "network_def": TINY_CLASSIFIER, "section": "all"}
     run_bundle(COVID, "evaluate", **evaluation, output_dir=str(tmp_path / "evaluated"))
-    command = [sys.executable, "-c", WITHOUT_PROJECT, "--config_file", "configs/inference.json", "--gradcam", "True"]
+    command = [sys.executable, "-c", WITHOUT_PROJECT, "--config_file", "configs/inference.json"]
     command += ["--dataset_dir", str(labelled), "--output_dir", str(tmp_path / "inferred")]
     command += ["--network_def", str(TINY_CLASSIFIER)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=classifier, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
-    inferred, evaluated = (
-        _rows(tmp_path / "inferred" / "predictions.csv"),
-        _rows(tmp_path / "evaluated" / "predictions.csv"),
-    )
+    table, evaluated = (_rows(tmp_path / name / "predictions.csv") for name in ("inferred", "evaluated"))
+    assert [row["file"] for row in table if row["reason"]] == ["labels.csv"]
+    inferred = [row for row in table if not row["reason"]]
+    assert {row["file"] for row in inferred} == {f"images/{number:02d}.png" for number in range(16)}
     shares = [name for name in evaluated[0] if name.startswith("probability")]
     assert len(inferred) == len(evaluated) == 16
     for mine, theirs in zip(evaluated, inferred, strict=True):
@@ -124,18 +124,13 @@ def test_inference_without_this_project_gives_evaluations_probabilities(classifi
         )
         assert theirs["model_version"] == "0.1.0"
         assert len(theirs["model_sha256"]) == 64
-    report = json.loads((tmp_path / "inferred" / "predictions.json").read_text())
-    assert report["class_names"] == ["NonCOVID", "COVID"]
-    assert report["model"]["sha256"] == inferred[0]["model_sha256"]
-    with Image.open(tmp_path / "inferred" / "gradcam_00001.png") as overlay:
-        assert (overlay.mode, overlay.size) == ("RGB", (64, 64))
 
 
 def _inference_images(bundle: Path, folder: Path, **overrides: object) -> list[torch.Tensor]:
     """What inference.json gives the network for every image of a folder, in the order of the files."""
     parser = ConfigParser(ConfigParser.load_config_file(bundle / "configs" / "inference.json"))
-    settings = {"image_size": 32, "in_channels": 1, "black_hu": -1350.0, "white_hu": 150.0}
-    parser.update({"dataset_dir": str(folder), **settings, **overrides})
+    settings = {"image_size": 32, "in_channels": 1, "black_hu": -1350.0, "white_hu": 150.0, "class_names": ["a", "b"]}
+    parser.update({"dataset_dir": str(folder), "output_dir": str(folder.parent), **settings, **overrides})
     return [item["image"] for item in parser.get_parsed_content("dataset")]
 
 
@@ -143,10 +138,16 @@ def _inference_images(bundle: Path, folder: Path, **overrides: object) -> list[t
 def all_modes(tmp_path: Path) -> Path:
     """One class of pictures in every mode that PNG has for them, and a class of plain ones."""
     gray = Image.fromarray(gray_picture(1, bright=True))
-    colour = Image.merge("RGB", [gray, gray.rotate(90), gray.rotate(180)])
     alpha = Image.merge("RGBA", [gray, gray, gray, Image.fromarray(gray_picture(2, bright=False))])
     deep = Image.fromarray(gray_picture(3, bright=True).astype(np.uint16) * 200)
-    modes = {"L": gray, "RGB": colour, "RGBA": alpha, "LA": alpha.convert("LA"), "P": gray.convert("P"), "I16": deep}
+    modes = {
+        "L": gray,
+        "RGB": gray.convert("RGB"),
+        "RGBA": alpha,
+        "LA": alpha.convert("LA"),
+        "P": gray.convert("P"),
+        "I16": deep,
+    }
     for label, pictures in (("COVID", modes), ("NonCOVID", {"a": gray, "b": gray.rotate(90)})):
         (tmp_path / label).mkdir()
         for name, picture in pictures.items():
@@ -198,38 +199,107 @@ def test_dicom_is_windowed_in_hounsfield_units(tmp_path, checkout):
     assert torch.allclose(image[0], expected, atol=1e-5)
 
 
-class _Brightness(torch.nn.Module):
-    """The second class is likelier, the more there is to see; ``layer4`` keeps the image as it is."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer4 = torch.nn.Conv2d(1, 1, 1, bias=False)
-        torch.nn.init.ones_(self.layer4.weight)
-
-    def forward(self, images):
-        seen = self.layer4(images).mean(dim=(1, 2, 3))
-        return torch.stack([-seen, seen], dim=1)
+def _infer(folder: Path, output: Path, **overrides: object) -> None:
+    config = [str(COVID / "configs" / "inference.json")]
+    settings = {"network_def": TINY_CLASSIFIER, "dataset_dir": str(folder), "output_dir": str(output)}
+    run(config_file=config, logging_file=False, **{**settings, **overrides})
 
 
-def test_gradcam_is_largest_where_the_network_looked(checkout):
+@pytest.fixture(scope="module")
+def broken_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A collaborator's folder: four images that can be answered, and much that cannot."""
+    from helpers.dicom_files import ct_slice, write
+
+    folder = tmp_path_factory.mktemp("broken")
+    gray = Image.fromarray(gray_picture(1, bright=True))
+    gray.save(folder / "Upper^Case.PNG")
+    picture = (folder / "Upper^Case.PNG").read_bytes()
+    (folder / "=truncated.png").write_bytes(picture[: len(picture) // 2])
+    with open(os.fsencode(folder) + b"/sl\xffice.png", "wb") as file:
+        file.write(picture)
+    Image.merge("RGB", [gray, gray.rotate(90), gray.rotate(180)]).save(folder / "page.png")
+    gray.point(lambda value: 255 * (value > 100)).save(folder / "mask.png")
+    (folder / "notes.txt").write_text("read me")
+    os.mkfifo(folder / "fifo.png")
+    values = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) // 2
+    write(ct_slice(values=values), folder / "IM0001")
+    write(ct_slice(values=values), folder / "IM0002.DCM")
+    (folder / "IM0003").write_bytes((folder / "IM0001").read_bytes()[:-2000])
+    localizer, capture = (ct_slice(values=values) for _ in range(2))
+    localizer.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    capture.SOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+    write(localizer, folder / "localizer.dcm")
+    write(capture, folder / "capture.dcm")
+    return folder
+
+
+def test_one_bad_file_never_costs_the_others(classifier, broken_folder, from_root, tmp_path, capsys):
+    _infer(broken_folder, tmp_path / "out")
+    rows = {row["file"]: row for row in _rows(tmp_path / "out" / "predictions.csv")}
+    reasons = {name: row["reason"] for name, row in rows.items() if row["reason"]}
+    assert rows.keys() - reasons == {"Upper^Case.PNG", "sl\\udcffice.png", "IM0001", "IM0002.DCM"}
+    told = {
+        "./=truncated.png": "truncated",
+        "page.png": "colours",
+        "mask.png": "label map",
+        "notes.txt": "DICM",
+        "IM0003": "pixel data",
+        "localizer.dcm": "localizer",
+        "capture.dcm": "CT Image Storage",
+    }
+    assert reasons.keys() == told.keys()
+    assert {name for name, words in told.items() if words not in reasons[name]} == set()
+    assert str(broken_folder) not in (tmp_path / "out" / "predictions.csv").read_text()
+    assert all(row["class"] == "" for name, row in rows.items() if name in reasons)
+    assert rows["IM0001"]["sop_uid"].startswith("1.2.")
+    assert rows["IM0001"]["series_uid"].startswith("1.2.")
+    assert str(tmp_path / "out" / "predictions.csv") in capsys.readouterr().out
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["predictions.csv"]
+
+
+@pytest.mark.parametrize("shift", [-1e-4, 1e-4])
+def test_the_class_is_called_at_the_threshold_of_validation(shift, classifier, labelled, from_root, tmp_path):
+    settings = {"threshold": 0.5, "columns": ["slice", "class"]}
+    _infer(labelled / "images", tmp_path / "first", **settings)
+    share = float(_rows(tmp_path / "first" / "predictions.csv")[0]["COVID"])
+    _infer(labelled / "images", tmp_path / "second", **settings | {"threshold": share + shift})
+    rows = _rows(tmp_path / "second" / "predictions.csv")
+    assert rows[0]["class"] == ("COVID" if shift < 0 else "NonCOVID")
+    assert all((row["class"] == "COVID") == (float(row["COVID"]) >= share + shift) for row in rows)
+    assert "file" not in rows[0]
+
+
+def test_a_run_that_was_ended_leaves_no_table_that_looks_complete(classifier, labelled, from_root, tmp_path):
+    with pytest.raises(RuntimeError):
+        _infer(labelled / "images", tmp_path, batch_size=4, class_names=["one", "two"], threshold="no number")
+    assert [file.name for file in tmp_path.iterdir()] == ["unfinished.csv"]
+
+
+def test_weights_that_are_not_those_of_the_settings_are_refused(classifier, labelled, from_root, tmp_path):
+    damaged = tmp_path / "model.pt"
+    damaged.write_bytes((classifier / "models" / "model.pt").read_bytes()[:-1] + b"x")
+    damaged.with_suffix(".json").write_text((classifier / "models" / "model.json").read_text())
+    with pytest.raises(RuntimeError) as caught:
+        _infer(labelled / "images", tmp_path / "out", model_path=str(damaged))
+    assert "model.pt is damaged" in _last_cause(caught)
+
+
+def test_a_misspelt_option_on_the_command_line_is_refused(checkout, monkeypatch):
     parser = ConfigParser(ConfigParser.load_config_file(checkout / COVID / "configs" / "inference.json"))
-    parser["network"] = _Brightness()
-    image = torch.zeros(1, 1, 32, 32)
-    image[..., :8, :8] = 1
-    heat = parser.get_parsed_content("cam")(image)[0, 0]
-    assert heat[:8, :8].min() > 0.99
-    assert heat[16:, 16:].max() < 0.01
+    started = ["monai/bundle/__main__.py", "run", "--config_file", "a.json", "--dataset-dir=a", "--bacth_size", "3"]
+    monkeypatch.setattr("sys.argv", started)
+    with pytest.raises(RuntimeError) as caught:
+        parser.get_parsed_content("are_known")
+    assert "did you mean 'batch_size'" in _last_cause(caught)
+    monkeypatch.setattr("sys.argv", started[:-2])
+    assert ConfigParser(parser.get()).get_parsed_content("are_known") == ["config_file", "dataset_dir"]
 
 
-def test_a_folder_without_images_ends_inference_with_a_sentence(classifier, from_root, tmp_path):
-    with pytest.raises(SystemExit, match="No image of the patterns"):
-        run(
-            config_file=[str(COVID / "configs" / "inference.json")],
-            logging_file=False,
-            dataset_dir=str(tmp_path),
-            network_def=TINY_CLASSIFIER,
-            output_dir=str(tmp_path / "out"),
-        )
+@pytest.mark.parametrize("folder", ["", "no such folder"])
+def test_a_folder_without_files_ends_inference_with_a_sentence(folder, classifier, from_root, tmp_path):
+    with pytest.raises(RuntimeError) as caught:
+        _infer(tmp_path / folder, tmp_path / "out")
+    assert "There is no file below dataset_dir" in _last_cause(caught)
 
 
 def test_a_pretrained_encoder_is_recorded_and_fine_tuned_gradually(checkout, labelled, from_root, tmp_path):

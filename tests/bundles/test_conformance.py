@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import sys
 from pathlib import Path
 from pydoc import locate
 
@@ -50,11 +51,11 @@ BLOCKS = {
 """What is no matter of method or task: equal in the family."""
 BUDGETS = {
     "pretrain": {"train": (190, 8), "evaluate": (60, 20), "inference": (80, 20)},
-    "classification": {"train": (230, 14), "evaluate": (60, 20), "inference": (360, 75)},
+    "classification": {"train": (230, 14), "evaluate": (60, 20), "inference": (130, 20)},
 }
 """Lines and expressions that a config may have."""
 LONGEST_EXPRESSION = 60
-NO_PART_OF_MONAI = ("PIL.", "ignite.", "functools.", "torch.")
+WHAT_MONAI_NEEDS = {"monai", "ignite", "numpy", "torch"}
 MONAI_ARGUMENTS = {
     "config_file",
     "meta_file",
@@ -138,7 +139,7 @@ def test_a_config_fits_on_a_page(bundle, name):
 @configs
 def test_expressions_are_short_and_plain(bundle, name):
     if bundle in CLASSIFICATION and name == "inference":
-        pytest.skip("what it does stands in expressions, since it may not call functions of this project")
+        pytest.skip("what it does stands in functions of one line, since it may not call those of this project")
     config = _raw(bundle, name)
     for expression in (text for text in _texts(config) if text.startswith("$")):
         assert len(expression) <= LONGEST_EXPRESSION, expression
@@ -183,8 +184,21 @@ def test_every_reference_leads_to_an_id(bundle, name):
 def test_inference_of_a_classifier_names_nothing_but_monai_and_what_monai_needs(bundle):
     config = _raw(bundle, "inference")
     assert "monai_ext." not in json.dumps(config)
-    targets = {component["_target_"].strip("$'") for _, component in _components(config)}
-    assert {target for target in targets if not target.startswith(("monai.", *NO_PART_OF_MONAI))} == set()
+    packages = {component["_target_"].strip("$'").split(".")[0] for _, component in _components(config)}
+    assert packages - WHAT_MONAI_NEEDS <= sys.stdlib_module_names
+    assert not [place for place, component in _components(config) if component.get("_mode_") == "callable"]
+
+
+@classifiers
+def test_an_option_of_a_classifiers_inference_is_an_id_or_monais(bundle):
+    config = _raw(bundle, "inference")
+    assert set(config["options"]) <= set(config) | MONAI_ARGUMENTS
+
+
+@classifiers
+def test_inference_of_classifiers_differs_in_the_folders_name_only(bundle):
+    text, reference = ((one / "configs" / "inference.json").read_text() for one in (bundle, CLASSIFICATION[0]))
+    assert text.replace(bundle.name, CLASSIFICATION[0].name) == reference
 
 
 @classifiers
@@ -298,6 +312,9 @@ def test_metadata_agrees_with_the_network(bundle):
 def test_inference_builds_the_network_that_training_builds(bundle):
     inference, training = _raw(bundle, "inference"), _raw(bundle, "train")["network_def"]
     network = inference.get("method", inference["network_def"])
+    if bundle in CLASSIFICATION:
+        assert network["num_classes"] == {"_target_": "numpy.size", "a": "@class_names"}
+        network["num_classes"] = "$len(@class_names)"
     if network["_target_"] == "monai_ext.networks.MoCo":  # whose groups and fitted queue are matters of training
         assert training["encoder"].pop("_target_") == "monai_ext.networks.split_batch_norm"
         training = {**training, "encoder": training["encoder"]["module"], "queue": network["queue"]}

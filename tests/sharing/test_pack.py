@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -173,7 +174,7 @@ def test_the_package_runs_with_monai_alone_from_where_it_was_unpacked(package: P
         archive.extractall(tmp_path)
     (tmp_path / "images").mkdir()
     for number in range(2):
-        Image.new("L", (40, 40), 60 * number).save(tmp_path / "images" / f"{number}.png")
+        Image.fromarray(_ramp(number)).save(tmp_path / "images" / f"{number}.png")
     command = [sys.executable, "-c", _WITHOUT_THIS_PROJECT, "--config_file", "configs/inference.json"]
     command += ["--dataset_dir", "../images", "--output_dir", str(tmp_path / "out")]
     ran = subprocess.run(command, cwd=tmp_path / NAME, capture_output=True, text=True, check=False)
@@ -182,10 +183,15 @@ def test_the_package_runs_with_monai_alone_from_where_it_was_unpacked(package: P
         rows = list(csv.DictReader(file))
     assert [row["file"].rpartition("/")[2] for row in rows] == ["0.png", "1.png"]
     network = read_trained_classifier(open_bundle_files(package)).build()
-    images = [torch.full((1, 40, 40), 60 * number / 255) for number in range(2)]
+    images = [torch.from_numpy(_ramp(number))[None] / 255 for number in range(2)]
     with torch.no_grad():
         expected = network(network_inputs(images, 32, 1)).softmax(dim=1)[:, 1]
     assert torch.allclose(torch.tensor([float(row["COVID"]) for row in rows]), expected, atol=1e-5)
+
+
+def _ramp(number: int) -> np.ndarray:
+    """A picture (rows, columns) of 40 gray levels, uint8."""
+    return np.full((40, 1), 60 * number, np.uint8) + np.arange(40, dtype=np.uint8)
 
 
 _WITHOUT_THIS_PROJECT = (

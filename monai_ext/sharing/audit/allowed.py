@@ -32,7 +32,7 @@ class Allowed:
         names: names in full, in expressions.
         attributes: of values, in expressions.
         modules: that are imported.
-        openings: whole expressions of this project that open a file of results, letter by letter.
+        openings: whole expressions of this project that open a file of results or give it its name, letter by letter.
     """
 
     targets: frozenset[str]
@@ -73,5 +73,10 @@ def harvest(configs: Iterable[Any]) -> Allowed:
         names=frozenset(name for name in names if not name.startswith("builtins.")),
         attributes=frozenset(attribute for _, attributes in used for attribute in attributes),
         modules=frozenset(name for _, name in imports),
-        openings=frozenset(text for text, (dotted, _) in zip(computed, used, strict=True) if _OPEN in dotted),
+        openings=frozenset(text for text, found in zip(computed, used, strict=True) if _is_of_results(*found)),
     )
+
+
+def _is_of_results(names: set[str], attributes: set[str]) -> bool:
+    """Whether an expression opens a file, or gives a complete one its name."""
+    return _OPEN in names or ("pathlib.Path" in names and "replace" in attributes)

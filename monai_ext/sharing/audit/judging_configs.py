@@ -121,7 +121,7 @@ class ConfigJudge:
         for statement in expression.statements:
             reporter.refuse("statement", "more than an expression", place=place, text=statement)
         for names, call in expression.calls:
-            _judge_call(names, call, place, reporter)
+            _judge_call(names, call, place, reporter, own=own)
         if sum(name == "torch.load" for name, _ in expression.names) > sum(
             "torch.load" in names for names, _ in expression.calls
         ):
@@ -171,7 +171,7 @@ def _judge_argument(key: str, value: Any, place: str, reporter: Reporter) -> Non
         reporter.refuse("dangerous-argument", reason, place=place, text=value)
 
 
-def _judge_call(names: frozenset[str], call: ast.Call, place: str, reporter: Reporter) -> None:
+def _judge_call(names: frozenset[str], call: ast.Call, place: str, reporter: Reporter, *, own: bool) -> None:
     keywords = {keyword.arg: keyword.value for keyword in call.keywords}
     for name, value in keywords.items():
         if name in DANGEROUS_ARGUMENTS:
@@ -181,7 +181,7 @@ def _judge_call(names: frozenset[str], call: ast.Call, place: str, reporter: Rep
             "dangerous-argument", "torch.load runs code without weights_only=True", place=place, text="torch.load"
         )
     if isinstance(call.func, ast.Attribute) and not names:
-        if call.func.attr == "replace" and len(call.args) + len(call.keywords) < 2:
+        if call.func.attr == "replace" and len(call.args) + len(call.keywords) < 2 and not own:
             reporter.refuse(
                 "dangerous-method", "with one argument, this is how a file is renamed", place=place, text="replace"
             )

@@ -52,7 +52,7 @@ HARMLESS_MODULES = {
 
 DANGEROUS_MODULES = {
     *("antigravity", "ast", "asyncio", "atexit", "base64", "builtins", "bz2", "cffi", "cProfile", "code", "codecs"),
-    *("codeop", "concurrent", "ctypes", "dbm", "dill", "distutils", "doctest", "ensurepip", "fcntl", "fileinput"),
+    *("codeop", "ctypes", "dbm", "dill", "distutils", "doctest", "ensurepip", "fcntl", "fileinput"),
     *("ftplib", "gc", "getpass", "http", "httpx", "imaplib", "imp", "importlib", "inspect", "joblib", "linecache"),
     *("marshal", "mmap", "multiprocessing", "nntplib", "paramiko", "pdb", "pickle", "cloudpickle", "pip", "pkgutil"),
     *("platform", "poplib", "posix", "profile", "pty", "py_compile", "pydoc", "requests", "resource", "runpy"),
