@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.jit._builtins import _register_builtin
 from torch.nn import functional as F
 
 from monai_ext.parallel.memory_format import NARROWEST_CHANNELS_LAST, is_channels_last
@@ -41,7 +42,10 @@ def guarded(convolution: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 def guards() -> dict[str, Callable[..., Tensor]]:
     """What to put in place of the functions of ``torch.nn.functional``, by name."""
-    return {name: guarded(getattr(F, name)) for name in GUARDED}
+    made = {name: guarded(getattr(F, name)) for name in GUARDED}
+    for name, guard in made.items():
+        _register_builtin(guard, f"aten::{name}")  # TorchScript compiles what it does not know, and cannot compile this
+    return made
 
 
 def _is_point(weight: Tensor) -> bool:
