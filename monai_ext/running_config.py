@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["brief_errors", "refusal", "running_config_folder", "running_parser", "started_from_command_line"]
 
-REFUSALS = tuple(getattr(monai_ext.errors, name) for name in monai_ext.errors.__all__)
+REFUSALS = tuple(
+    kind for kind in vars(monai_ext.errors).values() if isinstance(kind, type) and issubclass(kind, Exception)
+)
 MONAI_WRAPPERS = ("Failed to instantiate component", "Failed to evaluate")
 """How messages begin that MONAI puts around what a component or an expression raises."""
 
