@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.modules.module import register_module_forward_pre_hook
 
-from helpers.narrow_convolutions import guards
+from helpers.narrow_convolutions import refuse_narrow_channels_last
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -24,10 +25,9 @@ def _one_thread() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def _no_narrow_convolution_channels_last() -> Iterator[None]:
     """No network of the tests is trained in a way that corrupts memory on other processors."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, guard in guards().items():
-            patch.setattr(torch.nn.functional, name, guard)
-        yield
+    handle = register_module_forward_pre_hook(refuse_narrow_channels_last)
+    yield
+    handle.remove()
 
 
 @pytest.fixture(scope="session")

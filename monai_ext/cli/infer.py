@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monai_ext.cli._bundle.verify import add_trust_options, trusted_keys
+from monai_ext.cli._classifier import add_classifier_options, chosen_classifier
 from monai_ext.cli._parser import command_parser
 from monai_ext.cli._progress import progress_bar
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from monai_ext.sharing.infer.service import Outcome, Service
-    from monai_ext.sharing.trained_classifier import TrainedClassifier
 
 __all__ = ["main"]
 
@@ -40,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from monai_ext.sharing.infer.service import Service
 
     pacs = parse_address(options.to_pacs) if options.to_pacs else None
-    service = Service(_model(options), options.device, not options.no_dicom, pacs)
+    service = Service(chosen_classifier(options), options.device, not options.no_dicom, pacs)
     if options.listen:
         return _listen(service, options)
     source, output = map(Path, options.folders)
@@ -55,33 +54,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.usage = (
         "%(prog)s [options] BUNDLE_OR_ZIP SOURCE OUT\n       %(prog)s [options] BUNDLE_OR_ZIP OUT --listen PORT"
     )
-    parser.add_argument("bundle", metavar="BUNDLE_OR_ZIP", help="folder of a trained bundle, or a package")
+    add_classifier_options(parser)
     parser.add_argument("folders", metavar="SOURCE OUT", nargs="+", help="folder with DICOM files; a new folder")
-    parser.add_argument("--device", default="cpu", help="cpu, or cuda (cpu)")
     parser.add_argument("--no-dicom", action="store_true", help="write tables only, no DICOM objects")
     parser.add_argument("--to-pacs", metavar="AE@HOST:PORT", help="send reports and pages there by C-STORE")
     parser.add_argument("--listen", metavar="[HOST:]PORT", help="receive series there and answer them (host 127.0.0.1)")
     parser.add_argument("--ae-title", default="MONAI_EXT", help="by which this side is called (MONAI_EXT)")
     parser.add_argument("--accept-ae", action="append", default=[], metavar="AE", help="listen to this sender only")
-    parser.add_argument("--accept-unsigned", action="store_true", help="use a package that nobody vouches for, too")
-    add_trust_options(parser)
     return parser
-
-
-def _model(options: argparse.Namespace) -> TrainedClassifier:
-    """The classifier of a folder of one's own, or of a package after it was verified."""
-    from monai_ext.errors import PackageError
-    from monai_ext.sharing.bundle_files import open_bundle_files
-    from monai_ext.sharing.trained_classifier import read_trained_classifier
-    from monai_ext.sharing.verification import verify_package
-
-    if Path(options.bundle).is_dir():
-        return read_trained_classifier(open_bundle_files(options.bundle))
-    found = verify_package(options.bundle, trusted=trusted_keys(options))
-    problems = [problem for problem in found.problems if not (options.accept_unsigned and "not signed" in problem)]
-    if problems:
-        raise PackageError(f"{options.bundle} is not used: {'; '.join(problems)}.")
-    return read_trained_classifier(found.bundle)
 
 
 def _listen(service: Service, options: argparse.Namespace) -> int:

@@ -33,6 +33,7 @@ from helpers.bundle_files import (
     walk,
 )
 from helpers.tiny_resnet import TINY_WIDTH
+from monai_ext.parallel.processor import processor
 
 every_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
 
@@ -63,6 +64,12 @@ def test_monai_finds_all_properties(bundle, name, kind, published, data_of, tmp_
     workflow = ConfigWorkflow(files, workflow_type=kind, logging_file=False, **overrides)
     workflow.initialize()
     assert workflow.check_properties() == []
+
+
+@every_bundle
+def test_the_models_metadata_say_what_it_was_trained_in(bundle, published):
+    metadata = json.loads((published / "models" / "model.json").read_text())
+    assert metadata["precision"] == ("bf16" if processor().has_bf16 else "fp32")
 
 
 @every_bundle

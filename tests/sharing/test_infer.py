@@ -14,6 +14,7 @@ import torch
 from helpers.dicom_files import ct_slice, write
 from helpers.trained_bundle import write_trained_bundle
 from monai_ext.cli import main
+from monai_ext.data.dicom.intensity import SliceReader
 from monai_ext.errors import DatasetError, WeightsError
 from monai_ext.sharing.bundle_files import open_bundle_files
 from monai_ext.sharing.infer import answer_folder, write_answers
@@ -161,6 +162,9 @@ def test_the_page_belongs_to_the_same_study_and_is_read_as_a_capture(answers, mo
     pixels = page.pixel_array
     assert pixels.shape[2] == 3
     assert pixels.std() > 10
+    strongest = answers.series[0].slices[answers.series[0].strongest].slice
+    shown = windowed(SliceReader().hounsfield(strongest), model.settings["window_hu"])[0].numpy() * 255
+    assert np.array_equal(pixels[56 : 56 + SHAPE[0], 16 : 16 + SHAPE[1], 0], shown.round())  # its own size
     with pytest.raises(DatasetError, match="1 because it is a secondary capture"):
         answer_folder(model, tmp_path)
 

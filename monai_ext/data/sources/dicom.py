@@ -73,6 +73,10 @@ class DicomSource(SliceSource):
         """Decode one slice: float32 (rows, columns) in HU."""
         return self._reader.hounsfield(self._slices[index])
 
+    def name(self, index: int) -> str:
+        """The slice's file, relative to ``root``."""
+        return self._slices[index].path.relative_to(self.root).as_posix()
+
     def describe(self) -> dict[str, Any]:
         """Series, files that were passed over by reason, and sizes."""
         return {

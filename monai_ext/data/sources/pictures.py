@@ -63,6 +63,10 @@ class PictureSource(SliceSource):
             raise self._unreadable(self._files[index], error) from error
         return levels * (np.iinfo(self.dtype).max / white)
 
+    def name(self, index: int) -> str:
+        """The picture's file, relative to ``root``."""
+        return self._files[index].relative_to(self.root).as_posix()
+
     def describe(self) -> dict[str, Any]:
         """Sizes that occur among the pictures that were looked at."""
         return describe_sizes(self._sizes)

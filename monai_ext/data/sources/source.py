@@ -64,6 +64,10 @@ class SliceSource(ABC):
             DatasetError: it cannot be decoded; the message names the file relative to ``root``.
         """
 
+    def name(self, index: int) -> str:
+        """What a slice is called among the user's own files, which may tell who the patient is and stays there."""
+        return f"slice {index}"
+
     def decoded_together(self, index: int) -> range:
         """Slices that cost nothing more once ``index`` is decoded (a compressed volume); at least ``index`` itself."""
         return range(index, index + 1)

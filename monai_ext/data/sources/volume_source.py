@@ -75,6 +75,11 @@ class VolumeSource(SliceSource):
             return range(index, index + 1)
         return range(self._ends[number] - volume.grid.slices, self._ends[number])
 
+    def name(self, index: int) -> str:
+        """The volume's file, relative to ``root``, and the number of the axial slice in it, from 0."""
+        number, position = self._locate(index)
+        return f"{self._volumes[number].path.relative_to(self.root).as_posix()}#{position}"
+
     def describe(self) -> dict[str, Any]:
         """Volumes, and the sizes of their axial slices."""
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,14 @@ class Network:
             self.distances = {
                 name: DistanceModel.from_json(model.reference[name]) for name in ("features", "gray_values")
             }
+
+    @cached_property
+    def grad_cam(self) -> Any:
+        """MONAI's Grad-CAM of the last stage, at the size of the inputs; made once, since it leaves hooks."""
+        from monai.visualize import GradCAM
+
+        # MONAI's own scaling would turn the map upside down, and stretch the rounding of a constant map to 0 .. 1.
+        return GradCAM(nn_module=self.network, target_layers="layer4", postprocessing=nn.Identity())
 
     def inputs(self, images: Sequence[Tensor]) -> Tensor:
         """Images (1, H, W) in [0, 1] as the network takes them, on its device."""
