@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from typing import Any, BinaryIO
 from monai_ext.errors import TrainingStoppedError
 
 __all__ = [
+    "file_sha256",
     "open_regular",
     "read_regular",
     "remove_partial_files",
@@ -27,6 +29,7 @@ __all__ = [
 _PARTIAL = ".partial"
 _OWNER_ONLY, _AS_UMASK_SAYS = 0o600, 0o666
 _SYNCS_AT_ONCE = 16
+_PIECE = 1 << 20
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -128,6 +131,19 @@ def write_together(files: Sequence[tuple[Path, bytes]], *, owner_only: bool = Fa
     with ThreadPoolExecutor(_SYNCS_AT_ONCE) as threads:
         for done in [threads.submit(write, file, content) for file, content in files]:
             done.result()
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file's content, as hexadecimal digits; large files are read piece by piece.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    digest = hashlib.sha256()  # hashlib.file_digest needs Python 3.11
+    with open_regular(path) as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def remove_partial_files(folder: Path) -> None:

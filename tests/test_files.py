@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import resource
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,7 @@ import torch
 
 from monai_ext.errors import TrainingStoppedError
 from monai_ext.files import (
+    file_sha256,
     open_regular,
     read_regular,
     remove_partial_files,
@@ -111,3 +114,15 @@ def test_files_that_are_written_together_are_all_there_and_for_their_owner_only(
 def test_a_file_that_cannot_be_written_with_others_is_told(tmp_path):
     with pytest.raises(FileNotFoundError):
         write_together([(tmp_path / "a", b"1"), (tmp_path / "missing" / "b", b"2")])
+
+
+def test_the_sha_256_of_a_file_is_that_of_its_content_piece_by_piece(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 5000  # more than one piece
+    (tmp_path / "large.bin").write_bytes(content)
+    assert file_sha256(tmp_path / "large.bin") == hashlib.sha256(content).hexdigest()
+
+
+def test_the_sha_256_of_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is no file"):
+        file_sha256(tmp_path / "pipe")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 from monai.networks.nets.resnet import ResNet
 
+from monai_ext.files import file_sha256
 from monai_ext.networks.weights.encoder import load_encoder
 
 __all__ = ["StartingPoint", "name_start", "start_from"]
@@ -95,4 +95,4 @@ def _run_id(source: str, metadata: dict[str, Any]) -> str | None:
 def _sha256(source: str) -> str | None:
     """Of a file; None for what MLflow keeps, whose run id tells it."""
     path = Path(source).expanduser()
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    return file_sha256(path) if path.is_file() else None

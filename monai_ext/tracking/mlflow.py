@@ -184,6 +184,8 @@ class MLflowTracker:
         engine.add_event_handler(PretrainingEvents.ENCODER_EXPORTED, self._note_encoder)
 
     def _start(self, engine: Engine) -> None:
+        from monai_ext.engines.automatic_choices import automatic_choices, settled
+
         self._make_last(engine)
         if engine is not self._owner:
             return
@@ -191,8 +193,6 @@ class MLflowTracker:
         if self._resume is None and state.iteration > 0:
             self._resume = getattr(state, "mlflow_run_id", None)
         bundle = None if self.bundle_root is None else Path(self.bundle_root).resolve().name
-        from monai_ext.engines.automatic_choices import automatic_choices, settled
-
         settings_of_engine = {**automatic_choices(engine), **settled(self.parameters, engine)}
         columns = name_columns(
             settings_of_engine, engine=engine, bundle=bundle, datasets=self.datasets, parent_run_id=self.parent_run_id

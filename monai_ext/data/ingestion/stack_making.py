@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from monai_ext.data.ingestion.resampling import in_plane_shape, resample_in_plane
 from monai_ext.data.pseudonyms import Pseudonyms
+from monai_ext.files import file_sha256
 
 __all__ = ["Plane", "file_unit", "hash_content", "to_pixels"]
 
@@ -80,8 +80,4 @@ def file_unit(name: str, pseudonyms: Pseudonyms) -> bytes:
 
 def hash_content(path: Path) -> bytes:
     """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(2**20):
-            digest.update(piece)
-    return digest.digest()
+    return bytes.fromhex(file_sha256(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from monai_ext.errors import DatasetError
+from monai_ext.files import file_sha256
 from monai_ext.locations import CACHE_VARIABLE, cache_folder
 
 __all__ = ["kept_sample"]
@@ -76,7 +76,7 @@ def _put_in_place(fresh: Path, sample: Path) -> None:
 def _hashes(sample: Path) -> dict[str, str]:
     """SHA-256 of every file of the sample by its relative name, the manifest excepted."""
     files = sorted(file for file in sample.rglob("*") if file.is_file() and file.name != _MANIFEST)
-    return {file.relative_to(sample).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    return {file.relative_to(sample).as_posix(): file_sha256(file) for file in files}
 
 
 def _is_intact(sample: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import zipfile
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from monai_ext.data.sources.source import SliceSource, describe_sizes, group_name
 from monai_ext.data.tables import read_table
 from monai_ext.errors import DatasetError, SplitError
+from monai_ext.files import file_sha256
 
 __all__ = ["MedMNISTItems", "MedMNISTSource", "read_medmnist_items"]
 
@@ -166,5 +166,4 @@ def _volumes(path: Path, ids: Sequence[str]) -> tuple[str, ...]:
 @lru_cache(maxsize=8)
 def _sha256(path: Path, size: int, changed_ns: int) -> str:
     """Of a file's content; size and time of change tell a file that was replaced."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_sha256(path)

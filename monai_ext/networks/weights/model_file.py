@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from monai_ext.errors import DamagedFileError, WeightsError
-from monai_ext.files import write_atomically
+from monai_ext.files import file_sha256, write_atomically
 from monai_ext.networks.weights.files import weights_on_cpu
 from monai_ext.torch_files import read_torch_file, write_torch_file
 
@@ -59,7 +59,7 @@ def write_model(path: str | Path, weights: nn.Module | Mapping[str, Tensor], *, 
     content = weights_on_cpu(weights) if isinstance(weights, nn.Module) else dict(weights)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_torch_file(path, content)
-    hashes = {_HASH: _sha256(path), _OWN_HASH: _sha256_of(metadata)}
+    hashes = {_HASH: file_sha256(path), _OWN_HASH: _sha256_of(metadata)}
     text = json.dumps({**metadata, **hashes}, indent=2) + "\n"
     write_atomically(metadata_file(path), lambda file: file.write(text.encode()))
 
@@ -95,7 +95,7 @@ def read_model_metadata(path: str | Path) -> dict[str, Any]:
             f"{file} is damaged, or was changed since training wrote it: its values do not have the SHA-256 that it "
             f"names. Copy it again from the run's folder. Whoever changed a value on purpose removes {_OWN_HASH}."
         )
-    if Path(path).is_file() and metadata.get(_HASH, None) not in (None, _sha256(Path(path))):
+    if Path(path).is_file() and metadata.get(_HASH, None) not in (None, file_sha256(path)):
         raise WeightsError(
             f"{file} was written for other weights than {path}: the two files belong together and one of them was "
             "replaced. Copy both from the run's folder, or run the training's command again with --resume last, which "
@@ -164,14 +164,6 @@ def _without_metadata(path: str | Path, error: Exception) -> str:
         f"There is no {metadata_file(path)}, which says what the weights of {path} are of. Training writes both files: "
         "copy them together."
     )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 def _sha256_of(metadata: Mapping[str, Any]) -> str:

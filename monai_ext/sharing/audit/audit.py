@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from monai_ext.errors import PackageError
+from monai_ext.files import file_sha256
 from monai_ext.sharing.audit.allowed import Allowed, known_to_be_allowed
 from monai_ext.sharing.audit.config_text import CONFIG_SUFFIXES, parse_config, resolve_macros
 from monai_ext.sharing.audit.differences import differences
@@ -47,17 +47,12 @@ def audit_bundle(path: str | Path, *, known: str | Path | None = None, allowed: 
         )
     return AuditReport(
         path=str(path),
-        sha256=_sha256(Path(path)) if Path(path).is_file() else "",
+        sha256=file_sha256(path) if Path(path).is_file() else "",
         findings=sorted(findings + read, key=lambda finding: (-finding.level, finding)),
         inventory=judge.inventory.to_json(),
         files={file.name: file.size for file in bundle},
         differences=None if known is None else differences(open_bundle_files(known), bundle),
     )
-
-
-def _sha256(file: Path) -> str:
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _read_configs(bundle: BundleFiles, findings: list[Finding]) -> tuple[dict[str, Any], list[Finding]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import shutil
@@ -14,6 +12,7 @@ from typing import Any
 
 from monai_ext.errors import DatasetError
 from monai_ext.files import sync_folder
+from monai_ext.foreign_text import csv_text
 from monai_ext.sharing.infer.answers import SERIES_RULE, STUDY_RULE, Answers, SeriesAnswer, StudyAnswer
 
 __all__ = ["ANSWERS", "write_answers"]
@@ -99,18 +98,8 @@ _DISTANCES = ["feature_distance", "gray_distance"]
 
 
 def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([[_cell(value) for value in row] for row in rows])
-    return text.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    """Text that a spreadsheet would take for a formula is made plain."""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") else value
+    shown = ([f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in rows)
+    return csv_text(header, shown).encode()
 
 
 def _series_row(answer: SeriesAnswer) -> list[Any]:

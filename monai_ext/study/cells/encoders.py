@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ext.errors import StudyError, WeightsError
+from monai_ext.files import file_sha256
 from monai_ext.study.plan import Method
 
 __all__ = ["Encoder", "file_sha256", "find_encoders"]
@@ -60,15 +61,6 @@ def find_encoders(methods: Mapping[str, Method], *, folder: Path, pretrained: Ma
             path = Path(pretrained[name])
             found[name] = Encoder(path, file_sha256(path))
     return found
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _fetched(run: str, folder: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from monai_ext.errors import StudyError
 from monai_ext.files import remove_partial_files, write_atomically
+from monai_ext.folder_lock import FolderInUseError, FolderLock, notes_of_holder
 from monai_ext.study.records.record import Record, read_record, record_path
 
 __all__ = ["StudyFolder"]
@@ -94,24 +94,22 @@ class StudyFolder:
         Raises:
             StudyError: somebody else is running it.
         """
-        import fcntl
-
         self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / ".lock", "a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                file.seek(0)
-                raise StudyError(
-                    f"The study in {self.path} is being run by process {file.read().strip() or 'unknown'}: wait for it"
-                    " (`study status` shows how far it is), or choose another folder with --output."
-                ) from error
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+        lock = FolderLock(self.path)
+        try:
+            lock.acquire()
+        except FolderInUseError as error:
+            raise StudyError(
+                f"The study in {self.path} is being run by process"
+                f" {notes_of_holder(self.path).get('process', 'unknown')}: wait for it"
+                " (`study status` shows how far it is), or choose another folder with --output."
+            ) from error
+        try:
             if self.records.is_dir():
                 remove_partial_files(self.records)
             yield
+        finally:
+            lock.release()
 
     def note_failure(self, name: str, content: Mapping[str, Any]) -> None:
         """Keep why a cell failed."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+
+from monai_ext.files import file_sha256
 
 __all__ = ["shared_files"]
 
@@ -28,16 +29,8 @@ def shared_files(test_files: Iterable[Path], pretraining_data: Path) -> list[Pat
     digests: dict[Path, str] = {}
     for other in others:
         if other.is_file() and (alike := by_length.get(other.stat().st_size)):
-            digest = _digest(other)
+            digest = file_sha256(other)
             for file in alike:
-                digests.setdefault(file, _digest(file))
+                digests.setdefault(file, file_sha256(file))
             found.update(file for file in alike if digests[file] == digest)
     return sorted(found)
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
