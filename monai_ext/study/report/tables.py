@@ -63,7 +63,18 @@ def comparison_tables(results: StudyResults) -> list[Table]:
         ("Against the best", results.against_best),
         ("Against gray levels", results.against_gray),
     )
-    columns = ("protocol", "task", "labels", "method", "AUC difference", "p", "p (Holm)", "false claim", "claimed")
+    columns = (
+        "protocol",
+        "task",
+        "labels",
+        "method",
+        "AUC difference",
+        "p",
+        "p (Holm)",
+        "p (resampled)",
+        "false claim",
+        "claimed",
+    )
     titles = {(panel.protocol, panel.task): panel for panel in results.panels}
     return [
         Table(title, columns, tuple(_comparison_row(titles[key[:2]], key, one) for key, one in compared.items()))
@@ -82,6 +93,7 @@ def _comparison_row(panel: Panel, key: tuple[str, str, str, str], one: Compariso
         difference(one.difference),
         probability(one.p_value),
         probability(one.p_holm),
+        probability(one.p_resampled),
         probability(one.false_claim),
         "yes" if one.may_be_claimed else "no",
     )
