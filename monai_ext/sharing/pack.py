@@ -23,7 +23,9 @@ from monai_ext.sharing.manifest import Manifest, digests_of
 from monai_ext.sharing.model_card import model_card
 from monai_ext.sharing.package_file import MANIFEST, canonical_json, write_package
 from monai_ext.sharing.private_strings import machine_strings, refuse_private_strings
-from monai_ext.sharing.reference_statistics import measure_reference
+from monai_ext.sharing.reference_statistics import measure_reference, slice_probabilities
+from monai_ext.sharing.series_rule import choose_series_threshold
+from monai_ext.sharing.subgroups import measure_subgroups
 from monai_ext.sharing.trained_classifier import (
     REFERENCE,
     SAFETENSORS,
@@ -56,6 +58,10 @@ class PackOptions:
         results: content of ``metrics.json`` of this very model, for the card.
         shortcuts: what trivial predictors reach on the same data, for the card.
         images: training images with their groups, for the reference statistics: ``LabelledImages``.
+        validation: images of validation with labels and groups, for the threshold of whole series.
+        slice_thickness_mm: thinnest and thickest slice of the training; None where not known.
+        test: images with labels and groups that subgroups are judged on.
+        columns: what tells the subgroups: by name, a value for each image of ``test``.
         onnx: whether an ONNX file is added.
         wheel: the project's wheel, to be added with the configs that need it.
         private: further strings that must not travel, by kind.
@@ -64,6 +70,10 @@ class PackOptions:
     results: Mapping[str, Any] | None = None
     shortcuts: Sequence[Mapping[str, Any]] = ()
     images: Any = None
+    validation: Any = None
+    slice_thickness_mm: tuple[float, float] | None = None
+    test: Any = None
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     onnx: bool = False
     wheel: Path | None = None
     private: Mapping[str, set[str]] = field(default_factory=dict)
@@ -101,7 +111,13 @@ def pack_bundle(bundle: str | Path, package: str | Path, options: PackOptions | 
     files |= _documents(folder)
     license_text = files.get("docs/data_license.txt", b"").decode("utf-8")
     card = model_card(
-        model, name=name, about=about, results=options.results, shortcuts=options.shortcuts, data_license=license_text
+        model,
+        name=name,
+        about=about,
+        results=options.results,
+        shortcuts=options.shortcuts,
+        subgroups=_subgroups(model, options),
+        data_license=license_text,
     )
     files[MODEL_CARD] = card.encode()
     if options.wheel is not None:
@@ -138,13 +154,14 @@ def _model_files(model: TrainedClassifier, options: PackOptions) -> dict[str, by
     hashed = model.settings | {"weights_sha256": digests_of(files)[WEIGHTS]}
     files[SETTINGS] = canonical_json(hashed)
     if options.images is not None:
-        files[REFERENCE] = canonical_json(_reference(model, options.images))
+        files[REFERENCE] = canonical_json(_reference(model, options))
     if options.onnx:
         files["models/model.onnx"] = _onnx(model)
     return files
 
 
-def _reference(model: TrainedClassifier, images: Any) -> dict[str, Any]:
+def _reference(model: TrainedClassifier, options: PackOptions) -> dict[str, Any]:
+    images = options.images
     inputs = model.metadata.get("network_data_format", {}).get("inputs", {}).get("image", {})
     measured = measure_reference(
         model.build(),
@@ -153,7 +170,33 @@ def _reference(model: TrainedClassifier, images: Any) -> dict[str, Any]:
         in_channels=model.settings["in_channels"],
         modality=str(inputs.get("modality", "CT")),
     )
-    return measured | {"body_parts": list(model.metadata.get("body_parts", [])), "slice_thickness_mm": None}
+    measured |= {
+        "body_parts": list(model.metadata.get("body_parts", [])),
+        "slice_thickness_mm": None if options.slice_thickness_mm is None else list(options.slice_thickness_mm),
+    }
+    return measured | {"series": _series_rule(model, options.validation)}
+
+
+def _series_rule(model: TrainedClassifier, images: Any) -> dict[str, Any] | None:
+    if images is None or not model.is_binary:
+        return None
+    probabilities = slice_probabilities(model, images)[:, model.positive]
+    positive = [label == model.positive for label in images.labels]
+    return choose_series_threshold(probabilities.tolist(), positive, images.groups)
+
+
+def _subgroups(model: TrainedClassifier, options: PackOptions) -> list[dict[str, Any]]:
+    if not options.columns:
+        return []
+    return measure_subgroups(
+        options.columns,
+        slice_probabilities(model, options.test),
+        options.test.labels,
+        options.test.groups,
+        class_names=model.class_names,
+        positive_class=model.class_names[model.positive] if model.is_binary else None,
+        threshold=model.threshold if model.is_binary else None,
+    )
 
 
 def _onnx(model: TrainedClassifier) -> bytes:

@@ -70,6 +70,23 @@ class TrainedClassifier:
         return None if value is None else float(value)
 
     @property
+    def series_rule(self) -> dict[str, Any] | None:
+        """How series of validation patients were called, see ``choose_series_threshold``; None where not measured."""
+        return (self.reference or {}).get("series")
+
+    @property
+    def call_threshold(self) -> float | None:
+        """Probability from which on a series is called positive: chosen for series, else that for slices."""
+        return self.threshold if self.series_rule is None else float(self.series_rule["threshold"])
+
+    @property
+    def call_threshold_of(self) -> str:
+        """What the threshold for series was chosen on, as a part of a sentence."""
+        if self.series_rule is None:
+            return "chosen on validation for single slices, so that a call for a series is an extrapolation"
+        return f"chosen on validation for series, of {self.series_rule['patients']} patients"
+
+    @property
     def version(self) -> str:
         """Version of the bundle."""
         return str(self.metadata.get("version", "unknown"))
@@ -117,12 +134,15 @@ def read_trained_classifier(bundle: BundleFiles) -> TrainedClassifier:
     if SETTINGS in bundle.files:
         settings = _read_json(bundle, SETTINGS)
     _check_settings(settings, bundle)
+    reference = _read_json(bundle, REFERENCE) if REFERENCE in bundle.files else None
+    if reference is not None:
+        _check_reference(reference, bundle)
     return TrainedClassifier(
         weights=weights,
         settings=settings,
         metadata=_read_json(bundle, "configs/metadata.json"),
         sha256=hashlib.sha256(content).hexdigest(),
-        reference=_read_json(bundle, REFERENCE) if REFERENCE in bundle.files else None,
+        reference=reference,
     )
 
 
@@ -146,6 +166,19 @@ def _read_json(bundle: BundleFiles, name: str) -> dict[str, Any]:
         return dict(json.loads(bundle.files[name].read()))
     except (KeyError, ValueError, TypeError) as error:
         raise WeightsError(f"{name} of {bundle.path} cannot be read ({error}). Copy or train it again.") from error
+
+
+def _check_reference(reference: Mapping[str, Any], bundle: BundleFiles) -> None:
+    """What is read of the statistics by more than :class:`DistanceModel` has to be of the right form."""
+    try:
+        if (rule := reference.get("series")) is not None:
+            float(rule["threshold"]), int(rule["patients"])
+        if (thickness := reference.get("slice_thickness_mm")) is not None:
+            _, _ = map(float, thickness)
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{REFERENCE} of {bundle.path} is damaged ({type(error).__name__}: {error}). Copy or pack it again."
+        ) from error
 
 
 def _check_settings(settings: Mapping[str, Any], bundle: BundleFiles) -> None:

@@ -22,11 +22,10 @@ from monai_ext.sharing.infer.answers import (
     SeriesAnswer,
     SliceAnswer,
     StudyAnswer,
-    highest_tenth,
-    resampled_interval,
 )
 from monai_ext.sharing.infer.warning_rules import warnings_of
 from monai_ext.sharing.reference_statistics import DistanceModel, network_inputs
+from monai_ext.sharing.series_rule import MEAN_RULE, SERIES_RULE, highest_tenth, resampled_interval
 from monai_ext.sharing.trained_classifier import TrainedClassifier
 
 __all__ = ["Network", "answer_folder", "windowed"]
@@ -138,7 +137,7 @@ def answer_folder(
             f"There is no CT series in {source} that can be answered; {len(files)} files were looked at:"
             f" {_counted(files)}. Give a folder with a CT series."
         )
-    return Answers(_about(model), _by_study(answered), tuple(sorted(files, key=lambda file: file.path)))
+    return Answers(_about(model), _rules(model), _by_study(answered), tuple(sorted(files, key=lambda file: file.path)))
 
 
 def _told(sentence: str, detail: str) -> str:
@@ -156,6 +155,15 @@ def _about(model: TrainedClassifier) -> dict[str, Any]:
     name = str(model.metadata.get("name", model.settings.get("bundle", "classifier")))
     about = {"name": name, "version": model.version, "sha256": model.sha256, "classes": model.class_names}
     return about | {"threshold": model.threshold, "intended_use": model.metadata.get("intended_use")}
+
+
+def _rules(model: TrainedClassifier) -> dict[str, Any]:
+    if not model.is_binary:
+        return {"series": MEAN_RULE, "call": "the class with the highest mean"}
+    if model.call_threshold is None:
+        return {"series": SERIES_RULE, "call": "none: no threshold was chosen on validation"}
+    told = f"from a probability of {model.call_threshold:g} on, {model.call_threshold_of}"
+    return {"series": SERIES_RULE, "call": told, "validated": model.series_rule}
 
 
 def _answer_slices(network: Network, series: DicomSeries) -> tuple[list[SliceAnswer], list[FileUse], float]:
@@ -197,8 +205,9 @@ def _answer_series(
     probabilities = np.array([one.probabilities for one in slices])
     chosen = model.positive if model.is_binary else int(probabilities.mean(axis=0).argmax())
     column = probabilities[:, chosen]
-    probability = highest_tenth(column) if model.is_binary else float(column.mean())
-    low, high = resampled_interval(column.tolist())
+    rule = highest_tenth if model.is_binary else _mean
+    probability = rule(column)
+    low, high = resampled_interval(column.tolist(), rule)
     reference = model.reference
     trained = {"body_parts": model.body_parts, "slice_thickness_mm": (reference or {}).get("slice_thickness_mm")}
     return SeriesAnswer(
@@ -213,12 +222,16 @@ def _answer_series(
     )
 
 
+def _mean(probabilities: np.ndarray) -> float:
+    return float(probabilities.mean())
+
+
 def _call(model: TrainedClassifier, chosen: int, probability: float) -> str | None:
     if not model.is_binary:
         return model.class_names[chosen]
-    if model.threshold is None:
+    if model.call_threshold is None:
         return None
-    return model.class_names[chosen if probability >= model.threshold else 1 - chosen]
+    return model.class_names[chosen if probability >= model.call_threshold else 1 - chosen]
 
 
 def _by_study(answered: Sequence[SeriesAnswer]) -> tuple[StudyAnswer, ...]:

@@ -55,7 +55,9 @@ def _lines(answer: SeriesAnswer, network: Network, shown: int) -> list[tuple[str
     model = network.model
     finding = model.class_names[model.positive] if model.is_binary else answer.call
     call = "no threshold was chosen on validation" if answer.call is None else f"called {answer.call}"
-    limit = "" if model.threshold is None else f" (threshold {model.threshold:.3f})"
+    limit = (
+        "" if model.call_threshold is None else f" (threshold {model.call_threshold:.3f}, {model.call_threshold_of})"
+    )
     strongest = answer.slices[answer.strongest]
     position = strongest.slice.position_mm
     told = [

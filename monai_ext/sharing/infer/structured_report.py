@@ -6,7 +6,8 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from monai_ext.sharing.infer.answers import SERIES_RULE, SeriesAnswer
+from monai_ext.sharing.infer.answers import SeriesAnswer
+from monai_ext.sharing.series_rule import MEAN_RULE, SERIES_RULE
 from monai_ext.sharing.trained_classifier import TrainedClassifier
 
 if TYPE_CHECKING:
@@ -89,7 +90,10 @@ def _group(answer: SeriesAnswer, model: TrainedClassifier, sources: Sequence[Dat
     from highdicom.sr import AlgorithmIdentification, MeasurementsAndQualitativeEvaluations, TrackingIdentifier
     from pydicom.sr.codedict import codes
 
-    parameters = [f"weights SHA-256 {model.sha256}", f"series rule: {SERIES_RULE}", f"threshold {model.threshold}"]
+    rule = SERIES_RULE if model.is_binary else MEAN_RULE
+    parameters = [f"weights SHA-256 {model.sha256}", f"series rule: {rule}"]
+    if model.is_binary and model.call_threshold is not None:
+        parameters.append(f"threshold {model.call_threshold:g}, {model.call_threshold_of}")
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(identifier="series answer"),
         finding_type=_own("class", _finding(answer, model)),

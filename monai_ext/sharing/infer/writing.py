@@ -13,7 +13,7 @@ from typing import Any
 from monai_ext.errors import DatasetError
 from monai_ext.files import sync_folder
 from monai_ext.foreign_text import csv_text
-from monai_ext.sharing.infer.answers import SERIES_RULE, STUDY_RULE, Answers, SeriesAnswer, StudyAnswer
+from monai_ext.sharing.infer.answers import STUDY_RULE, Answers, SeriesAnswer, StudyAnswer
 
 __all__ = ["ANSWERS", "write_answers"]
 
@@ -132,7 +132,7 @@ def _as_json(answers: Answers, notes: Any) -> dict[str, Any]:
         "schema": SCHEMA,
         "disclaimer": DISCLAIMER,
         "model": answers.model,
-        "rules": {"series": SERIES_RULE, "study": STUDY_RULE, "interval": "95 %, slices of the series drawn again"},
+        "rules": answers.rules | {"study": STUDY_RULE, "interval": "95 %, slices of the series drawn again"},
         "files": {"count": len(answers.files), "outcomes": outcomes},
         "studies": [_study(study) for study in answers.studies],
         "notes": notes or [],
