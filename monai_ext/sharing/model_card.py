@@ -8,16 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from monai_ext.errors import BundleAuditError
-from monai_ext.sharing.trained_classifier import TrainedClassifier
+from monai_ext.sharing.trained_model import TrainedModel
+from monai_ext.sharing.trained_segmenter import TrainedSegmenter
 
 __all__ = ["model_card", "read_results", "read_shortcuts"]
 
 TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
-SHOWN = ("auc", "average_precision", "accuracy", "balanced_accuracy", "macro_f1", "sensitivity", "specificity", "brier")
+SHOWN = (
+    "dice",
+    "surface_dice",
+    "volume_error",
+    "auc",
+    "average_precision",
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "sensitivity",
+    "specificity",
+    "brier",
+)
 
 
 def model_card(
-    model: TrainedClassifier,
+    model: TrainedModel,
     *,
     name: str,
     about: Mapping[str, Any],
@@ -29,7 +42,7 @@ def model_card(
     """Write the card, with the header that Hugging Face reads.
 
     Args:
-        model: the classifier.
+        model: the classifier or segmentation network.
         name: of the bundle.
         about: of the manifest: MLflow run, fingerprint, versions.
         results: content of ``metrics.json`` by an evaluation of this very model.
@@ -45,6 +58,7 @@ def model_card(
     environment.filters["one_line"] = lambda value: " ".join(str(value).split())
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         name=name,
+        is_mask=isinstance(model, TrainedSegmenter),
         model=model,
         metadata=model.metadata,
         settings=model.settings,

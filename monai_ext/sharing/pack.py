@@ -1,4 +1,4 @@
-"""Pack a trained classification bundle: one file with literal configs, weights, card, manifest, and nothing else."""
+"""Pack a trained bundle: one file with literal configs, weights, card, manifest, and nothing else."""
 
 from __future__ import annotations
 
@@ -26,22 +26,18 @@ from monai_ext.sharing.private_strings import machine_strings, refuse_private_st
 from monai_ext.sharing.reference_statistics import measure_reference, slice_probabilities
 from monai_ext.sharing.series_rule import choose_series_threshold
 from monai_ext.sharing.subgroups import measure_subgroups
-from monai_ext.sharing.trained_classifier import (
-    REFERENCE,
-    SAFETENSORS,
-    SETTINGS,
-    WEIGHTS,
-    TrainedClassifier,
-    read_trained_classifier,
-)
+from monai_ext.sharing.trained_classifier import TrainedClassifier
+from monai_ext.sharing.trained_model import REFERENCE, SAFETENSORS, SETTINGS, WEIGHTS, TrainedModel
+from monai_ext.sharing.trained_segmenter import TrainedSegmenter, read_trained_model
 
 __all__ = ["PackOptions", "pack_bundle"]
 
+SEGMENTATION_SETTINGS = ("task_kind", "network", "output", "codes")
 TRAVELLING_SETTINGS = (
     *("backbone", "in_channels", "image_size", "class_names", "positive_class", "window", "window_hu", "threshold"),
     *("bundle", "bundle_version", "best_epoch", "best_metric", "chosen_by", "epochs", "batch_size", "learning_rate"),
     *("weight_decay", "protocol", "precise_batch_norm", "precision", "seed", "fold", "section", "data_fingerprint"),
-    *("mlflow_run_id", "class_weights"),
+    *("mlflow_run_id", "class_weights", *SEGMENTATION_SETTINGS),
 )
 """What training wrote about the model and may travel; paths, columns and lineage stay at home."""
 
@@ -80,7 +76,7 @@ class PackOptions:
 
 
 def pack_bundle(bundle: str | Path, package: str | Path, options: PackOptions | None = None) -> Manifest:
-    """Pack a trained classifier; the same bundle gives the same bytes.
+    """Pack a trained classifier or segmentation network; the same bundle gives the same bytes.
 
     Only what is listed travels: no checkpoints, no predictions, no training data. The package passes the audit without
     a finding, or it is not written.
@@ -91,7 +87,7 @@ def pack_bundle(bundle: str | Path, package: str | Path, options: PackOptions | 
         options: what is added.
 
     Raises:
-        WeightsError: the bundle has no trained classifier.
+        WeightsError: the bundle has no trained model.
         BundleAuditError: a file is missing, or something must not travel.
         PackageError: the file cannot be written.
     """
@@ -100,8 +96,8 @@ def pack_bundle(bundle: str | Path, package: str | Path, options: PackOptions | 
     if target.suffix != ".zip":
         raise BundleAuditError(f"Packing {folder}: {target} does not end in .zip, as a package does.")
     name = folder.resolve().name
-    model = read_trained_classifier(open_bundle_files(folder))
-    model = replace(model, settings={k: model.settings[k] for k in TRAVELLING_SETTINGS if k in model.settings})
+    model = read_trained_model(open_bundle_files(folder))
+    model = replace(model, settings=_travelling(model))
     about = _about(model)
     files = _model_files(model, options)
     model = replace(model, sha256=digests_of(files)[SAFETENSORS])
@@ -133,7 +129,13 @@ def _own_words(files: Mapping[str, bytes]) -> dict[str, bytes]:
     return {name: content for name, content in files.items() if not name.startswith("wheels/")}
 
 
-def _about(model: TrainedClassifier) -> dict[str, Any]:
+def _travelling(model: TrainedModel) -> dict[str, Any]:
+    """Settings that leave: of a table's own names for classes nothing does, of a mask's labels the names do."""
+    names = (*TRAVELLING_SETTINGS, "labels") if isinstance(model, TrainedSegmenter) else TRAVELLING_SETTINGS
+    return {name: model.settings[name] for name in names if name in model.settings}
+
+
+def _about(model: TrainedModel) -> dict[str, Any]:
     about = {name: model.settings.get(name) for name in ("mlflow_run_id", "data_fingerprint")}
     return about | {"libraries": {name: _version(name) for name in LIBRARIES}, "packed_with": "monai_ext bundle pack"}
 
@@ -145,7 +147,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _model_files(model: TrainedClassifier, options: PackOptions) -> dict[str, bytes]:
+def _model_files(model: TrainedModel, options: PackOptions) -> dict[str, bytes]:
     weights = {name: tensor.contiguous().clone() for name, tensor in model.weights.items()}
     with io.BytesIO() as buffer:
         torch.save(weights, buffer)
@@ -153,7 +155,7 @@ def _model_files(model: TrainedClassifier, options: PackOptions) -> dict[str, by
     files = {WEIGHTS: state_dict, SAFETENSORS: save_safetensors(weights)}
     hashed = model.settings | {"weights_sha256": digests_of(files)[WEIGHTS]}
     files[SETTINGS] = canonical_json(hashed)
-    if options.images is not None:
+    if options.images is not None and isinstance(model, TrainedClassifier):
         files[REFERENCE] = canonical_json(_reference(model, options))
     if options.onnx:
         files["models/model.onnx"] = _onnx(model)
@@ -185,8 +187,8 @@ def _series_rule(model: TrainedClassifier, images: Any) -> dict[str, Any] | None
     return choose_series_threshold(probabilities.tolist(), positive, images.groups)
 
 
-def _subgroups(model: TrainedClassifier, options: PackOptions) -> list[dict[str, Any]]:
-    if not options.columns:
+def _subgroups(model: TrainedModel, options: PackOptions) -> list[dict[str, Any]]:
+    if not options.columns or not isinstance(model, TrainedClassifier):
         return []
     return measure_subgroups(
         options.columns,
@@ -199,11 +201,12 @@ def _subgroups(model: TrainedClassifier, options: PackOptions) -> list[dict[str,
     )
 
 
-def _onnx(model: TrainedClassifier) -> bytes:
+def _onnx(model: TrainedModel) -> bytes:
     """The network with softmax as ONNX, without the traces of this machine's files that the exporter leaves in it."""
     from monai_ext.sharing.export import export_network
 
-    network = nn.Sequential(model.build(), nn.Softmax(dim=1)).eval()
+    is_sigmoid = isinstance(model, TrainedSegmenter) and model.output == "sigmoid"
+    network = nn.Sequential(model.build(), nn.Sigmoid() if is_sigmoid else nn.Softmax(dim=1)).eval()
     with tempfile.TemporaryDirectory() as temporary:
         file = export_network(network, "onnx", Path(temporary) / "model", metadata=model.settings)
         import onnx
@@ -216,7 +219,7 @@ def _onnx(model: TrainedClassifier) -> bytes:
     return program.SerializeToString(deterministic=True)
 
 
-def _configs(folder: Path, model: TrainedClassifier, *, with_training: bool) -> dict[str, bytes]:
+def _configs(folder: Path, model: TrainedModel, *, with_training: bool) -> dict[str, bytes]:
     names = ["inference"] + (["train", "evaluate"] if with_training else [])
     files = {"configs/metadata.json": _read(folder, "configs/metadata.json")}
     for name in names:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from monai_ext.checks.gray_statistics import gray_statistics
 from monai_ext.data.dicom.intensity import SliceReader
-from monai_ext.data.dicom.series import DicomSeries, DicomSlice, find_series
+from monai_ext.data.dicom.series import DicomSeries, DicomSlice, SeriesIndex, find_series
 from monai_ext.errors import DatasetError, DicomSeriesError
 from monai_ext.sharing.infer.answers import (
+    STUDY_RULE,
     Answers,
     FileUse,
     SeriesAnswer,
@@ -28,7 +29,16 @@ from monai_ext.sharing.reference_statistics import DistanceModel, network_inputs
 from monai_ext.sharing.series_rule import MEAN_RULE, SERIES_RULE, highest_tenth, resampled_interval
 from monai_ext.sharing.trained_classifier import TrainedClassifier
 
-__all__ = ["Network", "answer_folder", "windowed"]
+__all__ = [
+    "MODALITY",
+    "Network",
+    "answer_folder",
+    "batches",
+    "files_of_series",
+    "no_series_error",
+    "skipped_files",
+    "windowed",
+]
 
 BATCH = 16
 AIR_HU = -900.0
@@ -121,7 +131,7 @@ def answer_folder(
     """
     network = Network(model, device)
     index = find_series(source, modalities=(MODALITY,))
-    files = [FileUse(file.path, file.reason.value, _told(file.reason.sentence, file.detail)) for file in index.skipped]
+    files = skipped_files(index)
     total, done = sum(len(series.slices) for series in index.series), 0
     answered: list[SeriesAnswer] = []
     for series in index.series:
@@ -133,11 +143,26 @@ def answer_folder(
         if progress is not None:
             progress(done, total)
     if not answered:
-        raise DatasetError(
-            f"There is no CT series in {source} that can be answered; {len(files)} files were looked at:"
-            f" {_counted(files)}. Give a folder with a CT series."
-        )
+        raise no_series_error(source, files)
     return Answers(_about(model), _rules(model), _by_study(answered), tuple(sorted(files, key=lambda file: file.path)))
+
+
+def skipped_files(index: SeriesIndex) -> list[FileUse]:
+    """What of a folder was passed over, and why."""
+    return [FileUse(file.path, file.reason.value, _told(file.reason.sentence, file.detail)) for file in index.skipped]
+
+
+def files_of_series(series: DicomSeries, refused: Mapping[Path, FileUse]) -> list[FileUse]:
+    """What became of the files of a series: answered, but for those that could not be decoded."""
+    return list(({one.path: FileUse(one.path, "answered") for one in series.slices} | dict(refused)).values())
+
+
+def no_series_error(source: str | Path, files: Sequence[FileUse]) -> DatasetError:
+    """What is said of a folder in which nothing can be answered."""
+    return DatasetError(
+        f"There is no CT series in {source} that can be answered; {len(files)} files were looked at:"
+        f" {_counted(files)}. Give a folder with a CT series."
+    )
 
 
 def _told(sentence: str, detail: str) -> str:
@@ -152,18 +177,18 @@ def _counted(files: Sequence[FileUse]) -> str:
 
 
 def _about(model: TrainedClassifier) -> dict[str, Any]:
-    name = str(model.metadata.get("name", model.settings.get("bundle", "classifier")))
-    about = {"name": name, "version": model.version, "sha256": model.sha256, "classes": model.class_names}
+    about = {"name": model.name, "version": model.version, "sha256": model.sha256, "classes": model.class_names}
     return about | {"threshold": model.threshold, "intended_use": model.metadata.get("intended_use")}
 
 
 def _rules(model: TrainedClassifier) -> dict[str, Any]:
+    rules: dict[str, Any] = {"study": STUDY_RULE, "interval": "95 %, slices of the series drawn again"}
     if not model.is_binary:
-        return {"series": MEAN_RULE, "call": "the class with the highest mean"}
+        return {"series": MEAN_RULE, "call": "the class with the highest mean"} | rules
     if model.call_threshold is None:
-        return {"series": SERIES_RULE, "call": "none: no threshold was chosen on validation"}
+        return {"series": SERIES_RULE, "call": "none: no threshold was chosen on validation"} | rules
     told = f"from a probability of {model.call_threshold:g} on, {model.call_threshold_of}"
-    return {"series": SERIES_RULE, "call": told, "validated": model.series_rule}
+    return {"series": SERIES_RULE, "call": told, "validated": model.series_rule} | rules
 
 
 def _answer_slices(network: Network, series: DicomSeries) -> tuple[list[SliceAnswer], list[FileUse], float]:
@@ -171,16 +196,16 @@ def _answer_slices(network: Network, series: DicomSeries) -> tuple[list[SliceAns
     answers: list[SliceAnswer] = []
     refused: dict[Path, FileUse] = {}
     clipped: list[float] = []
-    for batch in _batches(series, network.model.settings["window_hu"], refused):
+    for batch in batches(series, network.model.settings["window_hu"], refused):
         answers += network.answer([one for one, _, _ in batch], [image for _, image, _ in batch])
         clipped += [share for _, _, share in batch]
-    used = {one.path: FileUse(one.path, "answered") for one in series.slices} | refused
-    return answers, list(used.values()), float(np.mean(clipped)) if clipped else 0.0
+    return answers, files_of_series(series, refused), float(np.mean(clipped)) if clipped else 0.0
 
 
-def _batches(
+def batches(
     series: DicomSeries, window_hu: Sequence[float], refused: dict[Path, FileUse]
 ) -> Iterator[list[tuple[DicomSlice, Tensor, float]]]:
+    """Slices with their windowed images and the share of the body that is clipped; ``refused`` takes what fails."""
     reader, batch = SliceReader(), []
     for one in series.slices:
         try:
