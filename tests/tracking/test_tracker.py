@@ -26,7 +26,7 @@ from monai_ext.parallel.devices import Precision
 from monai_ext.parallel.processor import processor
 from monai_ext.tracking import MLflowTracker
 from monai_ext.tracking.columns import COLUMNS
-from monai_ext.tracking.process_identity import PROCESS_TAG, process_identity
+from monai_ext.tracking.termination import PROCESS_TAG, process_identity
 
 BATCHES = [torch.zeros(4, 1)] * 3
 
