@@ -117,7 +117,7 @@ def pack_bundle(bundle: str | Path, package: str | Path, options: PackOptions | 
     )
     files[MODEL_CARD] = card.encode()
     if options.wheel is not None:
-        files[f"wheels/{options.wheel.name}"] = options.wheel.read_bytes()
+        files[f"wheels/{options.wheel.name}"] = _read(options.wheel.parent, options.wheel.name)
     manifest = Manifest(name, model.version, digests_of(files), about)
     files[MANIFEST] = manifest.to_bytes()
     refuse_private_strings(_own_words(files), {**machine_strings(folder), **options.private})
