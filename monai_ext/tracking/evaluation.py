@@ -50,12 +50,16 @@ def log_evaluation(
     if parent_run_id:
         tags |= {PARENT_TAG: parent_run_id, "mlflow.parentRunId": parent_run_id}
     run = TrackedRun(experiment, tags=tags, spool_dir=output_dir, system_metrics=False)
-    run.open()
-    run.log_parameters(parameters or {})
-    run.log_metrics(scalars(metrics), step=0)
-    for name, path in (pictures or {}).items():
-        run.log_picture(path, name=name, step=0)
-    for folder, path in (files or {}).items():
-        run.log_artifact(path, folder=folder)
+    try:
+        run.open()
+        run.log_parameters(parameters or {})
+        run.log_metrics(scalars(metrics), step=0)
+        for name, path in (pictures or {}).items():
+            run.log_picture(path, name=name, step=0)
+        for folder, path in (files or {}).items():
+            run.log_artifact(path, folder=folder)
+    except BaseException as error:
+        run.close(error)
+        raise
     run.close()
     return run.run_id
