@@ -1,17 +1,23 @@
-"""Notice the end of the process when nobody else does."""
+"""How processes end: notice the end of this one when nobody else does, and tell whether another one still lives."""
 
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
+import platform
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
-__all__ = ["TerminationWatch", "status_of"]
+import psutil
 
+__all__ = ["PROCESS_TAG", "TerminationWatch", "is_gone", "process_identity", "status_of"]
+
+PROCESS_TAG = "monai_ext.process"
 _SIGNAL_EXIT = 128
 _DEADLY = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -68,3 +74,51 @@ class TerminationWatch:
     def _exit(self) -> None:
         if os.getpid() == self._pid:
             self._at_exit(getattr(sys, "last_value", None))
+
+
+def process_identity() -> str:
+    """``machine/boot/pid/start``: a hash of the machine, its boot, the process id and when the process began.
+
+    The machine's part includes the process-id name space, so that containers on one host are different machines.
+    """
+    return f"{_machine()}/{_boot()}/{os.getpid()}/{_started(os.getpid())}"
+
+
+def is_gone(identity: str) -> bool:
+    """True only when the process was on this machine and certainly does not exist any more."""
+    machine, _, rest = identity.partition("/")
+    boot, _, process = rest.partition("/")
+    pid, _, started = process.partition("/")
+    if machine != _machine() or not pid.isdigit():
+        return False
+    return boot != _boot() or _started(int(pid)) != started
+
+
+def _machine() -> str:
+    parts = [platform.node(), _content("/etc/machine-id")]
+    try:
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    except OSError:
+        parts.append("")
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
+
+
+def _boot() -> str:
+    return _content("/proc/sys/kernel/random/boot_id")[:8]
+
+
+def _started(pid: int) -> str:
+    """When a process began, in clock ticks since boot; empty when it does not exist or is a zombie."""
+    status = _content(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    if status:
+        return "" if status[0] == "Z" else status[19]
+    if sys.platform == "linux":
+        return ""
+    return "unknown" if psutil.pid_exists(pid) else ""
+
+
+def _content(file: str) -> str:
+    try:
+        return Path(file).read_text().strip()
+    except OSError:
+        return ""

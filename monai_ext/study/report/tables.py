@@ -165,7 +165,8 @@ def as_csv(tables: Sequence[Table]) -> str:
     A,x,+.031,-.004,+.066
     A,y,,,
     """
-    parts, last = [], ()
+    parts: list[str] = []
+    last: tuple[str, ...] = ()
     for table in tables:
         split = [any(_INTERVAL.fullmatch(str(row[place])) for row in table.rows) for place in range(len(table.columns))]
         columns = [

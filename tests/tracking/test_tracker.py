@@ -27,10 +27,10 @@ from monai_ext.parallel.devices import Precision
 from monai_ext.parallel.processor import processor
 from monai_ext.tracking import MLflowTracker
 from monai_ext.tracking.columns import COLUMNS
-from monai_ext.tracking.delivery import StoreUnreachable
-from monai_ext.tracking.process_identity import PROCESS_TAG, process_identity
+from monai_ext.tracking.operations import EndRun, OpenRun, Operation
 from monai_ext.tracking.run import deliver
-from monai_ext.tracking.store import MLflowStore
+from monai_ext.tracking.store import MLflowStore, StoreUnreachable
+from monai_ext.tracking.termination import PROCESS_TAG, process_identity
 
 BATCHES = [torch.zeros(4, 1)] * 3
 
@@ -391,8 +391,8 @@ def test_a_signal_while_mlflow_is_waited_for_is_killed(
 ) -> None:
     opening = MLflowStore.open
 
-    def slow(store: MLflowStore, content: Any) -> None:
-        opening(store, content)
+    def slow(store: MLflowStore, opened: OpenRun) -> None:
+        opening(store, opened)
         os.kill(os.getpid(), number)
         time.sleep(0.5)
 
@@ -406,19 +406,19 @@ def test_a_signal_while_mlflow_is_waited_for_is_killed(
 def test_a_signal_while_the_end_is_delivered_leaves_it_in_the_spool(
     client, train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    sending, looked = MLflowStore.send, threading.Event()
+    writing, looked = MLflowStore.write, threading.Event()
 
-    def stuck(store: MLflowStore, entry: Any) -> None:
-        if entry[0] == "end":
+    def stuck(store: MLflowStore, operation: Operation) -> None:
+        if isinstance(operation, EndRun):
             os.kill(os.getpid(), signal.SIGTERM)
             looked.wait()
             raise StoreUnreachable
-        sending(store, entry)
+        writing(store, operation)
 
-    monkeypatch.setattr(MLflowStore, "send", stuck)
+    monkeypatch.setattr(MLflowStore, "write", stuck)
     with pytest.raises(SystemExit):
         train(MLflowTracker("tiny", output_dir=str(tmp_path)))
-    monkeypatch.setattr(MLflowStore, "send", sending)
+    monkeypatch.setattr(MLflowStore, "write", writing)
     try:
         (spool,) = tmp_path.glob("mlflow_*.jsonl")
         deliver(spool)
