@@ -221,8 +221,9 @@ def _explained(dicom_slice: DicomSlice) -> Iterator[None]:
     try:
         yield
     except (Refusal, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
         raise DicomSeriesError(
-            f"Frame {dicom_slice.frame} of {dicom_slice.name} cannot be read: {reason}. "
-            "Export the series again, or move it out of the folder."
+            f"Frame {dicom_slice.frame} of {{file}} cannot be read: {{reason}}. "
+            "Export the series again, or move it out of the folder.",
+            file=dicom_slice.name,
+            reason=error,
         ) from None
