@@ -121,14 +121,14 @@ def main() -> int:
             "study, probes": by_the_study(probe),
         }
     loop = rates["loop of bundle runs, fine-tuning"]
-    told = {
+    results = {
         name: {
             basis: f"{rate:.0f} cells an hour, {rate / other:.1f} times the loop"
             for basis, rate, other in zip(("by the clock", "by processor time"), both, loop, strict=True)
         }
         for name, both in rates.items()
     }
-    sys.stdout.write(json.dumps(told, indent=2) + "\n")
+    sys.stdout.write(json.dumps(results, indent=2) + "\n")
     return 0
 
 

@@ -51,8 +51,8 @@ class TrainingLength:
         epochs_limit: int | None = None,
         keep_at_images: Sequence[int] | None = None,
     ) -> None:
-        given = {"samples": samples, "batch_size": batch_size, "epochs": epochs}
-        for name, value in {**given, "images_seen": images_seen, "epochs_limit": epochs_limit}.items():
+        counts = {"samples": samples, "batch_size": batch_size, "epochs": epochs}
+        for name, value in {**counts, "images_seen": images_seen, "epochs_limit": epochs_limit}.items():
             if value is not None and value < 1:
                 raise ValueError(f"The length of a training needs {name} of at least 1; received {value}.")
         self.keep_at_images = tuple(keep_at_images or ())

@@ -115,7 +115,7 @@ def _methods(problems: Problems, name: str, content: Any) -> list[Method]:
     reader = PlanReader(Problems(""), place, content, _METHOD)
     if not isinstance(content, Mapping) or "budgets" not in content:
         return [method]
-    budgets = PlanReader(problems, f"methods::{name}", content, _METHOD).wholes("budgets", [], least=1)
+    budgets = PlanReader(problems, f"methods::{name}", content, list(content)).wholes("budgets", [], least=1)
     if method.source not in ("bundle", "file"):
         problems.add(place, "only a bundle or a file has smaller budgets.")
     if method.images_seen is None:
@@ -141,19 +141,21 @@ def _methods(problems: Problems, name: str, content: Any) -> list[Method]:
 def _method(problems: Problems, name: str, content: Any) -> Method:
     place = f"methods::{name}"
     reader = PlanReader(problems, place, content, _METHOD)
-    given = [source for source in _SOURCES if source in reader.content]
-    if len(given) > 1:
-        problems.add(place, f"it starts from one of {', '.join(_SOURCES)}, or from none (scratch); {given} were given.")
+    sources = [source for source in _SOURCES if source in reader.content]
+    if len(sources) > 1:
+        problems.add(
+            place, f"it starts from one of {', '.join(_SOURCES)}, or from none (scratch); {sources} were given."
+        )
     if name == GRAY_LEVELS:
         problems.add(place, "this name is that of the trivial predictor, which every study has.")
-    source = given[0] if given else "scratch"
+    source = sources[0] if sources else "scratch"
     overrides = reader.object("overrides")
     if source != "bundle" and overrides:
         problems.add(f"{place}::overrides", "only a pre-training bundle has a config whose values could be other ones.")
     for key in overrides:
         if key.split("::")[0] in ("dataset_dir", "output_dir", "bundle_root", "resume", "images_seen"):
             problems.add(f"{place}::overrides::{key}", "the study sets this itself: see pretraining and images_seen.")
-    value, images_seen = (reader.text(source, "") or "") if given else "", reader.whole("images_seen", None)
+    value, images_seen = (reader.text(source, "") or "") if sources else "", reader.whole("images_seen", None)
     return Method(
         name=name,
         source=source,
