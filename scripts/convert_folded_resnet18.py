@@ -12,7 +12,7 @@ weights of ``--seed``, with statistics of the same images.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,12 @@ import monai_ext
 from monai_ext.data import open_slices
 from monai_ext.networks import build_encoder
 
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _PARTS = ("conv1", "layer1", "layer2", "layer3")
 _IMAGES, _BATCH = 1024, 64
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, convert, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="folder of the .npy files")
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("encoder", type=Path, help="file to write")
     parser.add_argument("--seed", type=int, default=0, help="of layer 4 (default: 0)")
     parser.add_argument("--image-size", type=int, default=96, help="side of the images in pixels (default: 96)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     torch.manual_seed(options.seed)
     encoder: Any = build_encoder("resnet18", in_channels=1).eval()
     read_folded(encoder, options.source)
@@ -85,7 +85,7 @@ def _following(convolutions: list[str], norms: list[str]) -> list[str]:
 
 def _for_gray(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """One channel of 0 .. 1 instead of three that are normalised as ImageNet is; the border sees zeros of gray."""
-    mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _DEVIATION))
+    mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, DEVIATION))
     scaled = weight / deviation
     return scaled.sum(dim=1, keepdim=True), bias - (scaled * mean).sum(dim=(1, 2, 3))
 
