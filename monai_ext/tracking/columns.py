@@ -15,7 +15,7 @@ COLUMNS = (
 )  # fmt: skip
 UNKNOWN = "-"
 _PRETRAINING = "pre-training"
-_ENDING = "_classification"
+_ENDINGS = ("_classification", "_segmentation")
 
 
 def name_columns(
@@ -102,7 +102,8 @@ def _start(settings: Mapping[str, Any]) -> str | None:
 
 
 def _task(bundle: str | None) -> str | None:
-    return None if bundle is None else bundle.removesuffix(_ENDING)
+    ending = next((ending for ending in _ENDINGS if str(bundle).endswith(ending)), "")
+    return None if bundle is None else bundle.removesuffix(ending)
 
 
 def _precision(settings: Mapping[str, Any], engine: Any) -> str | None:
