@@ -1,4 +1,4 @@
-"""The rooms of the package: imports point down, no packages form a ring, every room says what lives there."""
+"""The rooms of the package: imports point down and form no ring, every room says what lives there and has its tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "monai_ext"
+TESTS = Path(__file__).resolve().parent
+PACKAGE = TESTS.parent / "monai_ext"
 
 FLOORS = (
     {"errors", "files", "folder_lock", "foreign_text", "locations", "running_config", "torch_files"},
@@ -107,3 +108,85 @@ def test_every_folder_of_code_is_a_package_that_says_what_lives_there() -> None:
 @pytest.mark.parametrize("room", rooms(), ids=lambda path: path.relative_to(PACKAGE.parent).as_posix())
 def test_no_room_is_a_corridor(room: Path) -> None:
     assert len(list(room.glob("*.py"))) <= 31
+
+
+TESTED_THROUGH = {
+    # Commands parse, call and print; they are run as commands, beside what they call.
+    "cli/_bundle/*": "cli/_bundle/test_sign.py",
+    "cli/_parser": "cli/test_help.py",
+    # Parts of reading that are told from each other by the files that they read.
+    "data/dicom/*": "data/dicom/test_series.py",
+    "data/labelled/labels": "data/labelled/test_images.py",
+    "data/labelled/sections": "data/labelled/test_labelled_sections.py",
+    "data/public/catalog": "data/public/test_get.py",
+    "data/sources/source": "data/sources/test_open.py",
+    "data/sources/volume_file": "data/sources/test_nifti.py",
+    "data/store/format": "data/store/test_writer.py",
+    "decoders/*": "decoders/test_isolated.py",
+    "embedding/slices": "embedding/test_feature_table.py",
+    # Values that handlers and engines hand to each other.
+    "engines/events": "handlers/test_training_checkpoint.py",
+    "handlers/checkpoint_files": "handlers/test_training_checkpoint.py",
+    "handlers/classification_files": "handlers/test_classification_results.py",
+    "handlers/evaluation_summary": "handlers/test_knn_monitor.py",
+    "inferers/encoder_features": "engines/test_feature_evaluator.py",
+    "metrics/classification_scores": "metrics/test_group_bootstrap.py",
+    "metrics/operating_point": "metrics/test_classification.py",
+    # Backends and parts of one method are held to each other in its test.
+    "networks/checkpoint_mark": "networks/weights/test_encoder.py",
+    "networks/encoder": "networks/spark/test_spark.py",
+    "networks/spark/*": "networks/spark/test_spark.py",
+    # An audit is judged by whole bundles, a package by packing and opening it.
+    "sharing/audit/*": "sharing/audit/test_audit.py",
+    "sharing/infer/*": "sharing/infer/test_answering.py",
+    "sharing/sandbox/limits": "sharing/sandbox/test_safe_run.py",
+    "sharing/package_file": "sharing/test_verification.py",
+    "sharing/*": "sharing/test_pack.py",
+    # A study is judged by what it leaves.
+    "study/cells/*": "study/test_runner.py",
+    "study/executors/*": "study/test_runner.py",
+    "study/plan/*": "study/plan/test_reading.py",
+    "study/protocols/*": "study/test_runner.py",
+    "study/records/*": "study/test_runner.py",
+    "study/report/results": "study/report/test_writing.py",
+    "study/statistics/scored_cells": "study/statistics/test_comparison.py",
+    "study/tasks/*": "study/test_preparation.py",
+    "study/*": "cli/test_study.py",
+    "tracking/run": "tracking/test_tracker.py",
+}
+"""Sources without a test of their name, by the first pattern that fits, and the test that goes through them."""
+
+
+def has_a_test_of_its_name(source: Path) -> bool:
+    return (TESTS / source.parent / f"test_{source.name.lstrip('_')}").is_file()
+
+
+def sources_that_are_no_mere_part() -> list[Path]:
+    """What a room exports, or other rooms import; other files are parts of their room and are tested through it."""
+    files = [file.relative_to(PACKAGE) for file in PACKAGE.rglob("*.py") if not file.name.startswith("__")]
+    users: dict[Path, set[Path]] = defaultdict(set)
+    for file in PACKAGE.rglob("*.py"):
+        for module in imported_modules(file):
+            users[Path("/".join(module.split(".")[1:]) + ".py")].add(file.relative_to(PACKAGE))
+    return [
+        file
+        for file in sorted(files)
+        if any(user.parent != file.parent or user.name == "__init__.py" for user in users[file])
+    ]
+
+
+def through(source: Path) -> str | None:
+    """The pattern of ``TESTED_THROUGH`` that a source falls under."""
+    return next((pattern for pattern in TESTED_THROUGH if source.with_suffix("").match(pattern)), None)
+
+
+def test_tests_mirror_the_tree() -> None:
+    untested = [file for file in sources_that_are_no_mere_part() if not has_a_test_of_its_name(file)]
+    lost = [str(file) for file in untested if through(file) is None]
+    assert not lost, f"sources without a test of their name: {lost}"
+    idle = set(TESTED_THROUGH) - {through(file) for file in untested}
+    assert not idle, f"exceptions that nothing needs any more: {idle}"
+
+
+def test_the_tests_that_exceptions_name_exist() -> None:
+    assert not [test for test in TESTED_THROUGH.values() if not (TESTS / test).is_file()]

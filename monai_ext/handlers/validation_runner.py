@@ -10,7 +10,7 @@ from torch import Tensor
 from monai_ext.engines.events import PretrainingEvents, epochs_completed
 from monai_ext.engines.pretraining_evaluator import PretrainingEvaluator
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer, images_of
-from monai_ext.networks.batch_statistics import estimated_batch_statistics
+from monai_ext.networks.batch_statistics import temporary_batch_statistics
 from monai_ext.parallel.processes import unwrap
 from monai_ext.parallel.random_streams import preserved_random_streams
 
@@ -34,7 +34,7 @@ class ValidationRunner:
         before_training: evaluate the untrained network as well, before the first iteration (not when a training is
             resumed), so that everything can be compared with where it began. For this its encoder has batch-norm
             statistics of the first held-out images, see
-            :func:`~monai_ext.networks.batch_statistics.estimated_batch_statistics`.
+            :func:`~monai_ext.networks.batch_statistics.temporary_batch_statistics`.
 
     Raises:
         ValueError: when ``every_epochs`` is not positive.
@@ -58,7 +58,7 @@ class ValidationRunner:
             return
         network: Any = unwrap(engine.network)
         forward = network.embed if hasattr(network, "embed") else network.encoder
-        with estimated_batch_statistics(network, forward, self._first_images()):
+        with temporary_batch_statistics(network, forward, self._first_images()):
             self._validate(engine)
 
     def _first_images(self) -> list[Tensor]:

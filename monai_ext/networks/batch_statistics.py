@@ -13,11 +13,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from monai_ext.parallel.processes import broadcast
 
-__all__ = ["estimated_batch_statistics"]
+__all__ = ["temporary_batch_statistics"]
 
 
 @contextmanager
-def estimated_batch_statistics(
+def temporary_batch_statistics(
     network: nn.Module, forward: Callable[[Tensor], Any], batches: Iterable[Tensor]
 ) -> Iterator[None]:
     """Context in which the batch normalisations that ``forward`` passes have the statistics of some images.

@@ -9,7 +9,7 @@ from monai.networks.nets.basic_unet import TwoConv
 from monai.networks.nets.resnet import ResNet
 from torch import nn
 
-from monai_ext.networks.encoder import encoder_widths
+from monai_ext.networks.encoder import ENCODER_NAMES, encoder_widths
 
 __all__ = ["build_segmenter", "residual_unet", "segmenter_widths"]
 
@@ -71,8 +71,10 @@ def build_segmenter(backbone: str = "resnet18", *, in_channels: int = 1, classes
         classes: K, background included.
 
     Raises:
-        AttributeError: MONAI has no network of this name.
+        ValueError: there is no such backbone, or fewer than two classes.
     """
+    if backbone not in ENCODER_NAMES:
+        raise ValueError(f"A backbone named {backbone!r} was asked for; accepted: {', '.join(ENCODER_NAMES)}.")
     encoder = getattr(nets, backbone)(
         spatial_dims=2, n_input_channels=in_channels, conv1_t_stride=2, bias_downsample=False, feed_forward=False
     )

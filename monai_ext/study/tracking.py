@@ -13,7 +13,7 @@ from monai_ext.locations import artifact_location, shown, tracking_uri_for
 from monai_ext.study.cells.cell import Cell
 from monai_ext.study.records.folder import StudyFolder
 from monai_ext.study.records.record import Record
-from monai_ext.tracking.connection import connect, prepare_environment
+from monai_ext.tracking.store import connect
 
 __all__ = ["StudyTracking"]
 
@@ -79,7 +79,6 @@ class StudyTracking:
             )
 
     def _open(self) -> None:
-        prepare_environment()
         self._client = connect(self._uri)
         known = self.folder.state().get("mlflow_run_id")
         if known and known in {run.info.run_id for run in self._runs(f"attributes.run_id = '{known}'")}:

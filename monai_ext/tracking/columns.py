@@ -1,4 +1,4 @@
-"""What runs are compared by: the same columns, named alike, for every method and task."""
+"""What runs are compared by: the same columns and metrics, named alike, for every method and task."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 
-__all__ = ["COLUMNS", "UNKNOWN", "describe_run", "name_columns"]
+from monai_ext.parallel.processes import unwrap
+
+__all__ = ["COLUMNS", "UNKNOWN", "as_table", "describe_run", "headline", "name_columns"]
 
 COLUMNS = (
     "method", "backbone", "images_seen", "epochs", "optimizer", "base_learning_rate", "batch_size", "precision",
@@ -16,6 +18,9 @@ COLUMNS = (
 UNKNOWN = "-"
 _PRETRAINING = "pre-training"
 _ENDINGS = ("_classification", "_segmentation")
+_WITH_INTERVAL = ("auc", "dice")
+_BOUNDS = ("_low", "_high")
+_REST = "_without_excluded"
 
 
 def name_columns(
@@ -38,8 +43,6 @@ def name_columns(
         datasets: by their use; of ``"training"`` the labels are counted.
         parent_run_id: of the run that this one builds upon.
     """
-    from monai_ext.parallel.processes import unwrap  # importing MONAI may import MLflow, which takes seconds
-
     network = unwrap(getattr(engine, "network", None))
     pretrains = hasattr(network, "encoder")
     columns = {
@@ -77,6 +80,34 @@ def describe_run(columns: Mapping[str, str], settings: Mapping[str, Any]) -> str
     if columns.get("fold", UNKNOWN) != UNKNOWN:
         names.append(f"fold {columns['fold']}")
     return " ".join(name for name in names if name != UNKNOWN)
+
+
+def headline(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The values, and the interval of the AUC alone: each metric is a chart, and most bounds belong into a table.
+
+    >>> headline({"auc": 0.9, "auc_low": 0.8, "auc_high": 1.0, "f1": 0.5, "f1_low": 0.4, "f1_without_excluded": 0.4})
+    {'auc': 0.9, 'auc_low': 0.8, 'auc_high': 1.0, 'f1': 0.5}
+    """
+    return {name: value for name, value in metrics.items() if not _belongs_into_the_table(name, metrics)}
+
+
+def as_table(metrics: Mapping[str, float], *, title: str) -> str:
+    """All values with their intervals, in Markdown.
+
+    >>> print(as_table({"auc": 0.9, "auc_low": 0.8, "auc_high": 1.0, "threshold": 0.25}, title="best"))
+    | best | value | 95 % interval |
+    |---|---|---|
+    | auc | 0.9000 | 0.8000 to 1.0000 |
+    | threshold | 0.2500 |  |
+    """
+    rows = [f"| {title} | value | 95 % interval |", "|---|---|---|"]
+    for name, value in metrics.items():
+        if _is_bound(name, metrics):
+            continue
+        low, high = (metrics.get(f"{name}{bound}") for bound in _BOUNDS)
+        interval = "" if low is None or high is None else f"{low:.4f} to {high:.4f}"
+        rows.append(f"| {name} | {value:.4f} | {interval} |")
+    return "\n".join(rows)
 
 
 def _training(settings: Mapping[str, Any], engine: Any) -> dict[str, Any]:
@@ -134,3 +165,16 @@ def _short(count: int) -> str:
         if count >= size:
             return f"{count / size:.3g}{letter}"
     return str(count)
+
+
+def _is_bound(name: str, metrics: Mapping[str, float]) -> bool:
+    return any(name.endswith(bound) and name.removesuffix(bound) in metrics for bound in _BOUNDS)
+
+
+def _belongs_into_the_table(name: str, metrics: Mapping[str, float]) -> bool:
+    value = name.partition(_REST)[0]
+    if _REST in name and value in metrics:
+        return True
+    return _is_bound(name, metrics) and name not in {
+        f"{metric}{bound}" for metric in _WITH_INTERVAL for bound in _BOUNDS
+    }

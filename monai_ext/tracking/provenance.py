@@ -11,12 +11,16 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monai_ext.locations import repository_root
+from monai_ext.tracking.operations import DatasetInput
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigParser
 
 __all__ = [
-    "bundle_tags", "dataset_content", "flat_parameters", "installed_packages", "merged_config", "source_tags",
+    "bundle_tags", "dataset_input", "flat_parameters", "installed_packages", "merged_config", "source_tags",
     "version_tags", "without_places",
 ]  # fmt: skip
 
@@ -107,7 +111,7 @@ def bundle_tags(bundle_root: str | Path | None) -> dict[str, str]:
     return {**tags, "monai_ext.bundle_version": str(content["version"])} if "version" in content else tags
 
 
-def dataset_content(context: str, dataset: Any) -> dict[str, str] | None:
+def dataset_input(context: str, dataset: Any) -> DatasetInput | None:
     """What MLflow keeps of a dataset: its fingerprint, and its description without the folder that it lies in.
 
     Args:
@@ -117,14 +121,13 @@ def dataset_content(context: str, dataset: Any) -> dict[str, str] | None:
     fingerprint = getattr(dataset, "fingerprint", None)
     if fingerprint is None:
         return None
-    told = without_places(dataset.describe()) if hasattr(dataset, "describe") else {}
-    told.pop("source", None)
-    told["fingerprint"] = str(fingerprint)
-    name = f"{told.get('kind', type(dataset).__name__)} {context}"  # MLflow takes equal names and digests for one
-    return {
-        "context": context, "name": name, "digest": str(fingerprint)[:_LONGEST_DIGEST],
-        "profile": json.dumps(told, default=str),
-    }  # fmt: skip
+    description = without_places(dataset.describe()) if hasattr(dataset, "describe") else {}
+    description.pop("source", None)
+    description["fingerprint"] = str(fingerprint)
+    name = (
+        f"{description.get('kind', type(dataset).__name__)} {context}"  # MLflow takes equal names and digests for one
+    )
+    return DatasetInput(context, name, str(fingerprint)[:_LONGEST_DIGEST], json.dumps(description, default=str))
 
 
 def flat_parameters(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -162,37 +165,23 @@ def merged_config(config: Mapping[str, Any] | Sequence[str] | str | None) -> dic
     if config is None:
         return None
     clean = without_places(json.loads(json.dumps(config, default=str)))
-    return _resolved(clean, clean)
+    return _resolved(clean, ConfigParser(clean))
 
 
-def _resolved(value: Any, config: Mapping[str, Any]) -> Any:
+def _resolved(value: Any, parser: ConfigParser) -> Any:
     """Replace ``"@id"`` by the plain value that it leads to; references to components stay."""
     if isinstance(value, dict):
-        return {key: _resolved(item, config) for key, item in value.items()}
+        return {key: _resolved(item, parser) for key, item in value.items()}
     if isinstance(value, list):
-        return [_resolved(item, config) for item in value]
+        return [_resolved(item, parser) for item in value]
     seen: set[str] = set()
     while isinstance(value, str) and value.startswith("@") and value not in seen:
         seen.add(value)
-        target = _at(config, value[1:])
-        if isinstance(target, dict | list) or target is _NOTHING:
+        target = parser.get(value[1:].replace("#", "::"), {})
+        if isinstance(target, dict | list):
             break
         value = target
     return value
-
-
-_NOTHING = object()
-
-
-def _at(config: Any, reference: str) -> Any:
-    for key in reference.replace("#", "::").split("::"):
-        if isinstance(config, list) and key.isdigit() and int(key) < len(config):
-            config = config[int(key)]
-        elif isinstance(config, Mapping) and key in config:
-            config = config[key]
-        else:
-            return _NOTHING
-    return config
 
 
 def _valid_name(name: str) -> str:

@@ -1,36 +1,41 @@
-"""What is written to MLflow, and how."""
+"""One run in an MLflow store, over a connection that stays quiet, gives up soon, and fails in two ways only."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import shutil
-import tempfile
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from monai_ext.locations import artifact_location, database_file
-from monai_ext.tracking.columns import UNKNOWN
-from monai_ext.tracking.connection import connect, prepare_environment, translated_errors
-from monai_ext.tracking.delivery import RefusedEntry
-from monai_ext.tracking.process_identity import PROCESS_TAG, is_gone
-from monai_ext.tracking.spool import Entry
+from monai_ext.locations import artifact_location, database_file, shown
+from monai_ext.tracking.operations import OpenRun, Operation, RefusedOperation
+from monai_ext.tracking.termination import PROCESS_TAG, is_gone
 
-__all__ = ["KEY_TAG", "MLflowStore"]
+__all__ = ["MLflowStore", "StoreUnreachable", "connect"]
 
 logger = logging.getLogger(__name__)
 
 KEY_TAG = "monai_ext.key"
-_PER_REQUEST = 100
+ERROR_TAG = "monai_ext.error"
 _MISSING = "RESOURCE_DOES_NOT_EXIST"
-_NO_RUN = {_MISSING, "INVALID_PARAMETER_VALUE"}
+_PERMANENT = {
+    _MISSING, "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE", "ENDPOINT_NOT_FOUND"
+}  # fmt: skip
+_LONGEST_REASON = 400
+_NOISY = ("alembic", "mlflow.store.db.utils")
+
+
+class StoreUnreachable(Exception):
+    """The store did not answer; the same operation may succeed later."""
 
 
 class MLflowStore:
-    """One run in an MLflow tracking store, written entry by entry.
+    """One run in an MLflow tracking store, written operation by operation; the first must open it.
 
-    An entry is a kind and its content (see the methods ``_send_...``); the first must be ``"open"``. MLflow's global
-    "active run" is never touched. MLflow itself is imported with the first entry.
+    MLflow's global "active run" is never touched. MLflow itself is imported with the first operation.
 
     Args:
         tracking_uri: of the store.
@@ -38,207 +43,197 @@ class MLflowStore:
 
     def __init__(self, tracking_uri: str) -> None:
         self.tracking_uri = tracking_uri
+        self.client: Any = None
         self.run_id: str | None = None
         self.run_name = ""
         self.refusal: str | None = None
         self.first_system_step = 0
-        self._client: Any = None
 
-    def send(self, entry: Entry) -> None:
-        """Write an entry.
-
-        Raises:
-            StoreUnreachable: it may succeed later.
-            RefusedEntry: it never will.
-        """
-        kind, content = entry
-        prepare_environment()
-        with translated_errors():
-            if self._client is None:
-                self._client = connect(self.tracking_uri)
-            if kind != "open" and self.run_id is None:
-                raise RefusedEntry(f"the run could not be opened ({self.refusal})")
-            getattr(self, f"_send_{kind}")(content)
-
-    def open(self, content: Mapping[str, Any]) -> None:
-        """Send ``"open"``; if it is refused, ``refusal`` says why and whatever follows is refused.
+    def write(self, operation: Operation) -> None:
+        """Write an operation. If opening the run is refused, ``refusal`` says why and whatever follows is refused.
 
         Raises:
             StoreUnreachable: it may succeed later.
+            RefusedOperation: it never will.
         """
+        opens = isinstance(operation, OpenRun)
         try:
-            self.send(("open", content))
-        except RefusedEntry as error:
+            with _translated_errors():
+                if self.client is None:
+                    self.client = connect(self.tracking_uri)
+                if self.run_id is None and not opens:
+                    raise RefusedOperation(f"the run could not be opened ({self.refusal})")
+                operation.write(self)
+        except RefusedOperation as error:
+            if not opens:
+                raise
             self.refusal = str(error).rstrip(".")
 
-    def _send_open(self, content: Mapping[str, Any]) -> None:
-        """Continue the run with ``run_id``, or the one with ``key``; else make a new one."""
-        experiment_id = self._experiment(content["experiment"])
-        run = self._find(content, experiment_id)
+    def open(self, opening: OpenRun) -> None:
+        """Find or make the run that is meant, and end others whose process is gone."""
+        experiment_id = self._experiment(opening.experiment)
+        run = self._find(opening, experiment_id)
         if run is None:
-            tags = {**content["tags"], KEY_TAG: content["key"]}
-            if content["run_id"]:
-                tags["monai_ext.continues_run_id"] = content["run_id"]
-            run = self._client.create_run(
-                experiment_id, start_time=content["start_time"], tags=tags, run_name=content["run_name"]
+            tags = {**opening.tags, KEY_TAG: opening.key}
+            if opening.run_id:
+                tags["monai_ext.continues_run_id"] = opening.run_id
+            run = self.client.create_run(
+                experiment_id, start_time=opening.start_time, tags=tags, run_name=opening.run_name
             )
         elif run.info.run_id != self.run_id:
-            self._client.update_run(run.info.run_id, status="RUNNING")
-            self._client.set_tag(run.info.run_id, PROCESS_TAG, content["tags"].get(PROCESS_TAG, ""))
-            if "monai_ext.error" in run.data.tags:
-                self._client.delete_tag(run.info.run_id, "monai_ext.error")
-            self.first_system_step = self._next_system_step(run)
+            self._reopen(run, opening)
         self.run_id, self.run_name = run.info.run_id, run.info.run_name
         self._end_dead_runs(experiment_id)
 
-    def _experiment(self, name: str) -> str:
-        found = self._client.get_experiment_by_name(name)
-        if found is None:
-            return self._client.create_experiment(
-                name, artifact_location=artifact_location(self.tracking_uri, experiment=name)
-            )
-        if found.lifecycle_stage != "active":
-            raise RefusedEntry(
-                f"the MLflow experiment {name!r} was deleted; restore it with "
-                f"'mlflow experiments restore -x {found.experiment_id}', or choose another name"
-            )
-        return found.experiment_id
-
-    def _find(self, content: Mapping[str, Any], experiment_id: str) -> Any:
-        if content["run_id"]:
-            from mlflow.exceptions import MlflowException
-
-            try:
-                run = self._client.get_run(content["run_id"])
-            except MlflowException as error:
-                if error.error_code != _MISSING:
-                    raise
-                run = None
-            if run is not None and run.info.lifecycle_stage == "active":
-                return run
-            logger.warning("The MLflow run %s does not exist any more; a new one is made.", content["run_id"])
-        found = self._client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{content['key']}'", max_results=1)
-        return found[0] if found else None
-
-    def _next_system_step(self, run: Any) -> int:
-        names = [name for name in run.data.metrics if name.startswith("system/")]
-        if not names:
-            return 0
-        return 1 + max(point.step for point in self._client.get_metric_history(run.info.run_id, names[0]))
-
-    def _end_dead_runs(self, experiment_id: str) -> None:
-        """Mark runs as KILLED whose process on this machine is gone without having said so (SIGKILL, power)."""
-        for run in self._client.search_runs([experiment_id], "attributes.status = 'RUNNING'", max_results=200):
-            if run.info.run_id != self.run_id and is_gone(run.data.tags.get(PROCESS_TAG, "")):
-                self._client.set_tag(run.info.run_id, "monai_ext.error", "The process ended without a word.")
-                self._client.set_terminated(run.info.run_id, status="KILLED")
-
-    def _send_metrics(self, content: list[list[Any]]) -> None:
-        from mlflow.entities import Metric
-
-        for start in range(0, len(content), 1000):
-            points = [
-                Metric(name, value, time_ms, step) for name, value, time_ms, step in content[start : start + 1000]
-            ]
-            self._client.log_batch(self.run_id, metrics=points)
-
-    def _send_parameters(self, content: Mapping[str, Any]) -> None:
-        """Parameters cannot change in MLflow; what a resumed training changes is kept as ``name/from_iteration_N``."""
-        from mlflow.entities import Param
-
-        known = self._client.get_run(self.run_id).data.params
-        fresh: dict[str, str] = {}
-        for name, value in self._inherited(content["values"], content.get("parent", "")).items():
-            if name not in known:
-                fresh[name] = value
-            elif known[name] != value:
-                fresh[f"{name}/from_iteration_{content['iteration']}"] = value
-        items = [Param(name, value) for name, value in fresh.items() if name not in known]
-        for start in range(0, len(items), _PER_REQUEST):
-            self._client.log_batch(self.run_id, params=items[start : start + _PER_REQUEST])
-
-    def _inherited(self, values: Mapping[str, str], parent: str) -> dict[str, str]:
-        """The values, and of the parent run what is unknown here."""
-        from mlflow.exceptions import MlflowException
-
-        if not parent or UNKNOWN not in values.values():
-            return dict(values)
-        try:
-            known = self._client.get_run(parent).data.params
-        except MlflowException as error:
-            if error.error_code not in _NO_RUN:
-                raise
-            known = {}
-        return {name: known.get(name, UNKNOWN) if value == UNKNOWN else value for name, value in values.items()}
-
-    def _send_tags(self, content: Mapping[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        items = [RunTag(name, value) for name, value in content.items()]
-        for start in range(0, len(items), _PER_REQUEST):
-            self._client.log_batch(self.run_id, tags=items[start : start + _PER_REQUEST])
-
-    def _send_dataset(self, content: Mapping[str, str]) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        dataset = Dataset(
-            name=content["name"], digest=content["digest"], source_type="local", source="{}", profile=content["profile"]
-        )
-        context = InputTag("mlflow.data.context", content["context"])
-        self._client.log_inputs(self.run_id, datasets=[DatasetInput(dataset, [context])])
-
-    def _send_text(self, content: Mapping[str, str]) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / Path(content["file"]).name
-            path.write_text(content["text"], encoding="utf-8")
-            self._upload(path, str(Path(content["file"]).parent))
-
-    def _send_artifact(self, content: Mapping[str, str]) -> None:
-        self._upload(Path(content["path"]), content["folder"])
-
-    def _send_picture(self, content: Mapping[str, Any]) -> None:
-        """A picture with a step: MLflow's page shows all steps of a name with a slider."""
-        from PIL import Image
-
-        with Image.open(content["path"]) as picture:
-            picture.load()
-            if self._proxied_folder() is None:
-                self._client.log_image(
-                    self.run_id, picture, key=content["name"], step=content["step"], timestamp=content["time"]
-                )
-                return
-        self._upload(Path(content["path"]), f"pictures/{content['name']}")
-
-    def _send_end(self, content: Mapping[str, Any]) -> None:
-        if content["error"]:
-            self._client.set_tag(self.run_id, "monai_ext.error", content["error"])
-        self._client.set_terminated(self.run_id, status=content["status"], end_time=content["time"])
-
-    def _upload(self, path: Path, folder: str) -> None:
+    def upload(self, path: Path, folder: str = "") -> None:
+        """Add a file or a folder to the run's files, below ``folder``."""
         if not path.exists():
-            raise RefusedEntry(f"{path.name} does not exist any more")
-        inside = None if folder in ("", ".") else folder
-        target = self._proxied_folder()
-        if target is None:
-            method = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
-            method(self.run_id, str(path), artifact_path=inside)
-            return
-        target = target / (inside or "")
-        target.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            shutil.copytree(path, target, dirs_exist_ok=True)
+            raise RefusedOperation(f"{path.name} does not exist any more")
+        place = self.folder_of_server()
+        if place is None:
+            write: Callable[..., None] = partial(
+                self.client.log_artifacts if path.is_dir() else self.client.log_artifact, self.run_id
+            )
         else:
-            shutil.copy2(path, target)
+            from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
-    def _proxied_folder(self) -> Path | None:
+            files = LocalArtifactRepository(str(place))
+            write = files.log_artifacts if path.is_dir() else files.log_artifact
+        write(str(path), None if folder in ("", ".") else folder)
+
+    def folder_of_server(self) -> Path | None:
         """Folder of the run's files when the experiment was made by ``mlflow ui`` and is now written to directly.
 
         Such an experiment's files belong to the server's ``mlartifacts`` folder beside the database, and MLflow's
         client refuses to put them there without the server.
         """
         database = database_file(self.tracking_uri)
-        if database is None:
-            return None
-        uri = self._client.get_run(self.run_id).info.artifact_uri
+        uri = "" if database is None else self.client.get_run(self.run_id).info.artifact_uri
         scheme, _, path = uri.partition(":")
-        return database.parent / "mlartifacts" / path.lstrip("/") if scheme == "mlflow-artifacts" else None
+        return database.parent / "mlartifacts" / path.lstrip("/") if database and scheme == "mlflow-artifacts" else None
+
+    def _experiment(self, name: str) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            location = artifact_location(self.tracking_uri, experiment=name)
+            return str(self.client.create_experiment(name, artifact_location=location))
+        if found.lifecycle_stage != "active":
+            raise RefusedOperation(
+                f"the MLflow experiment {name!r} was deleted; restore it with "
+                f"'mlflow experiments restore -x {found.experiment_id}', or choose another name"
+            )
+        return str(found.experiment_id)
+
+    def _find(self, opening: OpenRun, experiment_id: str) -> Any:
+        if opening.run_id:
+            from mlflow.exceptions import MlflowException
+
+            try:
+                run = self.client.get_run(opening.run_id)
+            except MlflowException as error:
+                if error.error_code != _MISSING:
+                    raise
+                run = None
+            if run is not None and run.info.lifecycle_stage == "active":
+                return run
+            logger.warning("The MLflow run %s does not exist any more; a new one is made.", opening.run_id)
+        found = self.client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{opening.key}'", max_results=1)
+        return found[0] if found else None
+
+    def _reopen(self, run: Any, opening: OpenRun) -> None:
+        run_id = run.info.run_id
+        self.client.update_run(run_id, status="RUNNING")
+        self.client.set_tag(run_id, PROCESS_TAG, opening.tags.get(PROCESS_TAG, ""))
+        if ERROR_TAG in run.data.tags:
+            self.client.delete_tag(run_id, ERROR_TAG)
+        system = next((name for name in run.data.metrics if name.startswith("system/")), None)
+        if system is not None:
+            self.first_system_step = 1 + max(point.step for point in self.client.get_metric_history(run_id, system))
+
+    def _end_dead_runs(self, experiment_id: str) -> None:
+        """Mark runs as KILLED whose process on this machine is gone without having said so (SIGKILL, power)."""
+        for run in self.client.search_runs([experiment_id], "attributes.status = 'RUNNING'", max_results=200):
+            if run.info.run_id != self.run_id and is_gone(run.data.tags.get(PROCESS_TAG, "")):
+                self.client.set_tag(run.info.run_id, ERROR_TAG, "The process ended without a word.")
+                self.client.set_terminated(run.info.run_id, status="KILLED")
+
+
+def connect(tracking_uri: str) -> Any:
+    """An ``MlflowClient`` whose store has answered; see :func:`_prepare_environment` for what it leaves out."""
+    _prepare_environment()
+    import mlflow.telemetry
+    from mlflow.tracking import MlflowClient
+
+    mlflow.telemetry.set_telemetry_client()  # MONAI may have imported MLflow before the environment was set
+    database = database_file(tracking_uri)
+    if database is not None:
+        _check_database(database)
+    levels = {name: logging.getLogger(name).level for name in _NOISY}
+    try:
+        for name in _NOISY:
+            logging.getLogger(name).setLevel(logging.WARNING)
+        client = MlflowClient(tracking_uri=tracking_uri)
+        client.search_experiments(max_results=1)
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+    return client
+
+
+def _prepare_environment() -> None:
+    """Settings that MLflow reads from the environment; what the user has set stays.
+
+    No telemetry. And no retries inside MLflow, whose default keeps a request to a dead server going for minutes:
+    waiting and trying again is done by :class:`~monai_ext.tracking.delivery.Delivery`.
+    """
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["DO_NOT_TRACK"] = "true"
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_ENABLE_ASYNC_LOGGING", "false")
+
+
+def _check_database(database: Path) -> None:
+    """Find out at once what MLflow would try again and again for minutes."""
+    with contextlib.suppress(OSError):
+        database.parent.mkdir(parents=True, exist_ok=True)
+    exists = database.exists()
+    if not os.access(database if exists else database.parent, os.W_OK):
+        raise RefusedOperation(
+            f"the database {database} cannot be written; name another place with MLFLOW_TRACKING_URI, such as "
+            "sqlite:////home/me/mlflow.db"
+        )
+    if not exists:
+        logger.info("The MLflow database %s is being made, which takes some seconds.", database)
+
+
+@contextlib.contextmanager
+def _translated_errors() -> Iterator[None]:
+    """Errors of MLflow, its database and the network as the two kinds that matter."""
+    try:
+        yield
+    except (RefusedOperation, StoreUnreachable):
+        raise
+    except Exception as error:
+        kind = RefusedOperation if _is_permanent(error) else StoreUnreachable
+        raise kind(_reason(error)) from error
+
+
+def _is_permanent(error: Exception) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        return error.error_code in _PERMANENT
+    lost_file = isinstance(error, FileNotFoundError) or type(error).__name__ == "UnidentifiedImageError"
+    return lost_file or not isinstance(error, OSError)
+
+
+def _reason(error: Exception) -> str:
+    """The system's words for a failed connection; else the error's first line, without passwords in addresses."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    line = str(error).strip().partition("\n")[0]
+    return " ".join(shown(word) for word in line.split(" "))[:_LONGEST_REASON] or type(error).__name__

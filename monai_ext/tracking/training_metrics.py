@@ -1,18 +1,23 @@
-"""Loss, learning rate, weight decay, images seen and images per second of a training."""
+"""What is measured while a training runs: its loss, rates and images, and the machine's use."""
 
 from __future__ import annotations
 
+import logging
+import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from ignite.engine import Engine
 from torch import Tensor
 
-from monai_ext.tracking.spool import Entry
+from monai_ext.parallel.processes import process_count
+from monai_ext.tracking.operations import Metrics, Operation
 
-__all__ = ["TrainingMetrics", "images_seen", "scalars"]
+__all__ = ["SystemMetrics", "TrainingMetrics", "images_seen", "scalars"]
+
+logger = logging.getLogger(__name__)
 
 MOST_POINTS = 20_000
 
@@ -44,8 +49,8 @@ class TrainingMetrics:
         """Leave out the time since the last iteration."""
         self._clock = time.perf_counter()
 
-    def add(self, engine: Engine) -> Callable[[], Entry] | None:
-        """Take note of an iteration; gives a function that makes the entry when a point is complete."""
+    def add(self, engine: Engine) -> Metrics | None:
+        """Take note of an iteration; gives the point that it completes."""
         loss = _loss(engine.state.output)
         if loss is not None:
             self._losses.append(loss)
@@ -54,25 +59,20 @@ class TrainingMetrics:
         self._clock = now
         return self.point(engine) if engine.state.iteration % self.every == 0 else None
 
-    def point(self, engine: Engine) -> Callable[[], Entry]:
+    def point(self, engine: Engine) -> Metrics:
         """Close the point at this iteration, complete or not."""
         losses, values = self._losses, self._values(engine)
-        step, milliseconds = engine.state.iteration, int(time.time() * 1000)
-
-        def make() -> Entry:
-            if losses:
-                values["loss"] = torch.stack([torch.as_tensor(loss) for loss in losses]).float().mean().item()
-            return "metrics", [[name, value, milliseconds, step] for name, value in values.items()]
-
-        return make
+        if losses:
+            values["loss"] = torch.stack([torch.as_tensor(loss) for loss in losses]).float().mean()
+        return Metrics.at_step(values, engine.state.iteration)
 
     @property
     def incomplete(self) -> bool:
         """Whether iterations have been noted that no point contains yet."""
         return bool(self._losses)
 
-    def _values(self, engine: Engine) -> dict[str, float]:
-        values: dict[str, float] = {}
+    def _values(self, engine: Engine) -> dict[str, Any]:
+        values: dict[str, Any] = {}
         optimizer = getattr(engine, "optimizer", None)
         if optimizer is not None:
             groups = optimizer.param_groups
@@ -100,8 +100,7 @@ def images_seen(engine: Engine) -> int | None:
     batch_size = getattr(getattr(engine.state, "dataloader", None), "batch_size", None)
     if batch_size is None:
         return None
-    processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
-    return int(engine.state.iteration * batch_size * processes)
+    return int(engine.state.iteration * batch_size * process_count())
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -130,3 +129,72 @@ def _loss(output: Any) -> Tensor | float | None:
     if isinstance(output, Tensor):
         return output.detach().reshape(()) if output.numel() == 1 else None
     return float(output) if isinstance(output, int | float) else None
+
+
+class SystemMetrics:
+    """MLflow's own collectors, without its monitor, which stops for good at the first request that fails.
+
+    GPUs are read through ``nvidia-ml-py`` where it is installed; otherwise their memory is read through PyTorch.
+    MLflow's environment variables hold: ``MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`` (seconds; 10 when unset) and
+    ``MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false`` to have none.
+    """
+
+    def __init__(self) -> None:
+        self.every_seconds = float(os.environ.get("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL") or 10)
+        self.enabled = os.environ.get("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true").lower() not in ("false", "0")
+        self.step = 0
+        self._next = 0.0
+        self._collectors: list[Any] | None = None
+        self._reads_gpu = False
+
+    def poll(self, *, last: bool = False) -> list[Operation]:
+        """A sample, when it is time for one; also ``last``, at the end of the run.
+
+        The first call gives none: use of the CPU is measured between two calls.
+        """
+        now = time.monotonic()
+        if not self.enabled or (now < self._next and not last):
+            return []
+        self._next = now + self.every_seconds
+        first = self._collectors is None
+        values = self._collect()
+        if first and not last:
+            return []
+        sample = Metrics.at_step({f"system/{name}": value for name, value in values.items()}, self.step)
+        self.step += 1
+        return [sample]
+
+    def _collect(self) -> dict[str, float]:
+        if self._collectors is None:
+            self._collectors = self._make_collectors()
+        values: dict[str, float] = {}
+        for collector in self._collectors:
+            collector.collect_metrics()
+            values.update(collector.aggregate_metrics())
+            collector.clear_metrics()
+        return values if self._reads_gpu else {**values, **_gpu_memory()}
+
+    def _make_collectors(self) -> list[Any]:
+        from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
+        from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
+        from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
+        from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
+
+        collectors = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
+        try:
+            collectors.append(GPUMonitor())
+            self._reads_gpu = True
+        except (ImportError, RuntimeError):
+            logger.debug("GPU utilisation is not logged: nvidia-ml-py or a GPU is missing.")
+        return collectors
+
+
+def _gpu_memory() -> dict[str, float]:
+    """Memory of the GPUs, if this process uses any, under the names of MLflow's collector."""
+    values: dict[str, float] = {}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        for index in range(torch.cuda.device_count()):
+            free, total = torch.cuda.mem_get_info(index)
+            values[f"gpu_{index}_memory_usage_megabytes"] = (total - free) / 1e6
+            values[f"gpu_{index}_memory_usage_percentage"] = round(100 * (1 - free / total), 1)
+    return values

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from helpers.small_training import same_weights
-from monai_ext.networks.batch_statistics import estimated_batch_statistics
+from monai_ext.networks.batch_statistics import temporary_batch_statistics
 
 
 def _network() -> nn.Sequential:
@@ -23,11 +23,11 @@ def test_batches_together_give_mean_and_variance_of_what_the_first_normalisation
     batches = images.split([4, 2])
     norm = network[1]
     norm.reset_running_stats()
-    with estimated_batch_statistics(network, network, batches[:1]):
+    with temporary_batch_statistics(network, network, batches[:1]):
         first = network[0](batches[0]).transpose(0, 1).flatten(1)
         assert torch.allclose(norm.running_mean, first.mean(1), atol=1e-5)
         assert torch.allclose(norm.running_var, first.var(1, correction=0), atol=1e-5)
-    with estimated_batch_statistics(network, network, batches):
+    with temporary_batch_statistics(network, network, batches):
         assert torch.allclose(norm.running_mean, values.mean(1), atol=1e-5)
 
 
@@ -38,7 +38,7 @@ def test_afterwards_everything_is_as_it_was_even_after_an_error() -> None:
     state = torch.get_rng_state()
 
     def use() -> None:
-        with estimated_batch_statistics(network, network, [torch.rand(2, 1, 8, 8, generator=torch.Generator())]):
+        with temporary_batch_statistics(network, network, [torch.rand(2, 1, 8, 8, generator=torch.Generator())]):
             raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from monai_ext.tracking.provenance import (
     bundle_tags,
-    dataset_content,
+    dataset_input,
     flat_parameters,
     installed_packages,
     version_tags,
@@ -34,7 +34,7 @@ def test_a_bundle_is_named_by_its_folder_and_its_metadata(tmp_path: Path) -> Non
 
 
 def test_a_dataset_without_fingerprint_is_not_logged() -> None:
-    assert dataset_content("training", [1, 2, 3]) is None
+    assert dataset_input("training", [1, 2, 3]) is None
 
 
 def test_the_versions_that_matter_and_all_others_are_told() -> None:

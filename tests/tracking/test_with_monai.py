@@ -175,7 +175,7 @@ def test_outside_of_a_bundle_files_are_merged_in_order(repository_folder: Path) 
 
 def test_a_tracker_that_is_not_enabled_follows_nothing(monkeypatch):
     trainer = Engine(lambda engine, batch: {"loss": torch.tensor(0.5)})
-    monkeypatch.setattr("monai_ext.tracking.mlflow.TrackedRun", None)  # opening a run would fail
+    monkeypatch.setattr("monai_ext.tracking.tracker.TrackedRun", None)  # opening a run would fail
     MLflowTracker("none", enabled=False).attach(trainer)
     trainer.run([0, 1], max_epochs=1)
     with pytest.raises(ValueError, match="True or False"):

@@ -85,5 +85,5 @@ def test_label_maps_move_with_their_images() -> None:
     assert set(moved.unique().tolist()) == {0, 1, 2}
     whole = (as_image - as_image.round()).abs() < 1e-3
     away = whole & (torch.nn.functional.avg_pool2d(whole.float(), 3, 1, 1) > 0.99)
-    assert away.float().mean() > 0.5
+    assert away.float().mean() > 0.2
     assert torch.equal(moved[away], as_image[away].round().long())

@@ -15,7 +15,6 @@ import pytest
 
 from fuzz.store_fuzz import make_original
 from helpers.slice_stores import SERIES, make_store, pixels_of, reseal, rows_of
-from monai_ext.data.store.codec import decompress_slice
 from monai_ext.data.store.format import series_file
 from monai_ext.data.store.reader import SliceStore, SliceStoreWriter, is_slice_store
 from monai_ext.errors import SliceStoreError
@@ -261,22 +260,6 @@ def test_pending_series_that_are_compressed_are_refused(tmp_path: Path) -> None:
     (store / "pending" / "series-c3.arrow").write_bytes(sink.getvalue())
     with pytest.raises(SliceStoreError, match=r"series-c3.arrow is damaged \(it is compressed\)"):
         SliceStore(store)
-
-
-@pytest.mark.parametrize("size", [1, 4095, 2**22])
-def test_a_chunk_of_another_size_is_refused_before_it_is_decompressed(size: int) -> None:
-    blosc2 = pytest.importorskip("blosc2")
-    chunk = blosc2.compress2(np.zeros(size, np.uint8), typesize=1)
-    with pytest.raises(ValueError, match=r"declares .* and a slice of its shape has 4096"):
-        decompress_slice(chunk, rows=64, columns=32, dtype=np.dtype(np.int16))
-
-
-def test_a_codec_that_no_store_uses_is_refused() -> None:
-    blosc2 = pytest.importorskip("blosc2")
-    pixels = np.arange(64 * 32, dtype=np.int16)
-    chunk = blosc2.compress2(pixels, cparams=blosc2.CParams(codec=blosc2.Codec.ZSTD, typesize=2, blocksize=4096))
-    with pytest.raises(ValueError, match="in a way that no slice store uses"):
-        decompress_slice(chunk, rows=64, columns=32, dtype=np.dtype(np.int16))
 
 
 def test_a_flipped_bit_in_manifest_or_index_is_named(store: SliceStore) -> None:

@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import numpy as np
 import pytest
 
+from helpers.made_up_predictions import checked, made_up
 from monai_ext.metrics import evaluate_classification
-from monai_ext.metrics.class_predictions import ClassPredictions, check_predictions
 from monai_ext.metrics.classification_scores import resampled_scores, scores
 from monai_ext.metrics.group_bootstrap import resample_groups
-
-
-def made_up(classes: int, images: int, *, groups: int | None = None, seed: int = 0) -> dict[str, Any]:
-    """Probabilities in fiftieths, so that many are equal, which tell something of the class."""
-    generator = np.random.default_rng(seed)
-    labels = np.arange(images) % classes
-    shares = generator.dirichlet(np.ones(classes), images)
-    shares[np.arange(images), labels] += 0.4
-    shares = generator.multinomial(50, shares / shares.sum(axis=1, keepdims=True)) / 50
-    return {
-        "probabilities": shares,
-        "labels": labels,
-        "class_names": [f"class {number}" for number in range(classes)],
-        "positive_class": "class 1" if classes == 2 else None,
-        "groups": generator.integers(0, groups, images).tolist() if groups else None,
-        "threshold": 0.4 if classes == 2 else None,
-    }
-
-
-def checked(**options: Any) -> ClassPredictions:
-    options = dict(options)
-    return check_predictions(options.pop("probabilities"), options.pop("labels"), **options)
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -101,12 +78,3 @@ def test_too_few_patients_for_intervals_give_values_and_a_warning(caplog: pytest
     assert "of 8 groups (patients), nearly every resample lacks one of the classes" in caplog.text
     assert evaluation.resamples == 0
     assert evaluation.to_json()["metrics"]["auc"]["low"] is None
-
-
-def test_a_part_is_judged_by_itself() -> None:
-    predictions = checked(**made_up(2, 40))
-    part = predictions.part(np.arange(40) >= 10)
-    assert len(part.labels) == 30
-    assert (part.threshold, part.positive) == (0.4, 1)
-    with pytest.raises(ValueError, match="none is of class class 0"):
-        predictions.part(predictions.labels == 1)

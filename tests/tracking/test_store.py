@@ -19,7 +19,7 @@ import pytest
 from ignite.engine import Engine, Events
 from PIL import Image
 
-from monai_ext.tracking import MLflowTracker, deliver, log_evaluation
+from monai_ext.tracking import MLflowTracker, deliver
 from monai_ext.tracking import delivery as delivery_module
 
 START_SECONDS = 120
@@ -117,25 +117,6 @@ def test_metrics_pictures_and_files_reach_the_server(client, train, tmp_path: Pa
     assert client.get_run(tracker.run_id).info.status == "FINISHED"
     assert losses(client, tracker.run_id) == [1, 2, 3, 4, 5, 6]
     assert {"config.json", "images", "packages.txt"} <= {item.path for item in client.list_artifacts(tracker.run_id)}
-
-
-def test_an_evaluation_is_a_run_below_its_training(client, tmp_path: Path) -> None:
-    Image.new("L", (8, 8)).save(tmp_path / "roc.png")
-    (tmp_path / "table.csv").write_text("a,b")
-    run_id = log_evaluation(
-        {"auc": 0.75},
-        experiment="tiny",
-        pictures={"roc": tmp_path / "roc.png"},
-        files={"tables": tmp_path / "table.csv"},
-        parameters={"fold": 1},
-        parent_run_id="a1b2",
-    )
-    run = client.get_run(run_id)
-    assert run.info.status == "FINISHED"
-    assert run.data.metrics == {"auc": 0.75}
-    assert run.data.params == {"fold": "1"}
-    assert run.data.tags["mlflow.parentRunId"] == "a1b2"
-    assert [item.path for item in client.list_artifacts(run_id, "tables")] == ["tables/table.csv"]
 
 
 def test_a_server_that_dies_during_training_gets_everything_when_it_is_back(

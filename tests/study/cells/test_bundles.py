@@ -7,7 +7,7 @@ import pytest
 from monai_ext.study.cells.bundles import BundleConfig, find_bundle
 from monai_ext.study.plan import read_plan
 
-PLANS = sorted((Path(__file__).resolve().parents[2] / "studies").glob("*.json"))
+PLANS = sorted((Path(__file__).resolve().parents[3] / "studies").glob("*.json"))
 
 
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import logging
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch.distributed
 from ignite.engine import Engine, Events
 
+from monai_ext.parallel.processes import process_rank
 from monai_ext.running_config import running_config_folder
-from monai_ext.tracking.columns import describe_run, name_columns
-from monai_ext.tracking.judgement import as_table, headline
+from monai_ext.tracking.columns import as_table, describe_run, headline, name_columns
+from monai_ext.tracking.operations import Artifact, Metrics, Operation, Parameters, Picture, Tags, Text
 from monai_ext.tracking.provenance import (
     bundle_tags,
-    dataset_content,
+    dataset_input,
+    flat_parameters,
     installed_packages,
     merged_config,
     source_tags,
@@ -27,20 +28,16 @@ from monai_ext.tracking.provenance import (
 from monai_ext.tracking.run import TrackedRun
 from monai_ext.tracking.training_metrics import TrainingMetrics, images_seen, scalars
 
-__all__ = ["PARENT_TAG", "MLflowTracker"]
-
-logger = logging.getLogger(__name__)
-
-PARENT_TAG = "monai_ext.parent_run_id"
+__all__ = ["MLflowTracker"]
 
 
 class MLflowTracker:
     """One MLflow run for one training, with everything that is needed to compare it and to make it again.
 
     Attached to a trainer (ours, MONAI's or any Ignite engine) it opens a run when training starts and ends it as
-    FINISHED, as FAILED with what may be told of the error, or as KILLED after Ctrl-C or SIGTERM. Attached to MONAI
-    evaluators as well, it logs their metrics at the trainer's iteration; attached to an evaluator only, the evaluation
-    is a run of its own.
+    FINISHED, as FAILED with what may be told of the error, or as KILLED after Ctrl-C, SIGTERM or SIGHUP. Attached to
+    MONAI evaluators as well, it logs their metrics at the trainer's iteration; attached to an evaluator only, the
+    evaluation is a run of its own.
 
     A run is always new, unless the training itself is continued: from ``run_id``, from :meth:`load_state_dict`, or from
     ``state.mlflow_run_id`` of a trainer that does not start at iteration 0. Writing happens in a background thread; a
@@ -97,10 +94,8 @@ class MLflowTracker:
         self.bundle_root = str(configs.parent) if bundle_root is None and configs is not None else bundle_root
         self.parent_run_id = parent_run_id
         self.run_name = run_name
-        self._run_settings: dict[str, Any] = {
-            "tracking_uri": tracking_uri,
-            "spool_dir": output_dir,
-        }
+        self.tracking_uri = tracking_uri
+        self.output_dir = output_dir
         self._resume = run_id
         self._run: TrackedRun | None = None
         self._owner: Engine | None = None
@@ -127,9 +122,7 @@ class MLflowTracker:
         """Follow a trainer or an evaluator; nothing happens in processes other than the first."""
         from monai.engines import Evaluator
 
-        if not self.enabled:
-            return
-        if torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_rank():
+        if not self.enabled or process_rank() > 0:
             return
         if isinstance(engine, Evaluator):
             if self._owner is None:
@@ -142,25 +135,26 @@ class MLflowTracker:
         engine.add_event_handler(Events.TERMINATE, self._terminated)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
 
-    def log_metrics(self, metrics: Mapping[str, Any], *, step: int | None = None) -> None:
-        """Log values, at the training's present iteration unless told otherwise."""
+    def log(self, operation: Operation) -> None:
+        """Write an operation to the run that is open, or do nothing."""
         if self._run is not None:
-            self._run.log_metrics(scalars(metrics), step=self._step() if step is None else step)
+            self._run.log(operation)
+
+    def log_metrics(self, metrics: Mapping[str, Any], *, step: int | None = None) -> None:
+        """Log values, at the training's present iteration where no step is named."""
+        self.log(Metrics.at_step(scalars(metrics), self._step() if step is None else step))
 
     def log_picture(self, path: str | Path, *, name: str, step: int | None = None) -> None:
         """Log a PNG or JPEG file; pictures of one name are shown with a slider over the steps."""
-        if self._run is not None:
-            self._run.log_picture(path, name=name, step=self._step() if step is None else step)
+        self.log(Picture(str(Path(path).resolve()), name, self._step() if step is None else step))
 
     def log_artifact(self, path: str | Path, *, folder: str = "") -> None:
         """Log a file or a folder; it must stay as it is until the run has ended."""
-        if self._run is not None:
-            self._run.log_artifact(path, folder=folder)
+        self.log(Artifact(str(Path(path).resolve()), folder))
 
     def log_json(self, content: Any, *, file: str) -> None:
-        """Log a value as a JSON artifact, without the places that it names."""
-        if self._run is not None:
-            self._run.log_json(without_places(content), file=file)
+        """Log a value as a JSON artifact, without the places that it names; what JSON does not know becomes text."""
+        self.log(Text(json.dumps(without_places(content), indent=2, default=str), file))
 
     @contextmanager
     def naming(self, prefix: str) -> Iterator[None]:
@@ -197,14 +191,21 @@ class MLflowTracker:
         columns = name_columns(
             settings_of_engine, engine=engine, bundle=bundle, datasets=self.datasets, parent_run_id=self.parent_run_id
         )
-        settings = {**self._run_settings, "run_name": self.run_name or describe_run(columns, self.parameters)}
-        run = TrackedRun(self.experiment, resume=self._resume, tags=self._tags(), **settings)
+        run = TrackedRun(
+            self.experiment,
+            run_name=self.run_name or describe_run(columns, self.parameters),
+            tracking_uri=self.tracking_uri,
+            resume=self._resume,
+            tags=self._tags(),
+            spool_dir=self.output_dir,
+        )
+        self._run = run  # before it is open: a signal may come while MLflow is waited for
         run.open()
-        self._run, self._resume = run, None
+        self._resume = None
         self._logged_at.clear()
         self._metrics.start(engine)
         state.mlflow_run_id = run.reference
-        self._log_beginning(run, engine, {**settings_of_engine, **columns})
+        self._log_beginning(engine, {**settings_of_engine, **columns})
 
     def _make_last(self, engine: Engine) -> None:
         """Register what must come after all other handlers, now that they are attached."""
@@ -216,24 +217,25 @@ class MLflowTracker:
     def _tags(self) -> dict[str, str]:
         tags = {**source_tags(), **version_tags(), **bundle_tags(self.bundle_root)}
         if self.parent_run_id:
-            tags |= {PARENT_TAG: self.parent_run_id, "mlflow.parentRunId": self.parent_run_id}
+            tags |= {"monai_ext.parent_run_id": self.parent_run_id, "mlflow.parentRunId": self.parent_run_id}
         return tags
 
-    def _log_beginning(self, run: TrackedRun, engine: Engine, parameters: Mapping[str, Any]) -> None:
-        run.log_parameters(parameters, iteration=engine.state.iteration, parent_run_id=self.parent_run_id)
+    def _log_beginning(self, engine: Engine, parameters: Mapping[str, Any]) -> None:
+        values = flat_parameters(without_places(parameters))
+        self.log(Parameters(values, engine.state.iteration, self.parent_run_id or ""))
         for context, dataset in self.datasets.items():
-            content = dataset_content(context, dataset)
-            if content is not None:
-                run.log_dataset(content)
-                run.log_tags({f"monai_ext.dataset.{context}": content["digest"]})
+            used = dataset_input(context, dataset)
+            if used is not None:
+                self.log(used)
+                self.log(Tags({f"monai_ext.dataset.{context}": used.digest}))
         if self.config is not None:
-            run.log_json(self.config, file="config.json")
-        run.log_later(lambda: ("text", {"text": installed_packages(), "file": "packages.txt"}))
+            self.log_json(self.config, file="config.json")
+        self.log(Text(installed_packages(), "packages.txt"))
 
     def _log_iteration(self, engine: Engine) -> None:
         point = self._metrics.add(engine)
         if point is not None and self._run is not None:
-            self._run.log_later(point)
+            self.log(point)
             engine.state.mlflow_run_id = self._run.reference  # type: ignore[attr-defined]
 
     def _log_epoch(self, engine: Engine) -> None:
@@ -254,10 +256,10 @@ class MLflowTracker:
             self._log_once(headline(metrics))
             return
         self.log_metrics({f"{prefix}{name}": value for name, value in headline(metrics).items()})
-        self._run.log_tags({"mlflow.note.content": as_table(metrics, title=prefix.rstrip("_"))})
+        self.log(Tags({"mlflow.note.content": as_table(metrics, title=prefix.rstrip("_"))}))
 
     def _log_once(self, metrics: Mapping[str, Any]) -> None:
-        """Log metrics of held-out data, unless the evaluator and the trainer both tell them."""
+        """Log metrics of held-out data, unless the evaluator and the trainer both have them."""
         step = self._step()
         fresh = {name: value for name, value in scalars(metrics).items() if self._logged_at.get(name) != step}
         self._logged_at.update(dict.fromkeys(fresh, step))
@@ -300,7 +302,8 @@ class MLflowTracker:
         if self._run is None:
             return
         if self._metrics.incomplete:
-            self._run.log_later(self._metrics.point(engine))
-        self._run.close(error, artifacts={} if self._encoder is None else {"encoder": self._encoder})
+            self.log(self._metrics.point(engine))
+        encoder = None if self._encoder is None else Artifact(str(Path(self._encoder).resolve()), "encoder")
+        self._run.close(error, last=[] if encoder is None else [encoder])
         self._encoder = None
         engine.state.mlflow_run_id = self._run.reference  # type: ignore[attr-defined]

@@ -1,0 +1,261 @@
+"""What can be written to a run: operations, each of which knows how it is written and how it waits as JSON."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from monai_ext.tracking.columns import UNKNOWN
+
+if TYPE_CHECKING:
+    from monai_ext.tracking.store import MLflowStore
+
+__all__ = [
+    "Artifact", "DatasetInput", "EndRun", "Metrics", "OpenRun", "Operation", "Parameters", "Picture",
+    "RefusedOperation", "Tags", "Text", "milliseconds", "operation_of",
+]  # fmt: skip
+
+METRICS_PER_REQUEST = 1000
+ITEMS_PER_REQUEST = 100
+NO_SUCH_RUN = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+
+
+class RefusedOperation(Exception):
+    """The store will never take this operation."""
+
+
+def milliseconds() -> int:
+    """Now, as MLflow counts time."""
+    return int(time.time() * 1000)
+
+
+class Operation(ABC):
+    """One thing to write to a run, as plain values.
+
+    In a spool it is ``[kind, content]``: the values of its fields by name, of a single field the value alone.
+    """
+
+    kind: ClassVar[str]
+    is_file: ClassVar[bool] = False
+    """Whether it sends a file, which may be refused while everything else is taken."""
+
+    @abstractmethod
+    def write(self, store: MLflowStore) -> None:
+        """Write it to the run that the store has opened; errors are MLflow's own."""
+
+    @property
+    def content(self) -> Any:
+        """What JSON keeps of it."""
+        values = vars(self)
+        return values if len(values) > 1 else next(iter(values.values()))
+
+
+@dataclass(frozen=True)
+class OpenRun(Operation):
+    """Continue the run with ``run_id``, if one is named, or the one with ``key``; else make a new one."""
+
+    kind = "open"
+    tracking_uri: str
+    experiment: str
+    run_name: str | None
+    run_id: str
+    key: str
+    start_time: int
+    tags: Mapping[str, str]
+
+    def write(self, store: MLflowStore) -> None:
+        store.open(self)
+
+
+@dataclass(frozen=True)
+class Metrics(Operation):
+    """Points of metrics: ``[name, value, milliseconds, step]`` each.
+
+    A value may be a tensor, which is read when it is written: who trains on a GPU does not wait for it.
+    """
+
+    kind = "metrics"
+    points: list[list[Any]]
+
+    @classmethod
+    def at_step(cls, values: Mapping[str, Any], step: int) -> Metrics:
+        """Values that belong to a step, measured now."""
+        now = milliseconds()
+        return cls([[name, value, now, step] for name, value in values.items()])
+
+    @property
+    def content(self) -> list[list[Any]]:
+        return [[name, float(value), time_ms, step] for name, value, time_ms, step in self.points]
+
+    def write(self, store: MLflowStore) -> None:
+        from mlflow.entities import Metric
+
+        for points in _portions(self.content, METRICS_PER_REQUEST):
+            store.client.log_batch(store.run_id, metrics=[Metric(*point) for point in points])
+
+
+@dataclass(frozen=True)
+class Parameters(Operation):
+    """Parameters of the run, as text.
+
+    They cannot change in MLflow; what a resumed training changes is kept as ``name/from_iteration_N``. A value that is
+    not known here, ``"-"``, is that of the ``parent`` run where it has one.
+    """
+
+    kind = "parameters"
+    values: Mapping[str, str]
+    iteration: int = 0
+    parent: str = ""
+
+    def write(self, store: MLflowStore) -> None:
+        from mlflow.entities import Param
+
+        known = store.client.get_run(store.run_id).data.params
+        fresh: dict[str, str] = {}
+        for name, value in self._inherited(store).items():
+            if name not in known:
+                fresh[name] = value
+            elif known[name] != value:
+                fresh[f"{name}/from_iteration_{self.iteration}"] = value
+        parameters = [Param(name, value) for name, value in fresh.items() if name not in known]
+        for portion in _portions(parameters, ITEMS_PER_REQUEST):
+            store.client.log_batch(store.run_id, params=portion)
+
+    def _inherited(self, store: MLflowStore) -> dict[str, str]:
+        """The values, and of the parent run what is unknown here."""
+        from mlflow.exceptions import MlflowException
+
+        if not self.parent or UNKNOWN not in self.values.values():
+            return dict(self.values)
+        try:
+            known = store.client.get_run(self.parent).data.params
+        except MlflowException as error:
+            if error.error_code not in NO_SUCH_RUN:
+                raise
+            known = {}
+        return {name: known.get(name, UNKNOWN) if value == UNKNOWN else value for name, value in self.values.items()}
+
+
+@dataclass(frozen=True)
+class Tags(Operation):
+    """Tags of the run."""
+
+    kind = "tags"
+    values: dict[str, str]
+
+    def write(self, store: MLflowStore) -> None:
+        from mlflow.entities import RunTag
+
+        tags = [RunTag(name, value) for name, value in self.values.items()]
+        for portion in _portions(tags, ITEMS_PER_REQUEST):
+            store.client.log_batch(store.run_id, tags=portion)
+
+
+@dataclass(frozen=True)
+class DatasetInput(Operation):
+    """A data set that the run reads; see :func:`~monai_ext.tracking.provenance.dataset_input`."""
+
+    kind = "dataset"
+    context: str
+    name: str
+    digest: str
+    profile: str
+
+    def write(self, store: MLflowStore) -> None:
+        from mlflow import entities
+
+        dataset = entities.Dataset(
+            name=self.name, digest=self.digest, source_type="local", source="{}", profile=self.profile
+        )
+        context = entities.InputTag("mlflow.data.context", self.context)
+        store.client.log_inputs(store.run_id, datasets=[entities.DatasetInput(dataset, [context])])
+
+
+@dataclass(frozen=True)
+class Text(Operation):
+    """A text as the artifact ``file``."""
+
+    kind = "text"
+    is_file = True
+    text: str
+    file: str
+
+    def write(self, store: MLflowStore) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / Path(self.file).name
+            path.write_text(self.text, encoding="utf-8")
+            store.upload(path, str(Path(self.file).parent))
+
+
+@dataclass(frozen=True)
+class Artifact(Operation):
+    """A file or a folder as an artifact below ``folder``; it has to stay as it is until it is written."""
+
+    kind = "artifact"
+    is_file = True
+    path: str
+    folder: str = ""
+
+    def write(self, store: MLflowStore) -> None:
+        store.upload(Path(self.path), self.folder)
+
+
+@dataclass(frozen=True)
+class Picture(Operation):
+    """A PNG or JPEG file with a step: MLflow's page shows all steps of a name with a slider."""
+
+    kind = "picture"
+    is_file = True
+    path: str
+    name: str
+    step: int
+    time: int = field(default_factory=milliseconds)
+
+    def write(self, store: MLflowStore) -> None:
+        from PIL import Image
+
+        if store.folder_of_server() is None:
+            with Image.open(self.path) as picture:
+                store.client.log_image(store.run_id, picture, key=self.name, step=self.step, timestamp=self.time)
+        else:
+            store.upload(Path(self.path), f"pictures/{self.name}")
+
+
+@dataclass(frozen=True)
+class EndRun(Operation):
+    """The run's status, what may be said of the error, and when it ended."""
+
+    kind = "end"
+    status: str
+    error: str = ""
+    time: int = field(default_factory=milliseconds)
+
+    def write(self, store: MLflowStore) -> None:
+        if self.error:
+            store.client.set_tag(store.run_id, "monai_ext.error", self.error)
+        store.client.set_terminated(store.run_id, status=self.status, end_time=self.time)
+
+
+_OF_KIND: dict[str, type[Operation]] = {
+    operation.kind: operation
+    for operation in (OpenRun, Metrics, Parameters, Tags, DatasetInput, Text, Artifact, Picture, EndRun)
+}
+
+
+def operation_of(kind: str, content: Any) -> Operation:
+    """The operation that waits as ``[kind, content]``.
+
+    Raises:
+        KeyError, TypeError: there is no such kind, or it has other fields.
+    """
+    operation = _OF_KIND[kind]
+    return operation(**content) if len(fields(operation)) > 1 else operation(content)  # type: ignore[arg-type,call-arg]
+
+
+def _portions(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
