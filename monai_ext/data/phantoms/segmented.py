@@ -32,7 +32,7 @@ def embedded_segmented_sample(cache: str | Path | None = None) -> Path:
     Raises:
         DatasetError: the cache folder cannot be written.
     """
-    return kept_sample(SAMPLE_NAME, _write, told="the embedded sample with masks (phantom CT)", cache=cache)
+    return kept_sample(SAMPLE_NAME, _write, description="the embedded sample with masks (phantom CT)", cache=cache)
 
 
 def _write(folder: Path) -> None:
