@@ -33,8 +33,18 @@ REFERENCE = {
 IDS = {
     "pretrain": [
         *("bundle_root", "dataset_dir", "labelled_dirs", "resume", "output_dir", "run_name", "device"),
-        *("backbone", "in_channels", "image_size", "window", "batch_size", "epochs", "images_seen", "sample_epochs"),
-        *("warmup_epochs", "learning_rate", "precision", "validation_fraction", "val_interval", "num_workers", "seed"),
+        *("backbone", "in_channels", "image_size", "window", "batch_size", "epochs", "images_seen"),
+        *(
+            "keep_at_images",
+            "sample_epochs",
+            "warmup_epochs",
+            "learning_rate",
+            "precision",
+            "validation_fraction",
+            "val_interval",
+            "num_workers",
+            "seed",
+        ),
         *("slices", "length", "settings", "network_def", "network", "loss", "optimizer", "schedules"),
         *("train", "validate", "initialize", "run"),
     ],
