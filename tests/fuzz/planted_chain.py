@@ -5,7 +5,8 @@ columns and DICOM elements. Ingestion, stores of labelled pictures, trainings st
 embedding, evaluation, inference, export, explanations, answers to DICOM series, a study with its report, and packing
 are run with it; so is a training that fails. What they wrote and said is searched as UTF-8, UTF-16 and Latin-1, also
 within zip, gzip, Zstandard, Blosc, Parquet, PNG and base64. DICOM objects made for a PACS are left out: there the
-patient belongs. The tests run it, too.
+patient belongs. So are files whose purpose is to name files: a study's plan and splits, and the list of what became of
+each file that was to be answered.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ import numpy as np
 
 from helpers.bundle_files import REPOSITORY, config_files
 from helpers.dicom_files import ct_slice, write
-from helpers.small_study import run_small, small_plan, write_study_pictures
+from helpers.small_study import small_plan, write_study_pictures
 
 NAME, OTHER_NAME = "Zqplanted7", "Jöqzhn"
 """Part of every planted text; the second differs in UTF-8 and Latin-1."""
@@ -40,6 +41,8 @@ PLACE = f"{NAME} {OTHER_NAME} (1950)"
 _ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "latin-1")
 _SIDE = 48
 _TINY = {"backbone": "resnet18", "image_size": 64, "num_workers": 0, "batch_size": 8}
+_NAMING = re.compile(r"answers/files\.csv|study/plan\.json|study/splits/.*")
+"""What names files and items because that is what it is for, and stays where the data is."""
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{80,}={0,2}")
 
 
@@ -64,7 +67,7 @@ class Search:
         for path in sorted(root.rglob("*")):
             where = path.relative_to(root).as_posix()
             self.content(where, where.encode("utf-8", "surrogateescape"))
-            if path.is_file() and not path.is_symlink():
+            if path.is_file() and not path.is_symlink() and not _NAMING.fullmatch(where):
                 self.files += 1
                 for part, content in unpacked(path.read_bytes(), path):
                     self.content(f"{where}{part}", content)
@@ -144,7 +147,7 @@ def write_data(home: Path) -> Path:
                 SeriesDescription=PLACE,
             )
             write(dataset, folder / "dicom" / f"{PLACE} {series}" / f"{NAME}_{number}.dcm")
-    pictures = write_study_pictures(folder / "pictures", patients=12)
+    pictures = write_study_pictures(folder / "pictures", patients=66)
     table = (pictures / "labels.csv").read_text()
     for file in sorted((pictures / "images").iterdir()):
         renamed = file.rename(file.with_name(f"{PLACE} {file.name}"))
@@ -211,12 +214,9 @@ def _fail(data: Path, out: Path) -> None:
 
 
 def _study(data: Path, out: Path) -> None:
-    from monai_ext.study.records import StudyFolder
-    from monai_ext.study.report import write_report
-
-    content = small_plan(data / "pictures", methods={"scratch": {}}, fractions=[1])
-    run_small(content, out / "study")
-    write_report(StudyFolder(out / "study"))
+    plan = data / "plan.json"
+    plan.write_text(json.dumps(small_plan(data / "pictures", methods={"scratch": {}}, fractions=[1])), encoding="utf-8")
+    _command("study", "run", plan, "--output", out / "study")
 
 
 def _pack(data: Path, out: Path) -> None:
