@@ -1,9 +1,9 @@
 """Kills the whole chain at random moments, again and again, and compares what it ends with.
 
 The chain is ingestion, pre-training, fine-tuning and a study, each resumed after every kill as its user would. Run
-``PYTHONPATH=tests python tests/fuzz/kill_chain.py --kills 100``; a small part with a fixed seed runs with the tests.
-Stages run in forks of a process that has imported everything, so that a kill costs what it interrupts and not Python's
-start; SIGKILL strikes the stage, or one of the processes below it.
+``PYTHONPATH=tests python tests/fuzz/kill_chain.py --kills 100``. Stages run in forks of a process that has imported
+everything, so that a kill costs what it interrupts and not Python's start; SIGKILL strikes the stage, or one of the
+processes below it.
 """
 
 from __future__ import annotations

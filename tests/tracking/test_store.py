@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
@@ -10,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -18,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from ignite.engine import Engine, Events
 from PIL import Image
 
@@ -70,40 +67,6 @@ class Server:
             except OSError:
                 time.sleep(0.1)
         pytest.fail(f"mlflow server did not start: {(self.folder / 'server.log').read_text()[-2000:]}")
-
-
-class SlowProxy:
-    """Hands on to a server what it gets, each request after a while; counts them."""
-
-    def __init__(self, port: int, *, delay_s: float) -> None:
-        self.requests = 0
-        self._port, self._delay_s = port, delay_s
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.uri = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                ours, _ = self._listener.accept()
-            except OSError:
-                return
-            theirs = socket.create_connection(("127.0.0.1", self._port))
-            threading.Thread(target=self._hand_on, args=(ours, theirs, self._delay_s), daemon=True).start()
-            threading.Thread(target=self._hand_on, args=(theirs, ours, 0.0), daemon=True).start()
-
-    def _hand_on(self, source: socket.socket, target: socket.socket, delay_s: float) -> None:
-        with contextlib.suppress(OSError):
-            while content := source.recv(2**20):
-                self.requests += delay_s > 0
-                time.sleep(delay_s)
-                target.sendall(content)
-        for end in (source, target):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture(scope="module")
@@ -179,22 +142,6 @@ def test_a_server_that_dies_during_training_gets_everything_when_it_is_back(
     assert [item.path for item in client.list_artifacts(tracker.run_id, "images") if item.path.endswith(".png")]
     assert said(caplog, "does not answer") == 1
     assert list(tmp_path.glob("*.jsonl")) == []
-
-
-def test_a_slow_server_gets_everything_and_is_never_waited_for_while_training(
-    server: Server, client, make_trainer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    proxy = SlowProxy(server.port, delay_s=0.5)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.uri)
-    tracker, asked = MLflowTracker("slow", every_iterations=1), []
-    trainer = make_trainer(tracker)
-    trainer.add_event_handler(Events.STARTED, lambda: asked.append(proxy.requests))
-    trainer.add_event_handler(Events.ITERATION_COMPLETED(once=400), lambda: asked.append(proxy.requests))
-    trainer.run([torch.zeros(4, 1)] * 400, max_epochs=1)
-    proxy.close()
-    assert losses(client, tracker.run_id) == list(range(1, 401))
-    assert client.get_run(tracker.run_id).info.status == "FINISHED"
-    assert asked[1] - asked[0] < 100  # of 400 points: requests that were made meanwhile, not such that were waited for
 
 
 def test_without_a_server_the_run_is_delivered_later(server: Server, client, train, tmp_path, caplog) -> None:
