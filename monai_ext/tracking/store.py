@@ -24,6 +24,8 @@ _MISSING = "RESOURCE_DOES_NOT_EXIST"
 _PERMANENT = {
     _MISSING, "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE", "ENDPOINT_NOT_FOUND"
 }  # fmt: skip
+_PASSING = ("disk is full", "database is locked", "disk I/O error")
+"""SQLite's words for what is over when somebody has made room, or has finished."""
 _LONGEST_REASON = 400
 _NOISY = ("alembic", "mlflow.store.db.utils")
 
@@ -222,6 +224,8 @@ def _translated_errors() -> Iterator[None]:
 def _is_permanent(error: Exception) -> bool:
     from mlflow.exceptions import MlflowException
 
+    if any(words in str(error) for words in _PASSING):
+        return False
     if isinstance(error, MlflowException):
         return error.error_code in _PERMANENT
     lost_file = isinstance(error, FileNotFoundError) or type(error).__name__ == "UnidentifiedImageError"
