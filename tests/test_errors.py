@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 
+from monai_ext.data.dicom.refusals import Refusal, SkipReason
 from monai_ext.errors import DatasetError, ReportedError, TrainingStoppedError, public_text
 
 NAMES = (
@@ -62,3 +63,14 @@ def test_an_error_goes_to_another_process_and_back_with_both_renderings() -> Non
 
 def test_what_is_told_fits_into_a_tag() -> None:
     assert len(public_text(ReportedError("x" * 20_000 + "{file}", file="a"))) == 1000
+
+
+def test_why_a_file_is_not_used_can_be_told_elsewhere_without_what_was_found_in_it() -> None:
+    refusal = Refusal(SkipReason.CUT_PIXELS, "Doe^Jane")
+    error = DatasetError("The volume {file} cannot be read: {reason}.", file="/Doe.nii", reason=refusal)
+    assert str(error) == "The volume /Doe.nii cannot be read: it has fewer pixels than it declares (Doe^Jane)."
+    assert (
+        public_text(error)
+        == "DatasetError: The volume <file> cannot be read: it has fewer pixels than it declares (<detail>)."
+    )
+    assert public_text(Refusal(SkipReason.EMPTY)) == "Refusal: it is empty"

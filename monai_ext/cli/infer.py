@@ -1,7 +1,8 @@
-"""``python -m monai_ext infer``: answer every CT series of a folder with a trained classifier, as tables and DICOM.
+"""``python -m monai_ext infer``: answer every CT series of a folder with a trained model, as tables and DICOM.
 
-Each series and study gets a probability, the call at the validated threshold, an interval, and warnings. The bundle's
-configs are not evaluated, and source files are only read. For research only; not for diagnosis.
+Each series and study gets a probability, the call at the validated threshold, an interval, and warnings; from a
+segmentation bundle it gets masks (DICOM SEG) with their volumes, and warnings. The bundle's configs are not evaluated,
+and source files are only read. For research only; not for diagnosis.
 
 Example:
   python -m monai_ext infer covid19.zip /data/dicom answers --to-pacs ARCHIVE@pacs.local:104
@@ -17,13 +18,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monai_ext.cli._classifier import add_classifier_options, chosen_classifier
+from monai_ext.cli._classifier import add_classifier_options, chosen_model
 from monai_ext.cli._parser import command_parser
 from monai_ext.cli._progress import progress_bar
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from monai_ext.sharing.infer.answers import Answers
+    from monai_ext.sharing.infer.segmenting import SegmentedAnswers
     from monai_ext.sharing.infer.service import Outcome, Service
 
 __all__ = ["main"]
@@ -39,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from monai_ext.sharing.infer.service import Service
 
     pacs = parse_address(options.to_pacs) if options.to_pacs else None
-    service = Service(chosen_classifier(options), options.device, not options.no_dicom, pacs)
+    service = Service(chosen_model(options), options.device, not options.no_dicom, pacs)
     if options.listen:
         return _listen(service, options)
     source, output = map(Path, options.folders)
@@ -100,13 +103,8 @@ def _advance(bar: tqdm) -> Callable[[int, int], None]:
 def _as_text(outcome: Outcome) -> str:
     answers = outcome.answers
     lines = [f"{answers.model['name']} {answers.model['version']}. Research use only; not for diagnosis."]
-    for study in answers.studies:
-        lines.append(f"study {study.study_uid or 'without UID'}")
-        for answer in study.series:
-            call = answer.call or "no call"
-            interval = f"{answer.probability:.3f} ({answer.low:.3f} to {answer.high:.3f})"
-            lines.append(f"  series {answer.series_uid}: {len(answer.slices)} slices, {interval}, {call}")
-            lines += [f"    warning: {warning.text}" for warning in answer.warnings]
+    for study, told in _told(answers):
+        lines += [f"study {study or 'without UID'}", *told]
     counts: dict[str, int] = {}
     for file in answers.files:
         counts[file.outcome] = counts.get(file.outcome, 0) + 1
@@ -114,3 +112,21 @@ def _as_text(outcome: Outcome) -> str:
     lines += [*outcome.notes, f"Written to {outcome.folder}."]
     lines += [f"The PACS took {outcome.sent} objects."] if outcome.sent else []
     return "\n".join(lines) + "\n"
+
+
+def _told(answers: Answers | SegmentedAnswers) -> list[tuple[str, list[str]]]:
+    """Of each study its UID, and lines about its series."""
+    from monai_ext.sharing.infer.segmenting import SegmentedSeries
+
+    studies: dict[str, list[str]] = {}
+    for answer in answers.series:
+        if isinstance(answer, SegmentedSeries):
+            measured = {name: answer.volumes_ml[number] for number, name in answers.model["labels"].items()}
+            found = ", ".join(f"{name} {'?' if ml is None else f'{ml:.1f}'} ml" for name, ml in measured.items())
+        else:
+            interval = f"{answer.probability:.3f} ({answer.low:.3f} to {answer.high:.3f})"
+            found = f"{interval}, {answer.call or 'no call'}"
+        lines = studies.setdefault(answer.study_uid, [])
+        lines.append(f"  series {answer.series_uid}: {len(answer.slices)} slices, {found}")
+        lines += [f"    warning: {warning.text}" for warning in answer.warnings]
+    return list(studies.items())

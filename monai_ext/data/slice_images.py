@@ -121,8 +121,9 @@ class SliceImages(Dataset[torch.Tensor]):
             if image is not None:
                 return image
         raise DatasetError(
-            f"{_MOST_DAMAGED_IN_A_ROW} slices of {self.source.root} in a row cannot be decoded; the warnings above name"
-            " them. Export them again, or move them out of the folder."
+            f"{_MOST_DAMAGED_IN_A_ROW} slices of {{folder}} in a row cannot be decoded; the warnings above name them."
+            " Export them again, or move them out of the folder.",
+            folder=self.source.root,
         )
 
     @property

@@ -87,9 +87,10 @@ def find_whole_checkpoint(path: Path) -> tuple[Path | None, list[Path]]:
         else:
             return checkpoint, damaged
     raise CheckpointError(
-        f"Training cannot be resumed from {path}: each of its {len(damaged)} checkpoints is truncated or damaged. Look "
-        "at the disk; then copy a checkpoint from elsewhere, resume from best.pt if there is one, or start anew in "
-        "another output_dir."
+        f"Training cannot be resumed from {{path}}: each of its {len(damaged)} checkpoints is truncated or damaged. "
+        "Look at the disk; then copy a checkpoint from elsewhere, resume from best.pt if there is one, or start anew "
+        "in another output_dir.",
+        path=path,
     )
 
 

@@ -69,7 +69,9 @@ class EncoderFeatures:
             dimensions = write_feature_table(self.path, rows, self._features, about={})
         except OSError as error:
             raise TrainingStoppedError(
-                f"The evaluation stopped: the features were not written to {self.path} ({error.strerror or error}). "
-                "Free space or choose another output_dir."
+                "The evaluation stopped: the features were not written to {file} ({reason}). Free space or choose"
+                " another output_dir.",
+                file=self.path,
+                reason=error,
             ) from error
         logger.info("Features of %d images with %d channels are in %s.", count, dimensions, self.path)

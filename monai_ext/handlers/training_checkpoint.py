@@ -129,15 +129,17 @@ class TrainingCheckpoint:
         """Keep other trainings out of the folder, from before the first look at its files."""
         if self.resume is not None and not self.resume.exists():
             raise CheckpointError(
-                f"Training cannot be resumed from {self.resume}: it does not exist. Give a file or a folder."
+                "Training cannot be resumed from {path}: it does not exist. Give a file or a folder.", path=self.resume
             )
         self._check_writable(engine)
         try:
             self._lock.acquire()
         except FolderInUseError as error:
             raise CheckpointError(
-                f"Another training writes its checkpoints to {self.folder}: {error.strerror}. Wait until it has ended, "
-                "end it, or choose another output_dir."
+                "Another training writes its checkpoints to {folder}: {reason}. Wait until it has ended, end it, or"
+                " choose another output_dir.",
+                folder=self.folder,
+                reason=error,
             ) from error
 
     def _choose(self, engine: PretrainingTrainer) -> tuple[Path | None, list[Path]]:
@@ -169,8 +171,10 @@ class TrainingCheckpoint:
         found = list_checkpoints(self.folder)
         if found and (resumed_from is None or resumed_from.resolve().parent != self.folder.resolve()):
             raise CheckpointError(
-                f"{self.folder} holds checkpoints of another run, the newest is {found[-1][1].name}: continue that "
-                f"run with resume={self.folder}, or choose another output_dir."
+                "{folder} holds checkpoints of another run, the newest is {newest}: continue that run with"
+                " resume={folder}, or choose another output_dir.",
+                folder=self.folder,
+                newest=found[-1][1].name,
             )
         for iteration, path in found:
             if iteration > engine.state.iteration:

@@ -8,40 +8,57 @@ from pathlib import Path
 from typing import Any
 
 from monai_ext.errors import BundleAuditError
-from monai_ext.sharing.trained_classifier import TrainedClassifier
+from monai_ext.sharing.trained_model import TrainedModel
+from monai_ext.sharing.trained_segmenter import TrainedSegmenter
 
 __all__ = ["model_card", "read_results", "read_shortcuts"]
 
 TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
-SHOWN = ("auc", "average_precision", "accuracy", "balanced_accuracy", "macro_f1", "sensitivity", "specificity", "brier")
+SHOWN = (
+    "dice",
+    "surface_dice",
+    "volume_error",
+    "auc",
+    "average_precision",
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "sensitivity",
+    "specificity",
+    "brier",
+)
 
 
 def model_card(
-    model: TrainedClassifier,
+    model: TrainedModel,
     *,
     name: str,
     about: Mapping[str, Any],
     results: Mapping[str, Any] | None = None,
     shortcuts: Sequence[Mapping[str, Any]] = (),
+    subgroups: Sequence[Mapping[str, Any]] = (),
     data_license: str = "",
 ) -> str:
     """Write the card, with the header that Hugging Face reads.
 
     Args:
-        model: the classifier.
+        model: the classifier or segmentation network.
         name: of the bundle.
         about: of the manifest: MLflow run, fingerprint, versions.
         results: content of ``metrics.json`` by an evaluation of this very model.
         shortcuts: content of the JSON file by ``python -m monai_ext shortcuts`` on the same data.
+        subgroups: rows by :func:`~monai_ext.sharing.subgroups.measure_subgroups`.
         data_license: what the bundle says about the licence of its data.
     """
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
     environment.filters["as_json"] = lambda value: json.dumps(value, ensure_ascii=False)
+    environment.filters["estimate"] = _told
     environment.filters["one_line"] = lambda value: " ".join(str(value).split())
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         name=name,
+        is_mask=isinstance(model, TrainedSegmenter),
         model=model,
         metadata=model.metadata,
         settings=model.settings,
@@ -51,6 +68,7 @@ def model_card(
         per_class=_class_rows(results),
         shortcuts=[(entry["predictor"], _metric_rows(entry.get("metrics", {}))) for entry in shortcuts],
         published=_published(model.metadata.get("eval_metrics")),
+        subgroups=_subgroup_rows(subgroups),
         data_license=data_license.strip(),
         reference=model.reference,
     )
@@ -113,6 +131,16 @@ def _class_rows(results: Mapping[str, Any] | None) -> tuple[list[str], list[list
         [_told(row[c]) if isinstance(row[c], (dict, list, float)) else str(row[c]) for c in columns] for row in rows
     ]
     return columns, cells
+
+
+def _subgroup_rows(subgroups: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """A header and cells; estimates of what is too small to be judged are dashes."""
+    measured = [name for name in SHOWN if any(name in row for row in subgroups)]
+    header = ["column", "value", "images", "groups", *measured]
+    return header, [
+        [str(row[c]) for c in header[:4]] + [_told(row[c]) if c in row else "too few" for c in measured]
+        for row in subgroups
+    ]
 
 
 def _published(metrics: Any) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -1,4 +1,4 @@
-"""Pack a trained classification bundle: one file with literal configs, weights, card, manifest, and nothing else."""
+"""Pack a trained bundle: one file with literal configs, weights, card, manifest, and nothing else."""
 
 from __future__ import annotations
 
@@ -23,23 +23,21 @@ from monai_ext.sharing.manifest import Manifest, digests_of
 from monai_ext.sharing.model_card import model_card
 from monai_ext.sharing.package_file import MANIFEST, canonical_json, write_package
 from monai_ext.sharing.private_strings import machine_strings, refuse_private_strings
-from monai_ext.sharing.reference_statistics import measure_reference
-from monai_ext.sharing.trained_classifier import (
-    REFERENCE,
-    SAFETENSORS,
-    SETTINGS,
-    WEIGHTS,
-    TrainedClassifier,
-    read_trained_classifier,
-)
+from monai_ext.sharing.reference_statistics import measure_reference, slice_probabilities
+from monai_ext.sharing.series_rule import choose_series_threshold
+from monai_ext.sharing.subgroups import measure_subgroups
+from monai_ext.sharing.trained_classifier import TrainedClassifier
+from monai_ext.sharing.trained_model import REFERENCE, SAFETENSORS, SETTINGS, WEIGHTS, TrainedModel
+from monai_ext.sharing.trained_segmenter import TrainedSegmenter, read_trained_model
 
 __all__ = ["PackOptions", "pack_bundle"]
 
+SEGMENTATION_SETTINGS = ("task_kind", "network", "output", "codes")
 TRAVELLING_SETTINGS = (
     *("backbone", "in_channels", "image_size", "class_names", "positive_class", "window", "window_hu", "threshold"),
     *("bundle", "bundle_version", "best_epoch", "best_metric", "chosen_by", "epochs", "batch_size", "learning_rate"),
     *("weight_decay", "protocol", "precise_batch_norm", "precision", "seed", "fold", "section", "data_fingerprint"),
-    *("mlflow_run_id", "class_weights"),
+    *("mlflow_run_id", "class_weights", *SEGMENTATION_SETTINGS),
 )
 """What training wrote about the model and may travel; paths, columns and lineage stay at home."""
 
@@ -56,6 +54,10 @@ class PackOptions:
         results: content of ``metrics.json`` of this very model, for the card.
         shortcuts: what trivial predictors reach on the same data, for the card.
         images: training images with their groups, for the reference statistics: ``LabelledImages``.
+        validation: images of validation with labels and groups, for the threshold of whole series.
+        slice_thickness_mm: thinnest and thickest slice of the training; None where not known.
+        test: images with labels and groups that subgroups are judged on.
+        columns: what tells the subgroups: by name, a value for each image of ``test``.
         onnx: whether an ONNX file is added.
         wheel: the project's wheel, to be added with the configs that need it.
         private: further strings that must not travel, by kind.
@@ -64,13 +66,17 @@ class PackOptions:
     results: Mapping[str, Any] | None = None
     shortcuts: Sequence[Mapping[str, Any]] = ()
     images: Any = None
+    validation: Any = None
+    slice_thickness_mm: tuple[float, float] | None = None
+    test: Any = None
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     onnx: bool = False
     wheel: Path | None = None
     private: Mapping[str, set[str]] = field(default_factory=dict)
 
 
 def pack_bundle(bundle: str | Path, package: str | Path, options: PackOptions | None = None) -> Manifest:
-    """Pack a trained classifier; the same bundle gives the same bytes.
+    """Pack a trained classifier or segmentation network; the same bundle gives the same bytes.
 
     Only what is listed travels: no checkpoints, no predictions, no training data. The package passes the audit without
     a finding, or it is not written.
@@ -81,7 +87,7 @@ def pack_bundle(bundle: str | Path, package: str | Path, options: PackOptions | 
         options: what is added.
 
     Raises:
-        WeightsError: the bundle has no trained classifier.
+        WeightsError: the bundle has no trained model.
         BundleAuditError: a file is missing, or something must not travel.
         PackageError: the file cannot be written.
     """
@@ -90,8 +96,8 @@ def pack_bundle(bundle: str | Path, package: str | Path, options: PackOptions | 
     if target.suffix != ".zip":
         raise BundleAuditError(f"Packing {folder}: {target} does not end in .zip, as a package does.")
     name = folder.resolve().name
-    model = read_trained_classifier(open_bundle_files(folder))
-    model = replace(model, settings={k: model.settings[k] for k in TRAVELLING_SETTINGS if k in model.settings})
+    model = read_trained_model(open_bundle_files(folder))
+    model = replace(model, settings=_travelling(model))
     about = _about(model)
     files = _model_files(model, options)
     model = replace(model, sha256=digests_of(files)[SAFETENSORS])
@@ -101,11 +107,17 @@ def pack_bundle(bundle: str | Path, package: str | Path, options: PackOptions | 
     files |= _documents(folder)
     license_text = files.get("docs/data_license.txt", b"").decode("utf-8")
     card = model_card(
-        model, name=name, about=about, results=options.results, shortcuts=options.shortcuts, data_license=license_text
+        model,
+        name=name,
+        about=about,
+        results=options.results,
+        shortcuts=options.shortcuts,
+        subgroups=_subgroups(model, options),
+        data_license=license_text,
     )
     files[MODEL_CARD] = card.encode()
     if options.wheel is not None:
-        files[f"wheels/{options.wheel.name}"] = options.wheel.read_bytes()
+        files[f"wheels/{options.wheel.name}"] = _read(options.wheel.parent, options.wheel.name)
     manifest = Manifest(name, model.version, digests_of(files), about)
     files[MANIFEST] = manifest.to_bytes()
     refuse_private_strings(_own_words(files), {**machine_strings(folder), **options.private})
@@ -117,7 +129,13 @@ def _own_words(files: Mapping[str, bytes]) -> dict[str, bytes]:
     return {name: content for name, content in files.items() if not name.startswith("wheels/")}
 
 
-def _about(model: TrainedClassifier) -> dict[str, Any]:
+def _travelling(model: TrainedModel) -> dict[str, Any]:
+    """Settings that leave: of a table's own names for classes nothing does, of a mask's labels the names do."""
+    names = (*TRAVELLING_SETTINGS, "labels") if isinstance(model, TrainedSegmenter) else TRAVELLING_SETTINGS
+    return {name: model.settings[name] for name in names if name in model.settings}
+
+
+def _about(model: TrainedModel) -> dict[str, Any]:
     about = {name: model.settings.get(name) for name in ("mlflow_run_id", "data_fingerprint")}
     return about | {"libraries": {name: _version(name) for name in LIBRARIES}, "packed_with": "monai_ext bundle pack"}
 
@@ -129,7 +147,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _model_files(model: TrainedClassifier, options: PackOptions) -> dict[str, bytes]:
+def _model_files(model: TrainedModel, options: PackOptions) -> dict[str, bytes]:
     weights = {name: tensor.contiguous().clone() for name, tensor in model.weights.items()}
     with io.BytesIO() as buffer:
         torch.save(weights, buffer)
@@ -137,14 +155,15 @@ def _model_files(model: TrainedClassifier, options: PackOptions) -> dict[str, by
     files = {WEIGHTS: state_dict, SAFETENSORS: save_safetensors(weights)}
     hashed = model.settings | {"weights_sha256": digests_of(files)[WEIGHTS]}
     files[SETTINGS] = canonical_json(hashed)
-    if options.images is not None:
-        files[REFERENCE] = canonical_json(_reference(model, options.images))
+    if options.images is not None and isinstance(model, TrainedClassifier):
+        files[REFERENCE] = canonical_json(_reference(model, options))
     if options.onnx:
         files["models/model.onnx"] = _onnx(model)
     return files
 
 
-def _reference(model: TrainedClassifier, images: Any) -> dict[str, Any]:
+def _reference(model: TrainedClassifier, options: PackOptions) -> dict[str, Any]:
+    images = options.images
     inputs = model.metadata.get("network_data_format", {}).get("inputs", {}).get("image", {})
     measured = measure_reference(
         model.build(),
@@ -153,14 +172,41 @@ def _reference(model: TrainedClassifier, images: Any) -> dict[str, Any]:
         in_channels=model.settings["in_channels"],
         modality=str(inputs.get("modality", "CT")),
     )
-    return measured | {"body_parts": list(model.metadata.get("body_parts", [])), "slice_thickness_mm": None}
+    measured |= {
+        "body_parts": list(model.metadata.get("body_parts", [])),
+        "slice_thickness_mm": None if options.slice_thickness_mm is None else list(options.slice_thickness_mm),
+    }
+    return measured | {"series": _series_rule(model, options.validation)}
 
 
-def _onnx(model: TrainedClassifier) -> bytes:
+def _series_rule(model: TrainedClassifier, images: Any) -> dict[str, Any] | None:
+    if images is None or not model.is_binary:
+        return None
+    probabilities = slice_probabilities(model, images)[:, model.positive]
+    positive = [label == model.positive for label in images.labels]
+    return choose_series_threshold(probabilities.tolist(), positive, images.groups)
+
+
+def _subgroups(model: TrainedModel, options: PackOptions) -> list[dict[str, Any]]:
+    if not options.columns or not isinstance(model, TrainedClassifier):
+        return []
+    return measure_subgroups(
+        options.columns,
+        slice_probabilities(model, options.test),
+        options.test.labels,
+        options.test.groups,
+        class_names=model.class_names,
+        positive_class=model.class_names[model.positive] if model.is_binary else None,
+        threshold=model.threshold if model.is_binary else None,
+    )
+
+
+def _onnx(model: TrainedModel) -> bytes:
     """The network with softmax as ONNX, without the traces of this machine's files that the exporter leaves in it."""
     from monai_ext.sharing.export import export_network
 
-    network = nn.Sequential(model.build(), nn.Softmax(dim=1)).eval()
+    is_sigmoid = isinstance(model, TrainedSegmenter) and model.output == "sigmoid"
+    network = nn.Sequential(model.build(), nn.Sigmoid() if is_sigmoid else nn.Softmax(dim=1)).eval()
     with tempfile.TemporaryDirectory() as temporary:
         file = export_network(network, "onnx", Path(temporary) / "model", metadata=model.settings)
         import onnx
@@ -173,7 +219,7 @@ def _onnx(model: TrainedClassifier) -> bytes:
     return program.SerializeToString(deterministic=True)
 
 
-def _configs(folder: Path, model: TrainedClassifier, *, with_training: bool) -> dict[str, bytes]:
+def _configs(folder: Path, model: TrainedModel, *, with_training: bool) -> dict[str, bytes]:
     names = ["inference"] + (["train", "evaluate"] if with_training else [])
     files = {"configs/metadata.json": _read(folder, "configs/metadata.json")}
     for name in names:

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from monai_ext.checks.gray_statistics import GRAY_STATISTICS, gray_statistics
 from monai_ext.errors import DatasetError
+from monai_ext.sharing.trained_classifier import TrainedClassifier
 
-__all__ = ["DistanceModel", "measure_reference", "network_inputs", "penultimate_features"]
+__all__ = ["DistanceModel", "measure_reference", "network_inputs", "penultimate_features", "slice_probabilities"]
 
 LEAST_IMAGES = 40
 COMPONENTS = 32
 QUANTILE = 0.99
+BATCH = 16
 FORMAT = 1
 _TWO_HALVES = 2
 
@@ -160,6 +162,19 @@ def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:
     from monai.transforms import Resize
 
     return torch.as_tensor(Resize(size, mode="bilinear", anti_aliasing=True)(image[0]))[None]
+
+
+def slice_probabilities(model: TrainedClassifier, images: Any) -> np.ndarray:
+    """What a classifier gives labelled images, (N, K)."""
+    network, settings = model.build(), model.settings
+    batches = [range(start, min(start + BATCH, len(images))) for start in range(0, len(images), BATCH)]
+    found = []
+    with torch.no_grad():
+        for batch in batches:
+            read = [images[number]["image"] for number in batch]
+            inputs = network_inputs(read, settings["image_size"], settings["in_channels"])
+            found.append(network(inputs).softmax(dim=1).numpy())
+    return np.concatenate(found).astype(float)
 
 
 def penultimate_features(network: nn.Module, inputs: Tensor) -> Tensor:

@@ -131,6 +131,7 @@ class Delivery:
         self._wake = threading.Event()
         self._deadline = float("inf")
         self._abandoned = False
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="monai_ext-tracking", daemon=True)
 
     def start(self) -> None:
@@ -150,9 +151,9 @@ class Delivery:
         self.closing = True
         self._wake.set()
         try:
-            self._thread.join(timeout + 1)
+            self._ended.wait(timeout + 1)  # not join: a signal in it lets Python 3.11 take the thread for ended
         finally:
-            if self._thread.is_alive():
+            if not self._ended.is_set():
                 self._abandoned = True
                 self._take()
                 if self._in_hand:
@@ -165,6 +166,7 @@ class Delivery:
             self._wake.wait(INTERVAL_SECONDS)
         self._next_try = 0.0
         self._round()
+        self._ended.set()
 
     def _round(self) -> None:
         """Take everything from the queue and bring it to the store, or to the spool."""

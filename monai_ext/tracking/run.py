@@ -91,16 +91,17 @@ class TrackedRun:
         Raises:
             RuntimeError: the store answers but refuses, for example because the experiment was deleted.
         """
+        self._open = True
+        self._watch.start()  # before MLflow is asked: whoever stops the process meanwhile ends the run too
         self._delivery.put(self._opening)
         self._delivery.start()
         if not self._delivery.tried.wait(OPEN_SECONDS):
             logger.warning("MLflow has not opened a run after %.0f seconds; training goes on meanwhile.", OPEN_SECONDS)
         if self._store.refusal is not None:
-            self._system.enabled = False
+            self._system.enabled, self._open = False, False
+            self._watch.stop()
             self._delivery.close(timeout=1)
             _raise_refusal(self._store)
-        self._open = True
-        self._watch.start()
         if self.run_id is not None:
             self._say_where()
 
@@ -129,8 +130,10 @@ class TrackedRun:
         for operation in (end, *last):
             self._delivery.put(operation)
         self._open = False
-        self._watch.stop()
-        self._delivery.close(timeout=INTERRUPTED_SECONDS if end.status == "KILLED" else END_SECONDS)
+        try:
+            self._delivery.close(timeout=INTERRUPTED_SECONDS if end.status == "KILLED" else END_SECONDS)
+        finally:
+            self._watch.stop()
 
     def _close_at_exit(self, error: BaseException | None) -> None:
         if error is None:

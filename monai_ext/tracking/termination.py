@@ -19,6 +19,7 @@ __all__ = ["PROCESS_TAG", "TerminationWatch", "is_gone", "process_identity", "st
 
 PROCESS_TAG = "monai_ext.process"
 _SIGNAL_EXIT = 128
+_DEADLY = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 def status_of(error: BaseException) -> str:
@@ -30,10 +31,11 @@ def status_of(error: BaseException) -> str:
 
 
 class TerminationWatch:
-    """Between ``start`` and ``stop``: SIGTERM becomes ``SystemExit(143)``, and the end of the process is reported.
+    """Between ``start`` and ``stop``: SIGTERM and SIGHUP become ``SystemExit``, and the process's end is reported.
 
-    Python dies of SIGTERM without running any code, so that a run would stay RUNNING. A handler that somebody else has
-    installed is left alone; so are child processes, which inherit ours, and whoever puts ours back after ``stop``.
+    Python dies of them without running any code, so that a run would stay RUNNING; the exit status is what shells give,
+    143 and 129. A handler that somebody else has installed is left alone, and so is a signal that is ignored, as
+    ``nohup`` does; so are child processes, which inherit ours, and whoever puts ours back after ``stop``.
 
     Args:
         at_exit: called with the error that ended the process (None if unknown) when it ends before ``stop``.
@@ -42,26 +44,28 @@ class TerminationWatch:
     def __init__(self, at_exit: Callable[[BaseException | None], None]) -> None:
         self._at_exit = at_exit
         self._pid = os.getpid()
-        self._installed = False
+        self._installed: set[int] = set()
 
     def start(self) -> None:
         """Begin to watch."""
         atexit.register(self._exit)
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        if in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self._terminate)
-            self._installed = True
+        if threading.current_thread() is threading.main_thread():
+            for number in _DEADLY:
+                if signal.getsignal(number) is signal.SIG_DFL:
+                    signal.signal(number, self._terminate)
+                    self._installed.add(number)
 
     def stop(self) -> None:
         """Leave everything as it was."""
         atexit.unregister(self._exit)
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        if self._installed and in_main_thread and signal.getsignal(signal.SIGTERM) == self._terminate:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        self._installed = False
+        if threading.current_thread() is threading.main_thread():
+            for number in self._installed:
+                if signal.getsignal(number) == self._terminate:
+                    signal.signal(number, signal.SIG_DFL)
+        self._installed.clear()
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._pid or not self._installed:
+        if os.getpid() != self._pid or number not in self._installed:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return

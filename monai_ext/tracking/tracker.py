@@ -36,9 +36,9 @@ class MLflowTracker:
     """One MLflow run for one training, with everything that is needed to compare it and to make it again.
 
     Attached to a trainer (ours, MONAI's or any Ignite engine) it opens a run when training starts and ends it as
-    FINISHED, as FAILED with what may be told of the error, or as KILLED after Ctrl-C or SIGTERM. Attached to MONAI
-    evaluators as well, it logs their metrics at the trainer's iteration; attached to an evaluator only, the evaluation
-    is a run of its own.
+    FINISHED, as FAILED with what may be told of the error, or as KILLED after Ctrl-C, SIGTERM or SIGHUP. Attached to
+    MONAI evaluators as well, it logs their metrics at the trainer's iteration; attached to an evaluator only, the
+    evaluation is a run of its own.
 
     A run is always new, unless the training itself is continued: from ``run_id``, from :meth:`load_state_dict`, or from
     ``state.mlflow_run_id`` of a trainer that does not start at iteration 0. Writing happens in a background thread; a
@@ -205,8 +205,9 @@ class MLflowTracker:
             tags=self._tags(),
             spool_dir=self.output_dir,
         )
+        self._run = run  # before it is open: a signal may come while MLflow is waited for
         run.open()
-        self._run, self._resume = run, None
+        self._resume = None
         self._logged_at.clear()
         self._metrics.start(engine)
         state.mlflow_run_id = run.reference

@@ -161,7 +161,7 @@ def test_the_card_says_what_is_known_and_what_is_not(bundle: Path, tmp_path: Pat
     assert card.startswith("---\nlicense: apache-2.0\n")
     assert "| auc | 0.790 (0.680 to 0.870) |" in card
     assert "- gray statistics: auc 0.810 (0.700 to 0.900)" in card
-    assert "Not measured: the results do not tell age, sex" in card
+    assert "no columns with age, sex, scanner or hospital were given" in card
     assert "No statistics of the training images were packed" in card
     assert "Not a medical device" in card
     wrong = ["--results", str(tmp_path / "shortcuts.json")]

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from monai_ext.errors import BundleAuditError
@@ -30,3 +31,13 @@ def test_the_strings_of_a_machine_are_user_host_and_folders(tmp_path: Path) -> N
     assert str(Path.home()) in found["path"]
     assert found["user"]
     assert found["host"]
+
+
+@pytest.mark.parametrize("at", [0, 7, 2**20 - 3, 2**20, 2**20 + 500])
+def test_one_of_thousands_of_strings_is_found_wherever_it_stands(at: int) -> None:
+    names = {f"patient_{number:05d}" for number in range(5000)}
+    content = bytearray(np.random.default_rng(0).integers(0, 256, 2**20 + 513, np.uint8).tobytes())
+    refuse_private_strings({"a": bytes(content)}, {"name": names})
+    content[at : at + 13] = b"patient_04321"
+    with pytest.raises(BundleAuditError, match="contains a name"):
+        refuse_private_strings({"a": bytes(content)}, {"name": names})

@@ -79,6 +79,18 @@ def test_a_child_process_dies_of_sigterm_as_if_nothing_had_been_installed() -> N
         watch.stop()
 
 
+def test_a_signal_that_is_ignored_as_nohup_does_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    watch = TerminationWatch(lambda error: None)
+    try:
+        watch.start()
+        os.kill(os.getpid(), signal.SIGHUP)
+        watch.stop()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_after_its_end_the_watch_acts_as_if_it_were_not_there_even_when_it_is_put_back() -> None:
     def put_back() -> None:
         watch = TerminationWatch(lambda error: None)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ from monai_ext.parallel.devices import Precision
 from monai_ext.parallel.processor import processor
 from monai_ext.tracking import MLflowTracker
 from monai_ext.tracking.columns import COLUMNS
+from monai_ext.tracking.operations import EndRun, OpenRun, Operation
+from monai_ext.tracking.run import deliver
+from monai_ext.tracking.store import MLflowStore, StoreUnreachable
 from monai_ext.tracking.termination import PROCESS_TAG, process_identity
 
 BATCHES = [torch.zeros(4, 1)] * 3
@@ -350,16 +354,77 @@ def test_ctrl_c_is_killed(client, train) -> None:
     assert runs(client)[0].info.status == "KILLED"
 
 
-def test_sigterm_is_killed_with_the_usual_exit_status_and_the_old_handler_comes_back(client, train) -> None:
+ENDINGS = [(signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+
+
+@pytest.mark.parametrize(("number", "status"), ENDINGS)
+def test_a_signal_is_killed_with_the_usual_exit_status_and_the_old_handler_comes_back(
+    client, train, number: int, status: int
+) -> None:
     def terminate(engine: Engine) -> None:
         if engine.state.iteration == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
     with pytest.raises(SystemExit) as exit_:
         train(MLflowTracker("tiny"), on_iteration=terminate)
-    assert exit_.value.code == 143
+    assert exit_.value.code == status
     assert runs(client)[0].info.status == "KILLED"
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize(("number", "status"), [*ENDINGS, (signal.SIGINT, None)])
+def test_a_signal_between_the_opening_of_the_run_and_the_first_image_is_killed(
+    client, make_trainer, number: int, status: int | None
+) -> None:
+    trainer = make_trainer(MLflowTracker("tiny"))
+    trainer.add_event_handler(Events.STARTED, lambda engine: os.kill(os.getpid(), number))
+    with pytest.raises(KeyboardInterrupt if status is None else SystemExit):
+        trainer.run(BATCHES)
+    (run,) = runs(client)
+    assert run.info.status == "KILLED"
+    assert "loss" not in run.data.metrics
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_while_mlflow_is_waited_for_is_killed(
+    client, train, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    opening = MLflowStore.open
+
+    def slow(store: MLflowStore, opened: OpenRun) -> None:
+        opening(store, opened)
+        os.kill(os.getpid(), number)
+        time.sleep(0.5)
+
+    monkeypatch.setattr(MLflowStore, "open", slow)
+    with pytest.raises((SystemExit, KeyboardInterrupt)):
+        train(MLflowTracker("tiny"))
+    assert [run.info.status for run in runs(client)] == ["KILLED"]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_signal_while_the_end_is_delivered_leaves_it_in_the_spool(
+    client, train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    writing, looked = MLflowStore.write, threading.Event()
+
+    def stuck(store: MLflowStore, operation: Operation) -> None:
+        if isinstance(operation, EndRun):
+            os.kill(os.getpid(), signal.SIGTERM)
+            looked.wait()
+            raise StoreUnreachable
+        writing(store, operation)
+
+    monkeypatch.setattr(MLflowStore, "write", stuck)
+    with pytest.raises(SystemExit):
+        train(MLflowTracker("tiny", output_dir=str(tmp_path)))
+    monkeypatch.setattr(MLflowStore, "write", writing)
+    try:
+        (spool,) = tmp_path.glob("mlflow_*.jsonl")
+        deliver(spool)
+        assert [run.info.status for run in runs(client)] == ["FINISHED"]
+    finally:
+        looked.set()
 
 
 def test_a_training_that_is_stopped_early_on_purpose_is_finished(client, train) -> None:

@@ -230,8 +230,9 @@ def _explained(one: DicomSlice) -> Iterator[None]:
     try:
         yield
     except (Refusal, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
         raise DicomSeriesError(
-            f"Frame {one.frame} of {one.name} cannot be read: {reason}. Export the series again, or move it out of the"
-            " folder."
+            f"Frame {one.frame} of {{file}} cannot be read: {{reason}}. Export the series again, or move it out of the"
+            " folder.",
+            file=one.name,
+            reason=error,
         ) from None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from monai_ext.errors import ReportedError
+
 __all__ = ["Refusal", "SkipReason"]
 
 
@@ -64,7 +66,7 @@ class SkipReason(str, Enum):
     OUT_OF_MEMORY = "out_of_memory", "reading it takes more memory than a file may"
 
 
-class Refusal(Exception):
+class Refusal(ReportedError):
     """Raised while an object is looked at; callers turn it into a skipped file or an error that names the file.
 
     Args:
@@ -73,6 +75,7 @@ class Refusal(Exception):
     """
 
     def __init__(self, reason: SkipReason, detail: str = "") -> None:
-        super().__init__(f"{reason.sentence} ({detail})" if detail else reason.sentence)
+        super().__init__(reason.sentence + (" ({detail})" if detail else ""), **({"detail": detail} if detail else {}))
+        self.public = self.public or reason.sentence
         self.reason = reason
         self.detail = detail

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_ext.data.labelled.columns import item_column
 from monai_ext.data.labelled.images import LabelledImages
 from monai_ext.data.labelled.labels import name_classes, open_labelled
 from monai_ext.data.labelled.sections import Division
@@ -116,6 +117,14 @@ class LabelledSections:
         _check_classes(images)
         _report(images, self._image_size)
         return images
+
+    def column(self, name: str, section: str) -> tuple[str, ...]:
+        """What a further column of the labels table, or of the slice store, says of each image of a section.
+
+        Raises:
+            SplitError: there is no such column or section.
+        """
+        return item_column(self.division.data, name, self.division.places(section))
 
 
 def open_labelled_sections(

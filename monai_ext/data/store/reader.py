@@ -203,7 +203,9 @@ class SliceStore:
 
     def _damaged(self, series: int, number: int, reason: str) -> SliceStoreError:
         return SliceStoreError(
-            f"Slice {number} of series {self.series_ids[series]} in the store {self.path} is damaged: {reason}. Restore"
-            f" the store from a copy, or pass over its damaged slices from now on with"
-            f" `python -m monai_ext store verify {self.path} --set-aside`."
+            f"Slice {number} of series {self.series_ids[series]} in the store {{store}} is damaged: {{reason}}. Restore"
+            " the store from a copy, or pass over its damaged slices from now on with"
+            " `python -m monai_ext store verify {store} --set-aside`.",
+            reason=reason,
+            store=self.path,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,31 @@ from torch import Tensor, nn
 
 from monai_ext.checks.gray_statistics import gray_statistics
 from monai_ext.data.dicom.intensity import SliceReader
-from monai_ext.data.dicom.series import DicomSeries, DicomSlice, find_series
+from monai_ext.data.dicom.series import DicomSeries, DicomSlice, SeriesIndex, find_series
 from monai_ext.errors import DatasetError, DicomSeriesError
 from monai_ext.sharing.infer.answers import (
+    STUDY_RULE,
     Answers,
     FileUse,
     SeriesAnswer,
     SliceAnswer,
     StudyAnswer,
-    highest_tenth,
-    resampled_interval,
 )
 from monai_ext.sharing.infer.warning_rules import warnings_of
 from monai_ext.sharing.reference_statistics import DistanceModel, network_inputs
+from monai_ext.sharing.series_rule import MEAN_RULE, SERIES_RULE, highest_tenth, resampled_interval
 from monai_ext.sharing.trained_classifier import TrainedClassifier
 
-__all__ = ["Network", "answer_folder", "windowed"]
+__all__ = [
+    "MODALITY",
+    "Network",
+    "answer_folder",
+    "batches",
+    "files_of_series",
+    "no_series_error",
+    "skipped_files",
+    "windowed",
+]
 
 BATCH = 16
 AIR_HU = -900.0
@@ -122,7 +131,7 @@ def answer_folder(
     """
     network = Network(model, device)
     index = find_series(source, modalities=(MODALITY,))
-    files = [FileUse(file.path, file.reason.value, _told(file.reason.sentence, file.detail)) for file in index.skipped]
+    files = skipped_files(index)
     total, done = sum(len(series.slices) for series in index.series), 0
     answered: list[SeriesAnswer] = []
     for series in index.series:
@@ -134,11 +143,26 @@ def answer_folder(
         if progress is not None:
             progress(done, total)
     if not answered:
-        raise DatasetError(
-            f"There is no CT series in {source} that can be answered; {len(files)} files were looked at:"
-            f" {_counted(files)}. Give a folder with a CT series."
-        )
-    return Answers(_about(model), _by_study(answered), tuple(sorted(files, key=lambda file: file.path)))
+        raise no_series_error(source, files)
+    return Answers(_about(model), _rules(model), _by_study(answered), tuple(sorted(files, key=lambda file: file.path)))
+
+
+def skipped_files(index: SeriesIndex) -> list[FileUse]:
+    """What of a folder was passed over, and why."""
+    return [FileUse(file.path, file.reason.value, _told(file.reason.sentence, file.detail)) for file in index.skipped]
+
+
+def files_of_series(series: DicomSeries, refused: Mapping[Path, FileUse]) -> list[FileUse]:
+    """What became of the files of a series: answered, but for those that could not be decoded."""
+    return list(({one.path: FileUse(one.path, "answered") for one in series.slices} | dict(refused)).values())
+
+
+def no_series_error(source: str | Path, files: Sequence[FileUse]) -> DatasetError:
+    """What is said of a folder in which nothing can be answered."""
+    return DatasetError(
+        f"There is no CT series in {source} that can be answered; {len(files)} files were looked at:"
+        f" {_counted(files)}. Give a folder with a CT series."
+    )
 
 
 def _told(sentence: str, detail: str) -> str:
@@ -153,9 +177,18 @@ def _counted(files: Sequence[FileUse]) -> str:
 
 
 def _about(model: TrainedClassifier) -> dict[str, Any]:
-    name = str(model.metadata.get("name", model.settings.get("bundle", "classifier")))
-    about = {"name": name, "version": model.version, "sha256": model.sha256, "classes": model.class_names}
+    about = {"name": model.name, "version": model.version, "sha256": model.sha256, "classes": model.class_names}
     return about | {"threshold": model.threshold, "intended_use": model.metadata.get("intended_use")}
+
+
+def _rules(model: TrainedClassifier) -> dict[str, Any]:
+    rules: dict[str, Any] = {"study": STUDY_RULE, "interval": "95 %, slices of the series drawn again"}
+    if not model.is_binary:
+        return {"series": MEAN_RULE, "call": "the class with the highest mean"} | rules
+    if model.call_threshold is None:
+        return {"series": SERIES_RULE, "call": "none: no threshold was chosen on validation"} | rules
+    told = f"from a probability of {model.call_threshold:g} on, {model.call_threshold_of}"
+    return {"series": SERIES_RULE, "call": told, "validated": model.series_rule} | rules
 
 
 def _answer_slices(network: Network, series: DicomSeries) -> tuple[list[SliceAnswer], list[FileUse], float]:
@@ -163,16 +196,16 @@ def _answer_slices(network: Network, series: DicomSeries) -> tuple[list[SliceAns
     answers: list[SliceAnswer] = []
     refused: dict[Path, FileUse] = {}
     clipped: list[float] = []
-    for batch in _batches(series, network.model.settings["window_hu"], refused):
+    for batch in batches(series, network.model.settings["window_hu"], refused):
         answers += network.answer([one for one, _, _ in batch], [image for _, image, _ in batch])
         clipped += [share for _, _, share in batch]
-    used = {one.path: FileUse(one.path, "answered") for one in series.slices} | refused
-    return answers, list(used.values()), float(np.mean(clipped)) if clipped else 0.0
+    return answers, files_of_series(series, refused), float(np.mean(clipped)) if clipped else 0.0
 
 
-def _batches(
+def batches(
     series: DicomSeries, window_hu: Sequence[float], refused: dict[Path, FileUse]
 ) -> Iterator[list[tuple[DicomSlice, Tensor, float]]]:
+    """Slices with their windowed images and the share of the body that is clipped; ``refused`` takes what fails."""
     reader, batch = SliceReader(), []
     for one in series.slices:
         try:
@@ -197,8 +230,9 @@ def _answer_series(
     probabilities = np.array([one.probabilities for one in slices])
     chosen = model.positive if model.is_binary else int(probabilities.mean(axis=0).argmax())
     column = probabilities[:, chosen]
-    probability = highest_tenth(column) if model.is_binary else float(column.mean())
-    low, high = resampled_interval(column.tolist())
+    rule = highest_tenth if model.is_binary else _mean
+    probability = rule(column)
+    low, high = resampled_interval(column.tolist(), rule)
     reference = model.reference
     trained = {"body_parts": model.body_parts, "slice_thickness_mm": (reference or {}).get("slice_thickness_mm")}
     return SeriesAnswer(
@@ -213,12 +247,16 @@ def _answer_series(
     )
 
 
+def _mean(probabilities: np.ndarray) -> float:
+    return float(probabilities.mean())
+
+
 def _call(model: TrainedClassifier, chosen: int, probability: float) -> str | None:
     if not model.is_binary:
         return model.class_names[chosen]
-    if model.threshold is None:
+    if model.call_threshold is None:
         return None
-    return model.class_names[chosen if probability >= model.threshold else 1 - chosen]
+    return model.class_names[chosen if probability >= model.call_threshold else 1 - chosen]
 
 
 def _by_study(answered: Sequence[SeriesAnswer]) -> tuple[StudyAnswer, ...]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from monai_ext.data.dicom.series import DicomSeries, DicomSlice
 
@@ -18,12 +15,8 @@ __all__ = [
     "SliceAnswer",
     "StudyAnswer",
     "Warned",
-    "highest_tenth",
-    "resampled_interval",
 ]
 
-RESAMPLES = 1000
-SERIES_RULE = "mean of the highest tenth of the slices, one at least"
 STUDY_RULE = "the series with the highest probability"
 
 
@@ -115,11 +108,13 @@ class Answers:
 
     Args:
         model: name, version, and SHA-256 of the weights.
+        rules: how slices make a series, and what its call rests on, in words.
         studies: with their series.
         files: what became of every file.
     """
 
     model: dict[str, Any]
+    rules: dict[str, Any]
     studies: tuple[StudyAnswer, ...]
     files: tuple[FileUse, ...]
 
@@ -127,22 +122,3 @@ class Answers:
     def series(self) -> list[SeriesAnswer]:
         """All series of all studies."""
         return [answer for study in self.studies for answer in study.series]
-
-
-def highest_tenth(probabilities: np.ndarray) -> float:
-    """Mean of the highest tenth of the slices, one at least.
-
-    >>> highest_tenth(np.array([0.1, 0.9, 0.2]))
-    0.9
-    """
-    count = max(1, round(len(probabilities) / 10))
-    return float(np.sort(probabilities)[-count:].mean())
-
-
-def resampled_interval(probabilities: Sequence[float]) -> tuple[float, float]:
-    """95 % interval of :func:`highest_tenth` when slices are drawn again; the same each time."""
-    values = np.asarray(probabilities, float)
-    generator = np.random.default_rng(0)
-    drawn = [highest_tenth(generator.choice(values, len(values))) for _ in range(RESAMPLES)]
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    return float(low), float(high)

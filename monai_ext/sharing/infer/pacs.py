@@ -133,7 +133,9 @@ def _store(association: Any, dataset: Dataset) -> str:
         status = association.send_c_store(dataset)
     except (RuntimeError, ValueError) as error:
         if association.is_established:
-            raise PacsError(f"The PACS takes no objects of this kind ({error}): let it accept SR and SC.") from error
+            raise PacsError(
+                f"The PACS takes no objects of this kind ({error}): let it accept SR, SC and SEG."
+            ) from error
         return "the association was dropped"
     if "Status" not in status:
         return "the association was dropped, or no answer came in time"

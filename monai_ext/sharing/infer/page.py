@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,14 +12,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 from monai_ext.data.dicom.intensity import SliceReader
 from monai_ext.sharing.infer.answering import Network, windowed
-from monai_ext.sharing.infer.answers import SeriesAnswer
+from monai_ext.sharing.infer.answers import SeriesAnswer, Warned
 from monai_ext.sharing.infer.explanation import SCALE_WIDTH, draw_scale, explain, overlay
 from monai_ext.sharing.infer.structured_report import MANUFACTURER
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["draw_page", "page_object"]
+__all__ = ["compose_page", "draw_page", "page_object", "text_lines"]
+
+Colour = tuple[int, int, int]
 
 MARGIN, LINE, LEAST_WIDTH = 16, 24, 1072
 TITLE = "RESEARCH USE ONLY - NOT FOR DIAGNOSIS"
@@ -35,51 +38,72 @@ def draw_page(answer: SeriesAnswer, network: Network) -> np.ndarray:
     image = windowed(hounsfield, network.model.settings["window_hu"])
     shown = network.model.positive if network.model.is_binary else int(np.argmax(strongest.probabilities))
     gray = (image[0].numpy() * 255).round().astype(np.uint8)
+    right = overlay(gray, explain(network, image, shown))
+    return compose_page(gray, right, _lines(answer, network, shown), with_scale=True)
+
+
+def compose_page(
+    gray: np.ndarray, right: np.ndarray, lines: Sequence[tuple[str, Colour]], *, with_scale: bool = False
+) -> np.ndarray:
+    """Two pictures side by side at their own size under the title, and lines of text below: uint8 (H', W', 3).
+
+    Args:
+        gray: (H, W), uint8.
+        right: (H, W, 3), uint8.
+        lines: with their colours.
+        with_scale: whether the scale of the heat stands at the right.
+    """
     height, width = gray.shape
-    lines = _lines(answer, network, shown)
     page_width = max(2 * width + 4 * MARGIN + SCALE_WIDTH, LEAST_WIDTH)
     page = Image.new("RGB", (page_width, 3 * MARGIN + LINE + height + LINE * len(lines)), _BACKGROUND)
     draw = ImageDraw.Draw(page)
     draw.text((MARGIN, MARGIN), TITLE, fill=_ALERT, font=ImageFont.load_default(20))
     top = 2 * MARGIN + LINE
     page.paste(Image.fromarray(np.repeat(gray[..., None], 3, axis=2)), (MARGIN, top))
-    page.paste(Image.fromarray(overlay(gray, explain(network, image, shown))), (2 * MARGIN + width, top))
-    page.paste(draw_scale(height), (3 * MARGIN + 2 * width, top))
+    page.paste(Image.fromarray(right), (2 * MARGIN + width, top))
+    if with_scale:
+        page.paste(draw_scale(height), (3 * MARGIN + 2 * width, top))
     for number, (text, colour) in enumerate(lines):
         place = (MARGIN, top + height + MARGIN // 2 + LINE * number)
         draw.text(place, text, fill=colour, font=ImageFont.load_default(16))
     return np.asarray(page)
 
 
-def _lines(answer: SeriesAnswer, network: Network, shown: int) -> list[tuple[str, tuple[int, int, int]]]:
+def text_lines(told: Sequence[str], warnings: Sequence[Warned]) -> list[tuple[str, Colour]]:
+    """Sentences and warnings as lines that fit on a page."""
+    lines = [(line, _TEXT) for text in told for line in textwrap.wrap(text, 118)]
+    for warning in warnings:
+        lines += [(line, _ALERT) for line in textwrap.wrap(f"Warning: {warning.text}", 118)]
+    return lines
+
+
+def _lines(answer: SeriesAnswer, network: Network, shown: int) -> list[tuple[str, Colour]]:
     model = network.model
     finding = model.class_names[model.positive] if model.is_binary else answer.call
     call = "no threshold was chosen on validation" if answer.call is None else f"called {answer.call}"
-    limit = "" if model.threshold is None else f" (threshold {model.threshold:.3f})"
+    limit = (
+        "" if model.call_threshold is None else f" (threshold {model.call_threshold:.3f}, {model.call_threshold_of})"
+    )
     strongest = answer.slices[answer.strongest]
     position = strongest.slice.position_mm
     told = [
-        f"{model.metadata.get('name', 'model')} {model.version}, weights {model.sha256[:12]}",
+        f"{model.name} {model.version}, weights {model.sha256[:12]}",
         f"{finding}: probability {answer.probability:.3f}, 95 % interval {answer.low:.3f} to {answer.high:.3f}; "
         f"{call}{limit}",
         f"Shown: slice at {position:.1f} mm of {len(answer.slices)} slices, {model.class_names[shown]} with probability"
         f" {strongest.probabilities[shown]:.3f}; right: what spoke for it (Grad-CAM, 1 is the strongest place)",
     ]
-    lines = [(line, _TEXT) for text in told for line in textwrap.wrap(text, 118)]
-    for warning in answer.warnings:
-        lines += [(line, _ALERT) for line in textwrap.wrap(f"Warning: {warning.text}", 118)]
-    return lines
+    return text_lines(told, answer.warnings)
 
 
-def page_object(answer: SeriesAnswer, network: Network, source: Dataset, *, series_number: int) -> bytes:
-    """The page as a DICOM Secondary Capture image of the same study."""
+def page_object(page: np.ndarray, name: str, source: Dataset, *, series_number: int) -> bytes:
+    """A page (H, W, 3) as a DICOM Secondary Capture image of the same study; ``name`` is the model's."""
     from highdicom import UID
     from highdicom.sc import SCImage
 
-    name = str(network.model.metadata.get("name", "a model"))
     image: Any = SCImage.from_ref_dataset(
         ref_dataset=source,
-        pixel_array=draw_page(answer, network),
+        pixel_array=page,
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",

@@ -15,11 +15,13 @@ import torch
 from monai_ext.errors import DatasetError, PacsError
 from monai_ext.sharing.infer.answering import Network, answer_folder
 from monai_ext.sharing.infer.answers import Answers
-from monai_ext.sharing.infer.dicom_objects import dicom_objects
+from monai_ext.sharing.infer.dicom_objects import dicom_objects, segmented_objects
 from monai_ext.sharing.infer.listening import Receiver
 from monai_ext.sharing.infer.pacs import PacsAddress, send_objects
+from monai_ext.sharing.infer.segmenting import SegmentedAnswers, segment_folder
 from monai_ext.sharing.infer.writing import write_answers
 from monai_ext.sharing.trained_classifier import TrainedClassifier
+from monai_ext.sharing.trained_segmenter import TrainedSegmenter
 
 __all__ = ["Outcome", "Service"]
 
@@ -32,7 +34,7 @@ _WAIT_SECONDS = 0.5
 class Outcome:
     """What became of a folder: its answers, where they lie, notes for people, and how many objects the PACS took."""
 
-    answers: Answers
+    answers: Answers | SegmentedAnswers
     folder: Path
     notes: list[str]
     sent: int
@@ -49,7 +51,7 @@ class Service:
         pacs: where to send them; nowhere when None.
     """
 
-    model: TrainedClassifier
+    model: TrainedClassifier | TrainedSegmenter
     device: torch.device | str = "cpu"
     with_dicom: bool = True
     pacs: PacsAddress | None = None
@@ -61,12 +63,20 @@ class Service:
             DatasetError: there is nothing to answer, or the output cannot be written.
             PacsError: the PACS did not take them; they are written all the same.
         """
-        answers = answer_folder(self.model, source, device=self.device, progress=progress)
-        objects, notes = dicom_objects(answers, Network(self.model, self.device)) if self.with_dicom else ([], [])
+        answers, objects, notes = self._answered(source, progress)
         written = write_answers(answers, output, source=source, objects=objects, notes=notes)
         contents = [content for _, content in objects]
         sent = send_objects(contents, self.pacs) if self.pacs is not None and contents else 0
         return Outcome(answers, written, notes, sent)
+
+    def _answered(
+        self, source: Path, progress: Callable[[int, int], None] | None
+    ) -> tuple[Answers | SegmentedAnswers, list[tuple[str, bytes]], list[str]]:
+        if isinstance(self.model, TrainedSegmenter):
+            marked = segment_folder(self.model, source, device=self.device, progress=progress)
+            return (marked, *(segmented_objects(marked, self.model) if self.with_dicom else ([], [])))
+        answers = answer_folder(self.model, source, device=self.device, progress=progress)
+        return (answers, *(dicom_objects(answers, Network(self.model, self.device)) if self.with_dicom else ([], [])))
 
     def answer_arrivals(self, receiver: Receiver, stop: threading.Event, told: Callable[[Outcome | str], None]) -> None:
         """Answer each association's files as they arrive, until told to stop; one that fails does not end it.

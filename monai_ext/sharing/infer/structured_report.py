@@ -6,13 +6,15 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from monai_ext.sharing.infer.answers import SERIES_RULE, SeriesAnswer
+from monai_ext.sharing.infer.answers import SeriesAnswer, Warned
+from monai_ext.sharing.series_rule import MEAN_RULE, SERIES_RULE
 from monai_ext.sharing.trained_classifier import TrainedClassifier
+from monai_ext.sharing.trained_model import TrainedModel
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["MANUFACTURER", "structured_report"]
+__all__ = ["MANUFACTURER", "algorithm_of", "evaluations_of", "own_code", "short", "structured_report", "write_report"]
 
 MANUFACTURER = "monai_ext"
 SCHEME = "99MONAIEXT"
@@ -34,13 +36,20 @@ def structured_report(
         sources: elements of the series' files, without pixels, each file once.
         series_number: of the new series.
     """
+    return write_report([_group(answer, model, sources)], model, sources, series_number=series_number)
+
+
+def write_report(
+    groups: Sequence[Any], model: TrainedModel, sources: Sequence[Dataset], *, series_number: int
+) -> bytes:
+    """A report of measurement groups, with the model as its observer and all sources as evidence."""
     from highdicom import UID
     from highdicom.sr import Comprehensive3DSR, MeasurementReport, ObservationContext
 
     content = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=_device(model)),
         procedure_reported=_code(*_REPORTED),
-        imaging_measurements=[_group(answer, model, sources)],
+        imaging_measurements=list(groups),
     )
     report = Comprehensive3DSR(
         evidence=list(sources),
@@ -53,7 +62,7 @@ def structured_report(
         is_complete=True,
         is_final=False,
         is_verified=False,
-        series_description=_short(f"Answer of {model.metadata.get('name', 'a model')}, research use only"),
+        series_description=short(f"Answer of {model.name}, research use only"),
     )
     with io.BytesIO() as buffer:
         report.save_as(buffer)
@@ -63,42 +72,43 @@ def structured_report(
 def _code(value: str, scheme: str, meaning: str) -> Any:
     from highdicom.sr import CodedConcept
 
-    return CodedConcept(value=value, scheme_designator=scheme, meaning=_short(meaning))
+    return CodedConcept(value=value, scheme_designator=scheme, meaning=short(meaning))
 
 
-def _own(value: str, meaning: str) -> Any:
+def own_code(value: str, meaning: str) -> Any:
+    """A code of this project's own scheme, for what no public one names."""
     return _code(value, SCHEME, meaning)
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """Text as long as a DICOM long string may be."""
     return text if len(text) <= LONGEST_MEANING else text[: LONGEST_MEANING - 3] + "..."
 
 
-def _device(model: TrainedClassifier) -> Any:
+def _device(model: TrainedModel) -> Any:
     from highdicom import UID
     from highdicom.sr import DeviceObserverIdentifyingAttributes, ObserverContext
     from pydicom.sr.codedict import codes
 
-    attributes = DeviceObserverIdentifyingAttributes(
-        uid=UID(), name=_short(str(model.metadata.get("name", "model"))), manufacturer_name=MANUFACTURER
-    )
+    attributes = DeviceObserverIdentifyingAttributes(uid=UID(), name=short(model.name), manufacturer_name=MANUFACTURER)
     return ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=attributes)
 
 
 def _group(answer: SeriesAnswer, model: TrainedClassifier, sources: Sequence[Dataset]) -> Any:
-    from highdicom.sr import AlgorithmIdentification, MeasurementsAndQualitativeEvaluations, TrackingIdentifier
+    from highdicom.sr import MeasurementsAndQualitativeEvaluations, TrackingIdentifier
     from pydicom.sr.codedict import codes
 
-    parameters = [f"weights SHA-256 {model.sha256}", f"series rule: {SERIES_RULE}", f"threshold {model.threshold}"]
+    rule = SERIES_RULE if model.is_binary else MEAN_RULE
+    parameters = [f"series rule: {rule}"]
+    if model.is_binary and model.call_threshold is not None:
+        parameters.append(f"threshold {model.call_threshold:g}, {model.call_threshold_of}")
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(identifier="series answer"),
-        finding_type=_own("class", _finding(answer, model)),
+        finding_type=own_code("class", _finding(answer, model)),
         finding_category=codes.SCT.MorphologicallyAbnormalStructure if model.is_binary else None,
-        algorithm_id=AlgorithmIdentification(
-            name=_short(str(model.metadata.get("name", "model"))), version=model.version, parameters=parameters
-        ),
+        algorithm_id=algorithm_of(model, parameters),
         measurements=_measurements(answer),
-        qualitative_evaluations=_evaluations(answer, model),
+        qualitative_evaluations=evaluations_of(answer.warnings, call=_call(answer)),
         source_images=_deciding_images(answer, sources),
     )
 
@@ -117,18 +127,31 @@ def _measurements(answer: SeriesAnswer) -> list[Any]:
         ("probability_high", "Probability, upper end of its 95 % interval"): answer.high,
     }
     return [
-        Measurement(name=_own(*name), value=round(value, 6), unit=codes.UCUM.NoUnits) for name, value in told.items()
+        Measurement(name=own_code(*name), value=round(value, 6), unit=codes.UCUM.NoUnits)
+        for name, value in told.items()
     ]
 
 
-def _evaluations(answer: SeriesAnswer, model: TrainedClassifier) -> list[Any]:
+def algorithm_of(model: TrainedModel, parameters: Sequence[str]) -> Any:
+    """The model with its version, the digest of its weights, and how it was used."""
+    from highdicom.sr import AlgorithmIdentification
+
+    told = [f"weights SHA-256 {model.sha256}", *parameters]
+    return AlgorithmIdentification(name=short(model.name), version=model.version, parameters=told)
+
+
+def _call(answer: SeriesAnswer) -> str:
+    return answer.call if answer.call is not None else "no threshold was chosen on validation"
+
+
+def evaluations_of(warnings: Sequence[Warned], *, call: str | None = None) -> list[Any]:
+    """The call where there is one, each warning, and what the answer is meant for."""
     from highdicom.sr import QualitativeEvaluation
 
-    call = answer.call if answer.call is not None else "no threshold was chosen on validation"
-    told = [("call", "Class called at the validated threshold", "called", call)]
-    told += [("warning", "Warning", warning.code, warning.code.replace("_", " ")) for warning in answer.warnings]
+    told = [] if call is None else [("call", "Class called at the validated threshold", "called", call)]
+    told += [("warning", "Warning", warning.code, warning.code.replace("_", " ")) for warning in warnings]
     told.append(("intended_use", "Intended use", "research", "Research use only, not for diagnosis"))
-    return [QualitativeEvaluation(name=_own(a, b), value=_own(c, d)) for a, b, c, d in told]
+    return [QualitativeEvaluation(name=own_code(a, b), value=own_code(c, d)) for a, b, c, d in told]
 
 
 def _deciding_images(answer: SeriesAnswer, sources: Sequence[Dataset]) -> list[Any]:

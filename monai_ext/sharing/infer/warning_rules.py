@@ -13,6 +13,8 @@ from monai_ext.sharing.infer.answers import SliceAnswer, Warned
 __all__ = ["BODY_PARTS", "warnings_of"]
 
 THICKEST_MM = 10.0
+TOLERANCE = 0.1
+"""Relative, of a thickness; and as a share, of the slices that may have another one."""
 FEWEST_SLICES = 3
 MOST_CLIPPED = 0.9
 BODY_PARTS = {
@@ -77,13 +79,15 @@ def _thickness(series: DicomSeries, trained: Mapping[str, Any]) -> Warned | None
     thicknesses = [one.slice_thickness_mm for one in series.slices if one.slice_thickness_mm is not None]
     if not thicknesses:
         return Warned("thickness_unknown", "The series does not say its SliceThickness (0018,0050).")
-    here = float(np.median(thicknesses))
     span = trained.get("slice_thickness_mm")
     low, high = span if span else (0.0, THICKEST_MM)
-    if low <= here <= high:
+    other = [one for one in thicknesses if not low * (1 - TOLERANCE) <= one <= high * (1 + TOLERANCE)]
+    if len(other) <= len(thicknesses) * TOLERANCE:
         return None
-    known = f"the training had {low:g} to {high:g} mm" if span else "which is more than CT is usually read in"
-    return Warned("slice_thickness", f"The slices are {here:g} mm thick; {known}.")
+    here = " to ".join(f"{one:g}" for one in sorted({min(other), max(other)}))
+    trained_on = f"{low:g} mm" if low == high else f"{low:g} to {high:g} mm"
+    known = f"the training had {trained_on}" if span else "which is more than CT is usually read in"
+    return Warned("slice_thickness", f"{len(other)} of {len(series.slices)} slices are {here} mm thick; {known}.")
 
 
 def _unlike(name: str, told: str, slices: Sequence[SliceAnswer], reference: Mapping[str, Any]) -> Warned | None:

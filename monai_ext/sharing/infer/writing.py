@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -12,18 +11,15 @@ from typing import Any
 
 from monai_ext.errors import DatasetError
 from monai_ext.files import sync_folder
-from monai_ext.foreign_text import csv_text
-from monai_ext.sharing.infer.answers import SERIES_RULE, STUDY_RULE, Answers, SeriesAnswer, StudyAnswer
+from monai_ext.sharing.infer.answers import Answers
+from monai_ext.sharing.infer.segmenting import SegmentedAnswers
+from monai_ext.sharing.infer.tables import answer_tables, files_table, segment_tables
 
-__all__ = ["ANSWERS", "write_answers"]
-
-ANSWERS = "answers.json"
-SCHEMA = "monai_ext answers 1"
-DISCLAIMER = "Research use only. Not a medical device; not for diagnosis."
+__all__ = ["write_answers"]
 
 
 def write_answers(
-    answers: Answers,
+    answers: Answers | SegmentedAnswers,
     output: str | Path,
     *,
     source: str | Path,
@@ -33,7 +29,7 @@ def write_answers(
     """Write answers into a folder that must not exist yet, or be empty.
 
     Args:
-        answers: by :func:`~monai_ext.sharing.infer.answer_folder`.
+        answers: by :func:`~monai_ext.sharing.infer.answer_folder`, or of a segmentation network.
         output: folder to be made; everything takes its place in one step.
         source: folder that names of files are given relative to.
         objects: DICOM objects, as names and contents.
@@ -55,7 +51,8 @@ def write_answers(
     except OSError as error:
         raise DatasetError(f"Writing answers to {target}: {error.strerror or error}. Name another folder.") from error
     try:
-        for name, content in (*_tables(answers, root, notes), *objects):
+        tables = answer_tables(answers, notes) if isinstance(answers, Answers) else segment_tables(answers, notes)
+        for name, content in (*tables, files_table(answers.files, root), *objects):
             _write(partial / name, content)
         partial.chmod(0o755)
         os.replace(partial, target)
@@ -75,85 +72,3 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _tables(answers: Answers, root: Path, notes: Any) -> list[tuple[str, bytes]]:
-    files = [[_relative(file.path, root), file.outcome, file.reason] for file in answers.files]
-    return [
-        (ANSWERS, (json.dumps(_as_json(answers, notes), indent=2) + "\n").encode()),
-        ("series.csv", _csv(_SERIES, [_series_row(answer) for answer in answers.series])),
-        ("slices.csv", _csv([*_SLICES, *answers.model["classes"], *_DISTANCES], _slice_rows(answers))),
-        ("files.csv", _csv(["file", "outcome", "reason"], files)),
-    ]
-
-
-def _relative(path: Path, root: Path) -> str:
-    resolved = path if path.is_absolute() else path.absolute()
-    return os.path.relpath(resolved, root)
-
-
-_SERIES = ["study_uid", "series_uid", "slices", "probability", "low", "high", "call", "warnings"]
-_SLICES = ["series_uid", "instance_uid", "frame", "position_mm"]
-_DISTANCES = ["feature_distance", "gray_distance"]
-
-
-def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
-    shown = ([f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in rows)
-    return csv_text(header, shown).encode()
-
-
-def _series_row(answer: SeriesAnswer) -> list[Any]:
-    codes = " ".join(warning.code for warning in answer.warnings)
-    interval = [answer.probability, answer.low, answer.high]
-    return [answer.study_uid, answer.series_uid, len(answer.slices), *interval, answer.call, codes]
-
-
-def _slice_rows(answers: Answers) -> list[list[Any]]:
-    return [
-        [
-            answer.series_uid,
-            one.slice.instance_uid.decode("ascii", errors="replace"),
-            one.slice.frame,
-            one.slice.position_mm,
-            *one.probabilities,
-            one.feature_distance,
-            one.gray_distance,
-        ]
-        for answer in answers.series
-        for one in answer.slices
-    ]
-
-
-def _as_json(answers: Answers, notes: Any) -> dict[str, Any]:
-    outcomes: dict[str, int] = {}
-    for file in answers.files:
-        outcomes[file.outcome] = outcomes.get(file.outcome, 0) + 1
-    return {
-        "schema": SCHEMA,
-        "disclaimer": DISCLAIMER,
-        "model": answers.model,
-        "rules": {"series": SERIES_RULE, "study": STUDY_RULE, "interval": "95 %, slices of the series drawn again"},
-        "files": {"count": len(answers.files), "outcomes": outcomes},
-        "studies": [_study(study) for study in answers.studies],
-        "notes": notes or [],
-    }
-
-
-def _study(study: StudyAnswer) -> dict[str, Any]:
-    strongest = study.strongest
-    decided = {"probability": strongest.probability, "call": strongest.call, "decided_by": strongest.series_uid}
-    return {"study_uid": study.study_uid, **decided, "series": [_series(answer) for answer in study.series]}
-
-
-def _series(answer: SeriesAnswer) -> dict[str, Any]:
-    strongest = answer.slices[answer.strongest].slice
-    return {
-        "series_uid": answer.series_uid,
-        "slices": len(answer.slices),
-        "probability": answer.probability,
-        "interval": [answer.low, answer.high],
-        "call": answer.call,
-        "strongest_instance_uid": strongest.instance_uid.decode("ascii", errors="replace"),
-        "strongest_frame": strongest.frame,
-        "warnings": [vars(warning) for warning in answer.warnings],
-    }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from monai_ext.foreign_text import csv_text
 from monai_ext.metrics.classification import Estimate
 from monai_ext.study.report.curves import forecasts, targets
 from monai_ext.study.report.numbers import difference, labels, number, probability
@@ -18,6 +18,7 @@ from monai_ext.study.statistics.scored_cells import METRICS
 
 __all__ = ["Table", "as_csv", "as_latex", "comparison_tables", "cost_table", "curve_tables", "result_tables"]
 
+_INTERVAL = re.compile(r"([+-]?[.0-9]+) \[([^,]+), ([^,]+)\]")
 _METRIC_NAMES = {"auc": "AUC", "macro_f1": "macro F1", "accuracy": "accuracy"}
 
 
@@ -155,16 +156,41 @@ def cost_table(results: StudyResults) -> Table:
 
 
 def as_csv(tables: Sequence[Table]) -> str:
-    """Tables under each other, the title in the first column."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    """Tables under each other, the title in the first column; an interval has two columns of its own.
+
+    So all are plain numbers, and nothing that a spreadsheet might take for a formula.
+
+    >>> print(as_csv([Table("A", ("method", "gain"), (("x", "+.031 [-.004, +.066]"), ("y", "-")))]), end="")
+    table,method,gain,gain low,gain high
+    A,x,+.031,-.004,+.066
+    A,y,,,
+    """
+    parts: list[str] = []
     last: tuple[str, ...] = ()
     for table in tables:
-        if table.columns != last:
-            writer.writerow(["table", *table.columns])
-            last = table.columns
-        writer.writerows([table.title, *row] for row in table.rows)
-    return text.getvalue()
+        split = [any(_INTERVAL.fullmatch(str(row[place])) for row in table.rows) for place in range(len(table.columns))]
+        columns = [
+            name
+            for column, is_split in zip(table.columns, split, strict=True)
+            for name in ((column, f"{column} low", f"{column} high") if is_split else (column,))
+        ]
+        rows = [
+            [table.title, *(part for cell, is_split in zip(row, split, strict=True) for part in _parts(cell, is_split))]
+            for row in table.rows
+        ]
+        header = ("table", *columns)
+        parts.append(csv_text(rows[0], rows[1:]) if rows and header == last else csv_text(header, rows))
+        last = header
+    return "".join(parts)
+
+
+def _parts(cell: Any, is_split: bool) -> list[Any]:
+    """What a spreadsheet gets of a cell: nothing for what is missing, and a number and its limits apart."""
+    cell = "" if cell == "-" else cell
+    found = _INTERVAL.fullmatch(str(cell)) if is_split else None
+    if found:
+        return list(found.groups())
+    return [cell, "", ""] if is_split else [cell]
 
 
 def as_latex(tables: Sequence[Table]) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
+import os
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from helpers.slice_files import write_volume
+from monai_ext.data.sources import nifti
 from monai_ext.data.sources.nifti import NiftiSource
 from monai_ext.errors import DatasetError
 
@@ -153,3 +157,100 @@ def test_real_volumes_open_and_hold_hounsfield_units(shared_data: Path) -> None:
     plane = source.read(len(source) // 2)
     assert plane.min() < -900
     assert 20 < np.median(plane[plane > 0]) < 120
+
+
+def _declare(file: Path, **fields: object) -> Path:
+    """Write other values into a file's header."""
+    import nibabel
+
+    opened = gzip.open if file.suffix == ".gz" else open
+    with opened(file, "rb") as stream:
+        content = stream.read()
+    header = nibabel.Nifti1Header(content[:348])
+    for name, value in fields.items():
+        header[name] = value
+    with opened(file, "wb") as stream:
+        stream.write(header.binaryblock + content[348:])
+    return file
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "reason"),
+    [
+        ("a.nii", {"dim": [3, 32767, 32767, 32767, 1, 1, 1, 1]}, "fewer pixels than it declares"),
+        ("a.nii.gz", {"dim": [3, 32767, 32767, 32767, 1, 1, 1, 1]}, "fewer pixels than it declares"),
+        ("a.nii.gz", {"dim": [3, 900, 900, 900, 1, 1, 1, 1]}, "fewer pixels than it declares"),
+        ("a.nii", {"vox_offset": 1e30}, "fewer pixels than it declares"),
+        ("a.nii.gz", {"vox_offset": 1e30}, "fewer pixels than it declares"),
+        ("a.nii", {"vox_offset": np.nan}, "damaged"),
+        ("a.nii", {"vox_offset": -16}, "damaged"),
+        ("a.nii", {"dim": [3, -2, 5, 3, 1, 1, 1, 1]}, "cannot be read as CT"),
+        ("a.nii", {"dim": [3000, 4, 5, 3, 1, 1, 1, 1]}, "damaged"),
+    ],
+)
+def test_a_header_that_asks_for_what_is_not_there_is_refused_before_memory_is_taken(
+    tmp_path: Path, name: str, fields: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(DatasetError, match=f"(?=.*{name} cannot be read as CT).*{reason}"):
+        _source(_declare(write_volume(tmp_path / name, _ramp()), **fields))
+
+
+def test_more_than_anybody_should_unpack_is_refused_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_volume(tmp_path / "a.nii.gz", np.full((64, 64, 64), -1000, dtype=np.int16))
+    monkeypatch.setattr(nifti, "LARGEST_WHOLE_BYTES", 2**18)
+    with pytest.raises(DatasetError, match=r"a size that no scanner makes \(524640 bytes; unpack it"):
+        _source(file)
+
+
+def test_an_extension_that_promises_gigabytes_is_not_read(tmp_path: Path) -> None:
+    file = write_volume(tmp_path / "a.nii.gz", _ramp())
+    content = bytearray(gzip.decompress(file.read_bytes()))
+    content[348:352] = b"\1\0\0\0"
+    content[352:360] = (2**31 - 16).to_bytes(4, "little") + b"\0\0\0\0"
+    with gzip.open(file, "wb", compresslevel=1) as stream:
+        stream.write(content)
+        for _ in range(256):
+            stream.write(bytes(2**20))
+    source = _source(file)
+    tracemalloc.start()
+    with pytest.raises(DatasetError, match="more follows the 120 bytes of voxels"):
+        source.read(0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**22
+
+
+def test_a_little_padding_after_the_voxels_is_accepted(tmp_path: Path) -> None:
+    file = write_volume(tmp_path / "a.nii.gz", _ramp())
+    expected = _source(file).read(1)
+    file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()) + bytes(4096)))
+    np.testing.assert_array_equal(_source(file).read(1), expected)
+
+
+def test_a_changed_bit_in_a_compressed_volume_is_noticed(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(-1000, 1000, (20, 20, 20)).astype(np.int16)
+    file = write_volume(tmp_path / "a.nii.gz", noise)
+    whole = file.read_bytes()
+    for place in range(600, len(whole) - 8, 997):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.raises(DatasetError, match=r"a\.nii\.gz cannot be read as CT"):
+            _source(file).read(0)
+
+
+def test_a_volume_that_shrinks_after_it_was_opened_is_named(tmp_path: Path) -> None:
+    file = write_volume(tmp_path / "a.nii", _ramp())
+    source = _source(file)
+    os.truncate(file, 360)
+    with pytest.raises(DatasetError, match=r"a\.nii cannot be read as CT: it has fewer pixels than it declares"):
+        source.read(0)
+
+
+def test_a_second_format_under_the_name_of_nifti_is_refused(tmp_path: Path) -> None:
+    import nibabel
+
+    nibabel.save(nibabel.MGHImage(_ramp(), np.eye(4)), tmp_path / "a.mgh")
+    (tmp_path / "a.mgh").rename(tmp_path / "a.nii")
+    with pytest.raises(DatasetError, match="it has no NIfTI header"):
+        _source(tmp_path / "a.nii")

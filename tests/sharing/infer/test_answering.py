@@ -19,10 +19,10 @@ from monai_ext.errors import DatasetError, WeightsError
 from monai_ext.sharing.bundle_files import open_bundle_files
 from monai_ext.sharing.infer import answer_folder, write_answers
 from monai_ext.sharing.infer.answering import Network, windowed
-from monai_ext.sharing.infer.answers import highest_tenth, resampled_interval
 from monai_ext.sharing.infer.dicom_objects import dicom_objects
 from monai_ext.sharing.pack import PackOptions, pack_bundle
 from monai_ext.sharing.reference_statistics import network_inputs
+from monai_ext.sharing.series_rule import highest_tenth, resampled_interval
 from monai_ext.sharing.trained_classifier import read_trained_classifier
 
 SHAPE = (48, 40)

@@ -3,9 +3,12 @@
 import errno
 import io
 import json
+import re
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +20,7 @@ import pytest
 
 from helpers.dicom_files import ct_slice, write
 from helpers.trained_bundle import write_trained_bundle
+from monai_ext.cli import main
 from monai_ext.errors import PacsError
 from monai_ext.sharing.bundle_files import open_bundle_files
 from monai_ext.sharing.infer import listening
@@ -256,3 +260,41 @@ def test_orthanc_stores_what_is_sent(contents: list[bytes], tmp_path: Path) -> N
     stored = [path.read_bytes() for path in (tmp_path / "db").rglob("*") if path.is_file()]
     wanted = [str(pydicom.dcmread(io.BytesIO(content)).SOPInstanceUID).encode() for content in contents]
     assert all(any(uid in content for content in stored) for uid in wanted)
+
+
+def test_the_command_listens_answers_and_ends_when_asked(series: Path, tmp_path: Path) -> None:
+    bundle = write_trained_bundle(tmp_path / "bundle")
+    command = [sys.executable, "-m", "monai_ext", "infer", str(bundle), str(tmp_path / "out")]
+    process = subprocess.Popen(
+        [*command, "--listen", "0", "--ae-title", "ANSWERS"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        first = process.stdout.readline()
+        found = re.fullmatch(r"Listening as ANSWERS on port (\d+); end with Ctrl-C\.\n", first)
+        assert found, first + process.stdout.read()
+        sent = [file.read_bytes() for file in sorted(series.iterdir())]
+        assert send_objects(sent, PacsAddress("ANSWERS", "127.0.0.1", int(found[1]))) == 4
+        said = [process.stdout.readline() for _ in range(2)]
+        assert "study" in said[1]
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate()
+    finally:
+        process.kill()
+    assert process.returncode == 0, rest
+    content = json.loads((tmp_path / "out" / "answers" / "000001" / "answers.json").read_text())
+    assert content["files"]["outcomes"] == {"answered": 4}
+    assert sorted(path.name for path in (tmp_path / "out" / "answers" / "000001" / "dicom").iterdir()) == [
+        "series_001_page.dcm",
+        "series_001_report.dcm",
+    ]
+    assert not list((tmp_path / "out" / "incoming").iterdir())
+
+
+@pytest.mark.parametrize("port", ["one", "127.0.0.1:", "70000"])
+def test_a_port_that_is_none_is_refused(tmp_path: Path, capsys, port: str) -> None:
+    bundle = write_trained_bundle(tmp_path / "bundle")
+    assert main(["infer", str(bundle), str(tmp_path / "out"), "--listen", port]) == 2
+    assert "port" in capsys.readouterr().err.lower()

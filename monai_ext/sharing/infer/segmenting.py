@@ -1,0 +1,188 @@
+"""Read a folder with ingestion's knowledge and mark labels in each series."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from monai_ext.data.dicom.series import DicomSeries, DicomSlice, find_series
+from monai_ext.sharing.infer.answering import (
+    MODALITY,
+    batches,
+    files_of_series,
+    no_series_error,
+    skipped_files,
+)
+from monai_ext.sharing.infer.answers import FileUse, SliceAnswer, Warned
+from monai_ext.sharing.infer.warning_rules import warnings_of
+from monai_ext.sharing.reference_statistics import network_inputs
+from monai_ext.sharing.trained_segmenter import TrainedSegmenter
+
+__all__ = ["SegmentedAnswers", "SegmentedSeries", "label_volumes_ml", "segment_folder"]
+
+SLICE_RULE = "each slice alone, brought to the network's size; its output is brought back to the slice's own pixels"
+
+
+@dataclass(frozen=True)
+class SegmentedSeries:
+    """One series with its mask.
+
+    Args:
+        series: as it was found.
+        slices: those that could be decoded, in order of position.
+        mask: (D, H, W), uint8: the label of each pixel of these slices, 0 is background.
+        volumes_ml: by label, in millilitres; None where the source does not say the distance of pixels.
+        warnings: why it may mean nothing.
+    """
+
+    series: DicomSeries = field(repr=False)
+    slices: tuple[DicomSlice, ...] = field(repr=False)
+    mask: np.ndarray = field(repr=False)
+    volumes_ml: dict[int, float | None]
+    warnings: tuple[Warned, ...]
+
+    @property
+    def series_uid(self) -> str:
+        """SeriesInstanceUID (0020,000E)."""
+        return self.series.series_uid.decode("ascii", errors="replace")
+
+    @property
+    def study_uid(self) -> str:
+        """StudyInstanceUID (0020,000D); empty where the source does not say."""
+        return self.series.study_uid.decode("ascii", errors="replace")
+
+    @property
+    def fullest(self) -> int:
+        """Number of the slice with the most marked pixels; the middle one where nothing is marked."""
+        marked = (self.mask > 0).sum(axis=(1, 2))
+        return int(marked.argmax()) if marked.any() else len(self.slices) // 2
+
+
+@dataclass(frozen=True)
+class SegmentedAnswers:
+    """Everything that was marked in a folder.
+
+    Args:
+        model: name, version, SHA-256 of the weights, and labels.
+        rules: how a mask is made, in words.
+        series: with their masks.
+        files: what became of every file.
+    """
+
+    model: dict[str, Any]
+    rules: dict[str, Any]
+    series: tuple[SegmentedSeries, ...]
+    files: tuple[FileUse, ...]
+
+
+def segment_folder(
+    model: TrainedSegmenter,
+    source: str | Path,
+    *,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> SegmentedAnswers:
+    """Mark labels in every CT series below a folder; the source is only read.
+
+    Args:
+        model: a trained segmentation network.
+        source: folder with DICOM files and whatever else lies there.
+        device: where to run.
+        progress: called with the number of slices that are done, and of all.
+
+    Raises:
+        DatasetError: the folder cannot be listed, or has no series that can be answered.
+    """
+    network = model.build(device)
+    index = find_series(source, modalities=(MODALITY,))
+    files = skipped_files(index)
+    total, done = sum(len(series.slices) for series in index.series), 0
+    answered: list[SegmentedSeries] = []
+    for series in index.series:
+        refused: dict[Path, FileUse] = {}
+        parts: list[tuple[DicomSlice, np.ndarray, float]] = []
+        for batch in batches(series, model.settings["window_hu"], refused):
+            images = [image for _, image, _ in batch]
+            masks = _masks(model, network, images, device)
+            parts += [(one, mask, share) for (one, _, share), mask in zip(batch, masks, strict=True)]
+        files += files_of_series(series, refused)
+        done += len(series.slices)
+        if parts:
+            answered.append(_segmented(model, series, parts))
+        if progress is not None:
+            progress(done, total)
+    if not answered:
+        raise no_series_error(source, files)
+    called = "the likeliest label" if model.threshold is None else f"from a probability of {model.threshold:g} on"
+    return SegmentedAnswers(
+        _about(model),
+        {"mask": SLICE_RULE, "call": called, "volume": "marked pixels, each as thick as half way to its neighbours"},
+        tuple(answered),
+        tuple(sorted(files, key=lambda file: file.path)),
+    )
+
+
+def _about(model: TrainedSegmenter) -> dict[str, Any]:
+    about = {"name": model.name, "version": model.version, "sha256": model.sha256, "labels": model.labels}
+    return about | {"threshold": model.threshold, "intended_use": model.metadata.get("intended_use")}
+
+
+def _masks(
+    model: TrainedSegmenter, network: torch.nn.Module, images: Sequence[Tensor], device: torch.device | str
+) -> list[np.ndarray]:
+    settings = model.settings
+    with torch.no_grad():
+        logits = network(network_inputs(images, settings["image_size"], settings["in_channels"]).to(device)).float()
+    size = tuple(images[0].shape[-2:])
+    own = interpolate(logits, size=size, mode="bilinear", align_corners=False)
+    return list(model.masks(own).cpu().numpy())
+
+
+def _segmented(
+    model: TrainedSegmenter, series: DicomSeries, parts: Sequence[tuple[DicomSlice, np.ndarray, float]]
+) -> SegmentedSeries:
+    slices = tuple(one for one, _, _ in parts)
+    mask = np.stack([mask for _, mask, _ in parts])
+    return SegmentedSeries(
+        series=series,
+        slices=slices,
+        mask=mask,
+        volumes_ml=label_volumes_ml(mask, slices, list(model.labels)),
+        warnings=warnings_of(
+            series,
+            [SliceAnswer(one, ()) for one in slices],
+            trained={"body_parts": model.body_parts},
+            reference=None,
+            clipped=float(np.mean([share for _, _, share in parts])),
+        ),
+    )
+
+
+def label_volumes_ml(mask: np.ndarray, slices: Sequence[DicomSlice], labels: Sequence[int]) -> dict[int, float | None]:
+    """Volume of each label: marked pixels times their area times the slice's share of the stack.
+
+    A slice stands for the stack from half way to its lower to half way to its upper neighbour, the outermost for as
+    much outwards; a slice alone for its SliceThickness (0018,0050).
+
+    Args:
+        mask: (D, H, W) labels.
+        slices: D of them, in order of position.
+        labels: to be measured.
+    """
+    positions = np.array([one.position_mm for one in slices])
+    if len(slices) > 1:
+        gaps = np.diff(positions)
+        extents = (np.concatenate([gaps[:1], gaps]) + np.concatenate([gaps, gaps[-1:]])) / 2
+    else:
+        extents = np.array([slices[0].slice_thickness_mm or np.nan])
+    areas = np.array([(one.row_spacing_mm or np.nan) * (one.column_spacing_mm or np.nan) for one in slices])
+    weights = extents * areas / 1000
+    measured = {label: float(((mask == label).sum(axis=(1, 2)) * weights).sum()) for label in labels}
+    return {label: None if np.isnan(volume) else volume for label, volume in measured.items()}
