@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
@@ -21,8 +18,8 @@ def export_program(network: nn.Module, example: Tensor) -> ExportedProgram:
         network: takes one tensor (B, ...).
         example: at least two samples: a batch of one would become a constant.
     """
-    shapes: Sequence[Any] = ({0: torch.export.Dim("batch", min=1)},)
-    return without_source_places(torch.export.export(network, (example,), dynamic_shapes=shapes))
+    batches = {0: torch.export.Dim("batch", min=1)}
+    return without_source_places(torch.export.export(network, (example,), dynamic_shapes=(batches,)))
 
 
 def without_source_places(program: ExportedProgram) -> ExportedProgram:

@@ -66,14 +66,14 @@ def write_mlflow_model(
         registered_name: in MLflow's registry.
     """
     network = unwrap(getattr(engine, "network", None))
-    known = {name: settings.get(name) for name in ("in_channels", "image_size")}
-    if getattr(engine, "optimizer", None) is None or not all(isinstance(size, int) for size in known.values()):
+    channels, side = settings.get("in_channels"), settings.get("image_size")
+    if getattr(engine, "optimizer", None) is None or not isinstance(channels, int) or not isinstance(side, int):
         return []
     folder = output_dir.resolve() / _FOLDER
     try:
         name, model = _trained(network, engine.state, settings)
         shutil.rmtree(folder, ignore_errors=True)
-        _write(model, folder, (known["in_channels"], *2 * [known["image_size"]]), _description(settings, engine.state))
+        _write(model, folder, (channels, side, side), _description(settings, engine.state))
     except Exception as error:  # the training is complete, and its results are elsewhere
         logger.warning(
             "The trained network is not an MLflow Model of the run%s: %s: %s",
@@ -100,7 +100,8 @@ def _trained(network: Any, state: Any, settings: Mapping[str, Any]) -> tuple[str
 
 
 def _plain(network: nn.Module) -> nn.Module:
-    return network.to(device="cpu", dtype=torch.float32, memory_format=torch.contiguous_format).eval()
+    plain: nn.Module = network.cpu().float().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return plain.eval()
 
 
 def _write(network: nn.Module, folder: Path, size: tuple[int, ...], description: Mapping[str, Any]) -> None:

@@ -30,8 +30,8 @@ import sys
 sys.modules["monai"] = sys.modules["monai_ext"] = None
 import mlflow.pytorch, torch
 mlflow.set_tracking_uri(sys.argv[1])
-network = mlflow.pytorch.load_model(sys.argv[2])
-torch.save(network(torch.load(sys.argv[3], weights_only=True)), sys.argv[4])
+images = torch.load(sys.argv[2], weights_only=True)
+torch.save([mlflow.pytorch.load_model(model)(images) for model in sys.argv[4:]], sys.argv[3])
 """
 
 
@@ -61,10 +61,10 @@ def train_network(make_trainer: Callable[..., Engine]) -> Callable[..., Engine]:
     return run
 
 
-def loaded_elsewhere(client: Any, model: str, images: torch.Tensor, folder: Path) -> torch.Tensor:
-    """What the model gives in a process without MONAI and this package, which may not unpickle."""
+def loaded_elsewhere(client: Any, models: list[str], images: torch.Tensor, folder: Path) -> list[torch.Tensor]:
+    """What the models give in a process without MONAI and this package, which may not unpickle."""
     torch.save(images, folder / "images.pt")
-    arguments = [client.tracking_uri, model, folder / "images.pt", folder / "output.pt"]
+    arguments = [client.tracking_uri, folder / "images.pt", folder / "output.pt", *models]
     subprocess.run(
         [sys.executable, "-c", _LOADING, *map(str, arguments)],
         env={**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}, check=True, cwd=folder,
@@ -84,8 +84,9 @@ def test_the_best_classifier_is_a_registered_model_that_loads_without_monai(clie
     images = torch.rand(3, 1, 32, 32)
     with torch.no_grad():
         expected = best(images).softmax(1)
-    for model in ("models:/covid19 one/1", f"runs:/{tracker.run_id}/classifier"):
-        torch.testing.assert_close(loaded_elsewhere(client, model, images, tmp_path), expected, rtol=1e-4, atol=1e-6)
+    names = ["models:/covid19 one/1", f"runs:/{tracker.run_id}/classifier"]
+    for found in loaded_elsewhere(client, names, images, tmp_path):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_the_encoder_of_a_pretraining_gives_features_and_names_no_place(client, train_network, tmp_path) -> None:
