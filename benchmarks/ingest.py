@@ -29,8 +29,8 @@ def copy_series(source: Path, folder: Path, *, copies: int) -> list[Path]:
     """Write the slices of every CT series ``copies`` times, each time as a series of another patient."""
     files = []
     for number, series in enumerate(find_series(source).series):
-        for place, one in enumerate(series.slices):
-            dataset = dcmread(one.path)
+        for place, dicom_slice in enumerate(series.slices):
+            dataset = dcmread(dicom_slice.path)
             for copy in range(copies):
                 dataset.PatientID = f"patient {copy}"
                 dataset.SeriesInstanceUID = f"1.2.826.0.1.3680043.8.498.1.{number}.{copy}"

@@ -92,24 +92,26 @@ def write_lossless_jpeg(file: Path) -> None:
     dataset.save_as(file)
 
 
-def fastest_ms(one: DicomSlice, *, rounds: int) -> tuple[float, float]:
+def fastest_ms(dicom_slice: DicomSlice, *, rounds: int) -> tuple[float, float]:
     """Milliseconds to read a slice here and apart, each after a first read that counts for nothing."""
     readers = [SliceReader(is_isolated=False), SliceReader()]
     for reader in readers:
-        reader.hounsfield(one)
+        reader.hounsfield(dicom_slice)
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         for kept, is_isolated in zip(times, (False, True), strict=True):
-            kept.append(milliseconds(lambda isolated=is_isolated: SliceReader(is_isolated=isolated).hounsfield(one)))
+            kept.append(
+                milliseconds(lambda isolated=is_isolated: SliceReader(is_isolated=isolated).hounsfield(dicom_slice))
+            )
     return min(times[0]), min(times[1])
 
 
-def first_call_ms(one: DicomSlice) -> float:
+def first_call_ms(dicom_slice: DicomSlice) -> float:
     """Milliseconds of the first read apart, with the start of the process and its imports."""
     from monai_ext.decoders import shared_process
 
     shared_process().close()
-    return milliseconds(lambda: SliceReader().hounsfield(one))
+    return milliseconds(lambda: SliceReader().hounsfield(dicom_slice))
 
 
 def milliseconds(work: Callable[[], object]) -> float:

@@ -81,9 +81,9 @@ def main() -> int:
             process.wait()
         run(plan, Path(home) / "killed").wait()
         calm, killed = kept(Path(home) / "calm"), kept(Path(home) / "killed")
-    told = {"records": len(calm), "killed": struck, "equal": calm == killed and bool(calm)}
-    sys.stdout.write(json.dumps(told, indent=2) + "\n")
-    return 0 if told["equal"] else 1
+    outcome = {"records": len(calm), "killed": struck, "equal": calm == killed and bool(calm)}
+    sys.stdout.write(json.dumps(outcome, indent=2) + "\n")
+    return 0 if outcome["equal"] else 1
 
 
 if __name__ == "__main__":

@@ -86,8 +86,8 @@ def main() -> int:
             "study, probes": by_the_study(probe),
         }
     loop = rates["loop of bundle runs, fine-tuning"]
-    told = {name: f"{rate:.0f} cells an hour, {rate / loop:.1f} times the loop" for name, rate in rates.items()}
-    sys.stdout.write(json.dumps(told, indent=2) + "\n")
+    lines = {name: f"{rate:.0f} cells an hour, {rate / loop:.1f} times the loop" for name, rate in rates.items()}
+    sys.stdout.write(json.dumps(lines, indent=2) + "\n")
     return 0
 
 

@@ -73,7 +73,7 @@ def with_pillow(scale: tuple[float, float], locals_: int) -> Contender:
     def make(images: torch.Tensor) -> list[torch.Tensor]:
         pictures = [Image.fromarray(image) for image in (images[:, 0].cpu() * 255).byte().numpy()]
         views = (
-            torch.stack([pillow_view(one, *kind, generator=generator, turned=not locals_) for one in pictures])
+            torch.stack([pillow_view(picture, *kind, generator=generator, turned=not locals_) for picture in pictures])
             for kind in kinds
         )
         return [view.to(images.device) for view in views]

@@ -145,9 +145,9 @@ def _load(network: nn.Module, path: str) -> nn.Module:
         network.load_state_dict(weights)
     except RuntimeError as error:
         differences = str(error).splitlines()[1:]
-        told = "; ".join(line.strip() for line in differences[:3])
+        differing = "; ".join(line.strip() for line in differences[:3])
         raise WeightsError(
-            f"The weights of {path} do not fit the network of this config ({told}; {len(differences)} differences in "
-            f"all). The model was trained with {read_model_metadata(path)}: use the same settings."
+            f"The weights of {path} do not fit the network of this config ({differing}; {len(differences)} differences "
+            f"in all). The model was trained with {read_model_metadata(path)}: use the same settings."
         ) from error
     return network

@@ -143,7 +143,7 @@ def _encode(encoder: Any, slices: Any, options: argparse.Namespace, device: torc
 
 def _draw(output: Path, slices: Any, kept: Any, about: dict[str, Any], options: argparse.Namespace) -> None:
     labels = [slices.labels[row] for row in kept.rows] if slices.labels else []
-    told = _tell_neighbours(slices, kept) if labels else ""
+    neighbours = _tell_neighbours(slices, kept) if labels else ""
     if options.map == "none":
         return
     from monai_ext.embedding import draw_map_page, draw_map_picture, map_points
@@ -156,7 +156,7 @@ def _draw(output: Path, slices: Any, kept: Any, about: dict[str, Any], options: 
         for place, row in enumerate(kept.rows)
     ]
     title = f"{len(rows)} slices by the features of {about['method'] or about['layout']}, {about['architecture']}"
-    caption = f"{how}; {about['image_size']} px, window {about['window']}{told}"
+    caption = f"{how}; {about['image_size']} px, window {about['window']}{neighbours}"
     draw_map_picture(output / PICTURE, points, labels, title=title, caption=caption)
     if options.html:
         draw_map_page(output / PAGE, points, rows, title=title, caption=caption)

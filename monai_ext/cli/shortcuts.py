@@ -70,8 +70,8 @@ def _write(results: Sequence[Shortcut], output: Path) -> None:
     rows: list[list[object]] = []
     content = []
     for result in results:
-        told = {"predictor": result.name, "fitted_on": result.fitted_on, "judged_on": result.judged_on}
-        content.append(told | result.evaluation.to_json())
+        about = {"predictor": result.name, "fitted_on": result.fitted_on, "judged_on": result.judged_on}
+        content.append(about | result.evaluation.to_json())
         judged = {"all": result.evaluation, "without near duplicates": result.without_near_duplicates}
         for images, evaluation in judged.items():
             if evaluation is None:
@@ -79,7 +79,7 @@ def _write(results: Sequence[Shortcut], output: Path) -> None:
             if evaluation is result.without_near_duplicates:
                 content[-1]["without_near_duplicates"] = evaluation.to_json()
             for name, estimate in evaluation.metrics.items():
-                rows.append([*told.values(), images, name, estimate.value, estimate.low, estimate.high])
+                rows.append([*about.values(), images, name, estimate.value, estimate.low, estimate.high])
     output.parent.mkdir(parents=True, exist_ok=True)
     for suffix, text in ((".csv", csv_text(header, rows)), (".json", json.dumps(content, indent=2) + "\n")):
         write_atomically(output.with_name(output.name + suffix), lambda file, text=text: file.write(text.encode()))  # type: ignore[misc]

@@ -64,7 +64,7 @@ def _info(store: SliceStore, options: argparse.Namespace) -> int:
     slices, rows, columns = store.shapes.T if len(store.shapes) else [store.shapes.sum(0)] * 3
     raw = int((slices.astype("int64") * rows * columns).sum()) * store.dtype.itemsize
     sizes = Counter(f"{rows} x {columns}" for _, rows, columns in store.shapes)
-    told = {
+    facts = {
         "store": str(store.path),
         "source_kind": store.source_kind,
         "values": {"ct": "int16 Hounsfield units", "mr": "int16 stored values", "picture": "uint8 gray levels"}[
@@ -79,7 +79,7 @@ def _info(store: SliceStore, options: argparse.Namespace) -> int:
         "raw_mb": round(raw / 1e6, 3),
         "content_hash": store.content_hash,
     }
-    text = json.dumps(told, indent=2) if options.json else "\n".join(f"{k:13s} {v}" for k, v in told.items())
+    text = json.dumps(facts, indent=2) if options.json else "\n".join(f"{k:13s} {v}" for k, v in facts.items())
     sys.stdout.write(text + "\n")
     return 0
 

@@ -100,9 +100,9 @@ def write_feature_table(
                 dimensions = batch.shape[1]
                 writer = pq.ParquetWriter(partial, _schema(dimensions, text), write_page_checksum=True)
             there = ~batch.isnan().all(dim=1)
-            told = [rows[number] for number in (there.nonzero().ravel() + row).tolist()]
-            writer.write_table(_arrow_table(told, batch[there], writer.schema))
-            _add(digest, told, batch[there])
+            kept_rows = [rows[number] for number in (there.nonzero().ravel() + row).tolist()]
+            writer.write_table(_arrow_table(kept_rows, batch[there], writer.schema))
+            _add(digest, kept_rows, batch[there])
             row += len(batch)
         if writer is None:
             raise ValueError("A table of features was asked for, but there is no slice.")
@@ -140,14 +140,14 @@ def read_feature_table(path: str | Path) -> FeatureTable:
             f"{path} is an archive of arrays, as early versions wrote features. They are Parquet now: write them again,"
             " with the bundle's configs/inference.json or with python -m monai_ext embed."
         )
-    metadata, told, features = _content(path)
-    if told is None or _HASH not in metadata:
+    metadata, kept_rows, features = _content(path)
+    if kept_rows is None or _HASH not in metadata:
         raise ValueError(f"{path} is no table of features as monai_ext.embedding writes it.")
     digest = hashlib.sha256(metadata.get(_ABOUT, b""))
-    _add(digest, told, features)
+    _add(digest, kept_rows, features)
     if digest.hexdigest().encode() != metadata[_HASH]:
         raise _damaged(path, "its content does not have the SHA-256 that it names")
-    rows = FeatureRows(*(list(values) for values in zip(*told, strict=True)))
+    rows = FeatureRows(*(list(values) for values in zip(*kept_rows, strict=True)))
     return FeatureTable(features, rows, json.loads(metadata[_ABOUT]))
 
 
@@ -164,22 +164,22 @@ def _content(path: Path) -> tuple[Mapping[bytes, bytes], list[tuple[Any, ...]] |
             features = np.stack(table.column("features").to_numpy())
             if not table.schema.equals(_schema(features.shape[1], b"")):
                 raise ValueError("its columns have other types")
-            told = list(zip(*(table.column(name).to_pylist() for name in _COLUMNS), strict=True))
+            kept_rows = list(zip(*(table.column(name).to_pylist() for name in _COLUMNS), strict=True))
         except Exception as error:  # flipped bits make pyarrow fail in many ways
             raise _damaged(path, str(error)) from error
-    return metadata, told, torch.from_numpy(features)
+    return metadata, kept_rows, torch.from_numpy(features)
 
 
-def _add(digest: Any, told: Iterable[tuple[Any, ...]], features: Tensor) -> None:
+def _add(digest: Any, kept_rows: Iterable[tuple[Any, ...]], features: Tensor) -> None:
     """Let a hash know rows and their features, the same for whatever batches they come in."""
-    for row, values in zip(told, features.numpy().astype("<f4"), strict=True):
+    for row, values in zip(kept_rows, features.numpy().astype("<f4"), strict=True):
         digest.update(json.dumps(row).encode() + values.tobytes())
 
 
-def _arrow_table(told: Sequence[tuple[Any, ...]], features: Tensor, schema: Any) -> Any:
+def _arrow_table(kept_rows: Sequence[tuple[Any, ...]], features: Tensor, schema: Any) -> Any:
     import pyarrow as pa
 
-    columns: dict[str, Any] = {name: [row[place] for row in told] for place, name in enumerate(_COLUMNS)}
+    columns: dict[str, Any] = {name: [row[place] for row in kept_rows] for place, name in enumerate(_COLUMNS)}
     columns["features"] = pa.FixedSizeListArray.from_arrays(pa.array(features.numpy().ravel()), features.shape[1])
     return pa.table(columns, schema=schema)
 

@@ -66,9 +66,9 @@ def joint_features(
         torch.distributed.all_gather_object(outcomes, str(error))
         raise
     torch.distributed.all_gather_object(outcomes, outcome)
-    for rank, told in enumerate(outcomes):
-        if isinstance(told, str):
-            raise DatasetError(f"Process {rank} of the training could not encode its share of the images: {told}")
+    for rank, share in enumerate(outcomes):
+        if isinstance(share, str):
+            raise DatasetError(f"Process {rank} of the training could not encode its share of the images: {share}")
     return [interleaved(parts) for parts in zip(*(part for part in outcomes if part), strict=True)]
 
 

@@ -96,8 +96,8 @@ class PretrainingEvaluator(SupervisedEvaluator):
         with self.mode(self.network), torch.no_grad():
             with self.precision.autocast():
                 output = self.inferer(views, self.network, generator=drawn)
-            told = {"output": _in_float32(output), "images": len(images), "first": first}
-            return told if self.loss_function is None else told | {"loss": self.loss_function(*output)}
+            result = {"output": _in_float32(output), "images": len(images), "first": first}
+            return result if self.loss_function is None else result | {"loss": self.loss_function(*output)}
 
 
 def _mean_loss(device: torch.device | str) -> Any:

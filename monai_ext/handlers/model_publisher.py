@@ -65,8 +65,8 @@ class ModelPublisher:
         state = engine.state
         best = getattr(state, "best_weights", None)
         weights = unwrap(engine.network) if best is None else read_torch_file(best)
-        told = settled(self.metadata, engine)
-        metadata = {**told, **_chosen(state), "mlflow_run_id": getattr(state, "mlflow_run_id", None)}
+        settings = settled(self.metadata, engine)
+        metadata = {**settings, **_chosen(state), "mlflow_run_id": getattr(state, "mlflow_run_id", None)}
         if hasattr(unwrap(engine.network), "encoder"):
             metadata["method"] = type(unwrap(engine.network)).__name__
         run = None if state.last_checkpoint is None else Path(state.last_checkpoint).parent

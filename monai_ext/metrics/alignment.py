@@ -36,8 +36,8 @@ def alignment(first: Tensor, second: Tensor, *, power: float = 2.0) -> float:
             "Alignment compares two views of the same images with a power above 0; received shapes"
             f" {tuple(first.shape)} and {tuple(second.shape)} and power={power}."
         )
-    one, other = (normalize(checked_features(views), dim=1) for views in (first, second))
-    return float((one - other).norm(dim=1).pow(power).mean())
+    first_views, second_views = (normalize(checked_features(views), dim=1) for views in (first, second))
+    return float((first_views - second_views).norm(dim=1).pow(power).mean())
 
 
 def uniformity(embeddings: Tensor, *, scale: float = 2.0) -> float:

@@ -22,7 +22,7 @@ from monai_ext.networks.spark.active_blocks import ActiveBlocks
 from monai_ext.networks.spark.decoder import SparKDecoder
 from monai_ext.networks.spark.masked_dense import MaskedDense, expand_mask
 from monai_ext.networks.spark.minkowski import MinkowskiFeatures
-from monai_ext.networks.spark.reconstruction import mask_image, paint_masked_patches, reconstruct
+from monai_ext.networks.spark.reconstruction import paint_masked_patches, reconstruct
 from monai_ext.networks.spark.spark import SparK
 from monai_ext.networks.swav import SwAV
 
@@ -53,7 +53,6 @@ __all__ = [
     "feature_width",
     "fitting_queue",
     "fitting_queue_size",
-    "mask_image",
     "paint_masked_patches",
     "reconstruct",
     "sinkhorn_assignments",

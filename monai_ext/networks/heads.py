@@ -44,8 +44,8 @@ class ProjectionHead(nn.Module):
         output_batch_norm: bool = False,
     ) -> None:
         super().__init__()
-        given = {"in_features": in_features, "hidden_features": hidden_features, "out_features": out_features}
-        for name, value in {**given, "layers": layers}.items():
+        sizes = {"in_features": in_features, "hidden_features": hidden_features, "out_features": out_features}
+        for name, value in {**sizes, "layers": layers}.items():
             if value < 1:
                 raise ValueError(f"A head needs {name} of at least 1; received {value}.")
         self.in_features = in_features

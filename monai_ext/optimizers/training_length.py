@@ -46,8 +46,8 @@ class TrainingLength:
         images_seen: int | None = None,
         epochs_limit: int | None = None,
     ) -> None:
-        given = {"samples": samples, "batch_size": batch_size, "epochs": epochs}
-        for name, value in {**given, "images_seen": images_seen, "epochs_limit": epochs_limit}.items():
+        counts = {"samples": samples, "batch_size": batch_size, "epochs": epochs}
+        for name, value in {**counts, "images_seen": images_seen, "epochs_limit": epochs_limit}.items():
             if value is not None and value < 1:
                 raise ValueError(f"The length of a training needs {name} of at least 1; received {value}.")
         self.samples = samples

@@ -168,15 +168,15 @@ def _network_row(folder: Path) -> CheckRow:
     """Build the network and compare what it gives with the metadata; before a training, as ``train.json`` builds it."""
     candidates = [("inference.json", "network_def")] if (folder / WEIGHTS).is_file() else []
     candidates += [("train.json", "network_def"), ("train.json", "network_def::encoder")]
-    told = []
+    found_problems = []
     for config, place in candidates:
         if not (folder / "configs" / config).is_file():
             continue
         problem = _problem_of(lambda config=config, place=place: _verify_network(folder, config, place))  # type: ignore[misc]
         if problem is None:
             return CheckRow("network", "ok", f"{place} of {config} takes and gives what the metadata says")
-        told.append(f"{place} of {config}: {problem}")
-    return CheckRow("network", "failed", told[0] if told else "no config builds it")
+        found_problems.append(f"{place} of {config}: {problem}")
+    return CheckRow("network", "failed", found_problems[0] if found_problems else "no config builds it")
 
 
 def _verify_network(folder: Path, config: str, place: str) -> None:

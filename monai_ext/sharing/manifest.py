@@ -51,16 +51,16 @@ def read_manifest(content: bytes, *, package: object) -> Manifest:
         PackageError: it is damaged, none, or of a newer version.
     """
     try:
-        told = json.loads(content)
-        if told["format"] != FORMAT:
-            raise ValueError(f"its format is {told['format']!r}")
-        if told["format_version"] > FORMAT_VERSION:
+        fields = json.loads(content)
+        if fields["format"] != FORMAT:
+            raise ValueError(f"its format is {fields['format']!r}")
+        if fields["format_version"] > FORMAT_VERSION:
             raise PackageError(
-                f"{package} was packed by a newer version (format {told['format_version']}, this one reads up to"
+                f"{package} was packed by a newer version (format {fields['format_version']}, this one reads up to"
                 f" {FORMAT_VERSION}): pip install --upgrade monai-ext."
             )
-        files = {str(name): str(digest) for name, digest in told["files"].items()}
-        return Manifest(str(told["bundle"]), str(told["bundle_version"]), files, dict(told["about"]))
+        files = {str(name): str(digest) for name, digest in fields["files"].items()}
+        return Manifest(str(fields["bundle"]), str(fields["bundle_version"]), files, dict(fields["about"]))
     except PackageError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -72,15 +72,15 @@ def read_manifest(content: bytes, *, package: object) -> Manifest:
 def changes(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
     """What was changed, added and removed, as sentences, each naming the file; the manifest and signature aside."""
     names = sorted((expected.keys() | found.keys()) - {SIGNATURE})
-    told = []
+    fields = []
     for name in names:
         if name not in found:
-            told.append(f"{name} was removed")
+            fields.append(f"{name} was removed")
         elif name not in expected:
-            told.append(f"{name} was added")
+            fields.append(f"{name} was added")
         elif expected[name] != found[name]:
-            told.append(f"{name} was changed")
-    return told
+            fields.append(f"{name} was changed")
+    return fields
 
 
 def without_own_files(digests: Mapping[str, str]) -> dict[str, str]:

@@ -68,9 +68,9 @@ def open_package(path: str | Path) -> BundleFiles:
     """
     bundle = open_bundle_files(path)
     if bundle.problems:
-        told = "; ".join(f"{problem.name}: {problem.reason}" for problem in bundle.problems[:5])
+        reasons = "; ".join(f"{problem.name}: {problem.reason}" for problem in bundle.problems[:5])
         raise PackageError(
-            f"{path} must not be unpacked ({len(bundle.problems)} reasons): {told}. Ask who sent it to pack it again"
+            f"{path} must not be unpacked ({len(bundle.problems)} reasons): {reasons}. Ask who sent it to pack it again"
             " with `bundle pack`."
         )
     if MANIFEST not in bundle.files:

@@ -100,12 +100,12 @@ def read_signature(content: bytes, *, package: object) -> Signature:
         PackageError: it is damaged, or of another kind.
     """
     try:
-        told = json.loads(content)
-        envelope = told["dsseEnvelope"]
+        document = json.loads(content)
+        envelope = document["dsseEnvelope"]
         entries = envelope["signatures"]
-        if (told["mediaType"], envelope["payloadType"], len(entries)) != (MEDIA_TYPE, PAYLOAD_TYPE, 1):
+        if (document["mediaType"], envelope["payloadType"], len(entries)) != (MEDIA_TYPE, PAYLOAD_TYPE, 1):
             raise ValueError("it is of another kind")
-        hint = str(told["verificationMaterial"]["publicKey"]["hint"])
+        hint = str(document["verificationMaterial"]["publicKey"]["hint"])
         payload, value = (base64.b64decode(text, validate=True) for text in (envelope["payload"], entries[0]["sig"]))
         if content != _as_bytes(payload, value, hint):
             raise ValueError("it has parts that no signature needs")
@@ -159,7 +159,7 @@ def sign_files(files: Mapping[str, bytes], *, root: str, private_key: Path, pass
                 f"The key {private_key} cannot be used: {error} Give its passphrase, or another key."
             ) from error
         signer.set_hashing_config(hashed).sign(folder, written)
-        told = json.loads(written.read_bytes())
-    envelope = told["dsseEnvelope"]
+        document = json.loads(written.read_bytes())
+    envelope = document["dsseEnvelope"]
     payload, value = base64.b64decode(envelope["payload"]), base64.b64decode(envelope["signatures"][0]["sig"])
-    return _as_bytes(payload, value, told["verificationMaterial"]["publicKey"]["hint"])
+    return _as_bytes(payload, value, document["verificationMaterial"]["publicKey"]["hint"])

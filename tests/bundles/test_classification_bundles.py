@@ -17,6 +17,7 @@ from monai.bundle import ConfigParser, run
 from PIL import Image
 
 from helpers.bundle_files import CLASSIFICATION, config_files, run_bundle, tiny_training, untracked
+from helpers.fresh_process import run_program_twice
 from helpers.labelled_pictures import gray_picture, write_labelled_pictures
 from helpers.tiny_resnet import TINY_CLASSIFIER
 from monai_ext.data import open_labelled_images
@@ -412,18 +413,16 @@ def test_a_fine_tuning_is_tracked_as_a_child_of_its_pre_training(
     assert _metadata(tmp_path)["mlflow_run_id"] == tracked.info.run_id
 
 
-def test_two_processes_fine_tune_together_under_torchrun(repository, labelled, tmp_path):
+def test_two_processes_fine_tune_together(repository, labelled, tmp_path):
     names = ("train", "smoke", "multi_gpu_train")
     files = ",".join(f"'bundles/covid19_classification/configs/{name}.json'" for name in names)
     torch.save(build_encoder("resnet18").state_dict(), tmp_path / "encoder.pth")
     overrides = untracked(repository / COVID, "train") | {"image_size": 32, "batch_size": 4, "epochs": 2}
     overrides |= {"pretrained": tmp_path / "encoder.pth", "dataset_dir": labelled, "bundle_root": tmp_path}
     flags = [text for name, value in overrides.items() for text in (f"--{name}", str(value))]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
-    command += ["-m", "monai.bundle", "run", "--config_file", f"[{files}]", *flags]
-    environment = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stderr[-2000:]
+    command = ["-m", "monai.bundle", "run", "--config_file", f"[{files}]", *flags]
+    for done in run_program_twice(*command, cwd=repository, env={"OMP_NUM_THREADS": "1"}):
+        assert done.returncode == 0, done.stderr[-2000:]
     assert _metadata(tmp_path)["protocol"] == "gradual"
     (folder,) = (tmp_path / "models").glob("*/")
     assert json.loads((folder / "validation" / "metrics.json").read_text())["images"] == 4

@@ -16,6 +16,7 @@ from monai.networks.nets import resnet18
 from PIL import Image
 
 from helpers.bundle_files import REPOSITORY, merged_config, run_bundle, tiny_model, tiny_training, untracked
+from helpers.fresh_process import run_program
 from helpers.tiny_resnet import TINY_RESNET
 from monai_ext.embedding import read_feature_table
 from monai_ext.errors import CheckpointError, WeightsError
@@ -176,15 +177,20 @@ def test_resuming_another_architecture_is_refused_and_leaves_the_run_as_it_was(t
     assert {file.name: file.stat().st_mtime_ns for file in folder.iterdir()} == before
 
 
-def _command(*arguments: str, cwd: Path, tmp_path: Path, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
-    environment = os.environ | {
-        "PYTHONPATH": str(REPOSITORY),
-        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
-        "OMP_NUM_THREADS": "1",
-    }
-    module = [*launcher, "-m", "monai.bundle", "run"]
-    command = [sys.executable, *module, *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240)
+RUN = ("-m", "monai.bundle", "run")
+
+
+def _environment(tmp_path: Path) -> dict[str, str]:
+    database = f"sqlite:///{tmp_path}/mlflow.db"
+    return {"PYTHONPATH": str(REPOSITORY), "MLFLOW_TRACKING_URI": database, "OMP_NUM_THREADS": "1"}
+
+
+def _command(*arguments: str, cwd: Path, tmp_path: Path) -> subprocess.CompletedProcess:
+    """A command as it is typed; its process begins with nothing imported."""
+    environment = os.environ | _environment(tmp_path)
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=240
+    )
 
 
 def _flags(**overrides: object) -> list[str]:
@@ -194,11 +200,11 @@ def _flags(**overrides: object) -> list[str]:
 @pytest.mark.slow
 def test_the_command_of_the_project_trains_on_the_embedded_sample(repository, tmp_path):
     tiny = _flags(backbone="resnet18", image_size=64, decoder_width=32, batch_size=4, images_seen=8, num_workers=1)
-    done = _command(
-        *("--config_file", "bundles/spark_pretrain/configs/train.json", "--bundle_root", str(tmp_path)),
+    done = run_program(
+        *(*RUN, "--config_file", "bundles/spark_pretrain/configs/train.json", "--bundle_root", str(tmp_path)),
         *tiny,
         cwd=repository,
-        tmp_path=tmp_path,
+        env=_environment(tmp_path),
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "embedded sample" in done.stdout + done.stderr
@@ -207,11 +213,11 @@ def test_the_command_of_the_project_trains_on_the_embedded_sample(repository, tm
 
 
 def test_a_misspelt_override_ends_the_command_with_one_sentence_and_makes_nothing(repository, tmp_path):
-    done = _command(
-        *("--config_file", "bundles/spark_pretrain/configs/train.json", "--bundle_root", str(tmp_path / "root")),
+    done = run_program(
+        *(*RUN, "--config_file", "bundles/spark_pretrain/configs/train.json", "--bundle_root", str(tmp_path / "root")),
         *("--epohcs", "3"),
         cwd=repository,
-        tmp_path=tmp_path,
+        env=_environment(tmp_path),
     )
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
@@ -226,13 +232,13 @@ def test_a_misspelt_override_ends_the_command_with_one_sentence_and_makes_nothin
 def test_two_processes_train_together_under_torchrun(repository, pictures, tmp_path):
     tiny = _flags(backbone="resnet18", image_size=64, decoder_width=32, batch_size=4, images_seen=8, num_workers=0)
     files = ",".join(f"'bundles/spark_pretrain/configs/{name}.json'" for name in ("train", "multi_gpu_train"))
+    launcher = ("-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone")
     done = _command(
-        *("--config_file", f"[{files}]", "--bundle_root", str(tmp_path), "--dataset_dir", pictures),
+        *(*launcher, *RUN, "--config_file", f"[{files}]", "--bundle_root", str(tmp_path), "--dataset_dir", pictures),
         *tiny,
         *_flags(**untracked(repository / SPARK, "train")),
         cwd=repository,
         tmp_path=tmp_path,
-        launcher=("-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"),
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(_runs(tmp_path)) == 1

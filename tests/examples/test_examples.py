@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from monai.networks.nets import resnet18
 
+from helpers.fresh_process import run_program
+
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.py"))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs_and_its_encoder_is_a_plain_resnet(example: Path, tmp_path: Path) -> None:
-    command = [sys.executable, str(example), "--steps", "2", "--output", str(tmp_path / "encoder.pt")]
-    environment = os.environ | {"PYTHONPATH": str(example.parents[1]), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    output = str(tmp_path / "encoder.pt")
+    done = run_program(str(example), "--steps", "2", "--output", output, env={"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     assert "step    1  loss" in done.stdout
     network = resnet18(spatial_dims=2, n_input_channels=1, conv1_t_stride=2, bias_downsample=False, feed_forward=False)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from helpers.fresh_process import fork_server
+
 
 def run_two_processes(function: Callable[[int, Path], Any], folder: Path) -> None:
     """Call ``function(rank, folder)`` for ranks 0 and 1 at the same time; both have to end without an error."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "monai_ext.data", "monai_ext.handlers"])
-    processes = [context.Process(target=function, args=(rank, folder)) for rank in range(2)]
+    processes = [fork_server().Process(target=function, args=(rank, folder)) for rank in range(2)]
     for process in processes:
         process.start()
     for process in processes:

@@ -21,6 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Look through a bundle; exit status 0: passed, 1: something is unknown, 3: refused, 2: it could not be read."""
+    from monai_ext.errors import BundleAuditError
     from monai_ext.files import write_atomically
     from monai_ext.sharing.audit import as_html, as_json, as_text, audit_bundle
 
@@ -29,6 +30,11 @@ def main(options: argparse.Namespace) -> int:
     if options.output is None:
         sys.stdout.write(text)
     else:
-        write_atomically(Path(options.output), lambda file: file.write(text.encode()))
+        try:
+            write_atomically(Path(options.output), lambda file: file.write(text.encode()))
+        except OSError as error:
+            raise BundleAuditError(
+                f"Writing the report to {options.output}: {error.strerror or error}. Name a file in another folder."
+            ) from error
         sys.stdout.write(f"{report.verdict}: {options.output}\n")
     return report.exit_status

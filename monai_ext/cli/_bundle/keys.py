@@ -37,27 +37,27 @@ def main(options: argparse.Namespace) -> int:
     """Keys: one pair for each who signs, and a list of those that are trusted for each who verifies."""
     from monai_ext.sharing import keys, trust
 
-    told = sys.stdout.write
+    say = sys.stdout.write
     if options.action == "make":
         private, public = keys.make_keys(
             Path(options.name), passphrase=_new_passphrase() if options.passphrase else None
         )
-        told(f"Keep {private} to yourself, hand out {public}. Fingerprint, to be read out on the phone:\n")
-        told(keys.fingerprint(keys.read_public_key(public.read_bytes(), source=public)) + "\n")
+        say(f"Keep {private} to yourself, hand out {public}. Fingerprint, to be read out on the phone:\n")
+        say(keys.fingerprint(keys.read_public_key(public.read_bytes(), source=public)) + "\n")
         return 0
     if options.action == "show":
-        told(keys.fingerprint(keys.read_public_key(_content(options.key), source=options.key)) + "\n")
+        say(keys.fingerprint(keys.read_public_key(_content(options.key), source=options.key)) + "\n")
         return 0
     file = Path(options.trust_file) if options.trust_file else trust.trust_file()
     if options.action == "trust":
         key = trust.add_trusted_key(file, options.name, Path(options.key), expires=options.expires)
-        told(f"Signatures of {key.name} count here{_until(key.expires)}. Fingerprint:\n{keys.fingerprint(key.key)}\n")
+        say(f"Signatures of {key.name} count here{_until(key.expires)}. Fingerprint:\n{keys.fingerprint(key.key)}\n")
     elif options.action == "distrust":
         trust.remove_trusted_key(file, options.name)
-        told(f"Signatures of {options.name} count no longer.\n")
+        say(f"Signatures of {options.name} count no longer.\n")
     else:
         for key in trust.read_trust(file):
-            told(f"{key.name}{_until(key.expires)}\n    {keys.fingerprint(key.key)}\n")
+            say(f"{key.name}{_until(key.expires)}\n    {keys.fingerprint(key.key)}\n")
     return 0
 
 

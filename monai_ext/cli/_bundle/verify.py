@@ -26,13 +26,13 @@ def main(options: argparse.Namespace) -> int:
     from monai_ext.sharing.verification import verify_package
 
     found = verify_package(options.package, trusted=trusted_keys(options))
-    told = sys.stdout.write
+    say = sys.stdout.write
     if found.problems:
-        told(f"{options.package}: NOT as it was signed by somebody who is trusted here.\n")
-        told("".join(f"  {problem}\n" for problem in found.problems))
+        say(f"{options.package}: NOT as it was signed by somebody who is trusted here.\n")
+        say("".join(f"  {problem}\n" for problem in found.problems))
         return 3
-    told(f"{options.package}: {found.manifest.bundle} {found.manifest.bundle_version}, {len(found.digests)} files, as")
-    told(f" {found.signer} signed them.\n{found.fingerprint}\n")
+    say(f"{options.package}: {found.manifest.bundle} {found.manifest.bundle_version}, {len(found.digests)} files, as")
+    say(f" {found.signer} signed them.\n{found.fingerprint}\n")
     return 0
 
 

@@ -32,7 +32,7 @@ PADDING_ABOVE_HU = 20000.0
 HOUNSFIELD_TYPES = ("HU",)
 
 
-def read_hounsfield(one: DicomSlice) -> np.ndarray:
+def read_hounsfield(dicom_slice: DicomSlice) -> np.ndarray:
     """Read one slice of CT: float32 (rows, columns) in HU; pixels outside the scanned circle are air, -1000 HU.
 
     The photometric interpretation does not matter: MONOCHROME1 says how to display values, not what they mean.
@@ -42,7 +42,7 @@ def read_hounsfield(one: DicomSlice) -> np.ndarray:
         DicomSeriesError: the file is damaged, has no rescale, is of another unit, or cannot be decoded; the message
             says which element of which file.
     """
-    return SliceReader().hounsfield(one)
+    return SliceReader().hounsfield(dicom_slice)
 
 
 class SliceReader:
@@ -69,32 +69,23 @@ class SliceReader:
         self._headers: dict[Path, Header] = {}
         self._whole: Header | None = None
 
-    def hounsfield(self, one: DicomSlice) -> np.ndarray:
+    def hounsfield(self, dicom_slice: DicomSlice) -> np.ndarray:
         """Read one slice of CT, see :func:`read_hounsfield`."""
-        with _explained(one):
-            return self.decode(one, to_hounsfield=True)
+        with _explained(dicom_slice):
+            return self.decode(dicom_slice, to_hounsfield=True)
 
-    def stored_values(self, one: DicomSlice) -> np.ndarray:
-        """Read one slice as its stored values, integers (rows, columns): MR, which has no unit.
-
-        Raises:
-            DicomSeriesError: see :func:`read_hounsfield`.
-        """
-        with _explained(one):
-            return self.decode(one, to_hounsfield=False)
-
-    def decode(self, one: DicomSlice, *, to_hounsfield: bool) -> np.ndarray:
+    def decode(self, dicom_slice: DicomSlice, *, to_hounsfield: bool) -> np.ndarray:
         """The same for callers that sort out what is wrong.
 
         Raises:
             Refusal: the reason says what is wrong.
             OSError: the file cannot be read.
         """
-        header = self._with_pixels(one.path)
-        stored, as_written = read_stored_values(header, frame=one.frame, decode=self._decode_frame)
+        header = self._with_pixels(dicom_slice.path)
+        stored, as_written = read_stored_values(header, frame=dicom_slice.frame, decode=self._decode_frame)
         if not to_hounsfield:
             return stored
-        groups = _groups(header.dataset, one.frame)
+        groups = _groups(header.dataset, dicom_slice.frame)
         slope, intercept, table = rescale(groups, rescale_types=self._rescale_types)
         values = _look_up(stored, table) if table is not None else _line(stored, slope, intercept)
         _pad_with_air(values, _padding_range(header.dataset), stored=stored, as_written=as_written)
@@ -225,14 +216,14 @@ def _padding_bound(dataset: Dataset, keyword: str) -> int | None:
 
 
 @contextmanager
-def _explained(one: DicomSlice) -> Iterator[None]:
+def _explained(dicom_slice: DicomSlice) -> Iterator[None]:
     """Turn what is wrong with a file into a sentence that names it."""
     try:
         yield
     except (Refusal, OSError) as error:
         raise DicomSeriesError(
-            f"Frame {one.frame} of {{file}} cannot be read: {{reason}}. Export the series again, or move it out of the"
-            " folder.",
-            file=one.name,
+            f"Frame {dicom_slice.frame} of {{file}} cannot be read: {{reason}}. "
+            "Export the series again, or move it out of the folder.",
+            file=dicom_slice.name,
             reason=error,
         ) from None

@@ -50,7 +50,7 @@ class DicomStacks:
         self, task: Task, *, source: Path, source_kind: str, options: IngestOptions, pseudonyms: Pseudonyms
     ) -> None:
         self._unit, self._stored, self._options, self._pseudonyms = task.unit, task.stored, options, pseudonyms
-        self._files = {source / one.name: one for one in task.files}
+        self._files = {source / reference.name: reference for reference in task.files}
         self._is_ct = source_kind == "ct"
         accepted = (*HOUNSFIELD_TYPES, *options.wanted.rescale_types)
         self._reader = SliceReader(rescale_types=accepted, remembered=_REMEMBERED_HEADERS, is_isolated=False)
@@ -60,12 +60,12 @@ class DicomStacks:
     def read(self) -> Iterator[Message]:
         """Yield stacks, and what became of files that are in none."""
         objects = []
-        for path, one in self._files.items():
-            yield Reading(one.file)
+        for path, reference in self._files.items():
+            yield Reading(reference.file)
             try:
-                objects.append(self._look_at(path, one.name))
+                objects.append(self._look_at(path, reference.name))
             except Exception as error:  # whatever a hostile file provokes ends this file only
-                yield Finished(one.file, outcome_of(error))
+                yield Finished(reference.file, outcome_of(error))
         found, copies = group_objects(objects)
         yield from self._finish(copies, Outcome(SkipReason.DUPLICATE.value))
         self._left.update(path for series in found for path in _paths(series.slices))
@@ -88,12 +88,16 @@ class DicomStacks:
 
     def _new_stacks(self, series: DicomSeries) -> Iterator[Message]:
         """Stacks of a series without the objects that are stored already."""
-        origins = {path: self._stored.get(one) for path, one in self._instances(series.slices).items()}
+        origins = {path: self._stored.get(instance) for path, instance in self._instances(series.slices).items()}
         for path, origin in origins.items():
             if origin is not None:
                 is_same = origin == self._files[path].file
                 yield from self._end_of([path], Outcome(STORED if is_same else SkipReason.DUPLICATE.value))
-        fresh = tuple(one for one in series.slices if origins[one.path] is None and one.path not in self._failed)
+        fresh = tuple(
+            dicom_slice
+            for dicom_slice in series.slices
+            if origins[dicom_slice.path] is None and dicom_slice.path not in self._failed
+        )
         if fresh:
             yield from self._parts(replace(series, slices=fresh))
 
@@ -118,15 +122,15 @@ class DicomStacks:
     def _stack(self, series: DicomSeries, slices: Sequence[DicomSlice], plane: Plane) -> Iterator[Message]:
         pixels = np.empty((len(slices), *plane.shape), plane.dtype)
         by_file = sorted(range(len(slices)), key=lambda number: (slices[number].path, slices[number].frame))
-        for number, one in ((number, slices[number]) for number in by_file):
-            if one.path not in self._failed:
-                yield Reading(self._files[one.path].file)
+        for number, dicom_slice in ((number, slices[number]) for number in by_file):
+            if dicom_slice.path not in self._failed:
+                yield Reading(self._files[dicom_slice.path].file)
                 try:
-                    plane.convert(self._reader.decode(one, to_hounsfield=self._is_ct), into=pixels[number])
+                    plane.convert(self._reader.decode(dicom_slice, to_hounsfield=self._is_ct), into=pixels[number])
                 except Exception as error:  # whatever a hostile file provokes ends this file only
-                    self._failed.add(one.path)
-                    yield Finished(self._files[one.path].file, outcome_of(error))
-        kept = [number for number, one in enumerate(slices) if one.path not in self._failed]
+                    self._failed.add(dicom_slice.path)
+                    yield Finished(self._files[dicom_slice.path].file, outcome_of(error))
+        kept = [number for number, dicom_slice in enumerate(slices) if dicom_slice.path not in self._failed]
         if kept:
             chosen = [slices[number] for number in kept]
             pixels = pixels if len(kept) == len(slices) else pixels[kept]
@@ -167,8 +171,9 @@ class DicomStacks:
         return Stack(
             units=[self._unit] * len(paths),
             series=self._series_digest(series),
-            provenance=plane.provenance() | {"format": "dicom", "findings": [one.kind for one in findings], **done},
-            instances={one: self._files[path].file for path, one in self._instances(slices).items()},
+            provenance=plane.provenance()
+            | {"format": "dicom", "findings": [finding.kind for finding in findings], **done},
+            instances={instance: self._files[path].file for path, instance in self._instances(slices).items()},
             completes=[self._files[path].file for path in sorted(paths) if self._left[path] == 0],
             content=pack_series(pixels, self._table(series, slices, plane)),
         )
@@ -184,14 +189,14 @@ class DicomStacks:
             "source_format": "dicom",
             "site": self._options.site,
         }
-        positions = np.array([one.position_mm for one in slices])
+        positions = np.array([dicom_slice.position_mm for dicom_slice in slices])
         distances = np.diff(positions, append=2 * positions[-1] - positions[-2] if len(slices) > 1 else np.nan)
         return [
             shared
-            | plane.spacing(one.row_spacing_mm, one.column_spacing_mm)
-            | {"position_mm": one.position_mm, "slice_thickness_mm": one.slice_thickness_mm}
+            | plane.spacing(dicom_slice.row_spacing_mm, dicom_slice.column_spacing_mm)
+            | {"position_mm": dicom_slice.position_mm, "slice_thickness_mm": dicom_slice.slice_thickness_mm}
             | {"slice_spacing_mm": float(distance) if np.isfinite(distance) else None}
-            for one, distance in zip(slices, distances, strict=True)
+            for dicom_slice, distance in zip(slices, distances, strict=True)
         ]
 
     def _patient(self, series: DicomSeries, name: str) -> str:
@@ -210,12 +215,12 @@ class DicomStacks:
     def _instances(self, slices: Sequence[DicomSlice]) -> dict[Path, bytes]:
         """Hash of each file's object; of a multi-frame object with several orientations, one for each."""
         first: dict[Path, DicomSlice] = {}
-        for one in slices:
-            if one.path not in first or one.frame < first[one.path].frame:
-                first[one.path] = one
+        for dicom_slice in slices:
+            if dicom_slice.path not in first or dicom_slice.frame < first[dicom_slice.path].frame:
+                first[dicom_slice.path] = dicom_slice
         return {
-            path: self._pseudonyms.digest("instance", self._unit, one.instance_uid, one.frame)
-            for path, one in first.items()
+            path: self._pseudonyms.digest("instance", self._unit, dicom_slice.instance_uid, dicom_slice.frame)
+            for path, dicom_slice in first.items()
         }
 
     def _end_of(self, paths: Sequence[Path], outcome: Outcome) -> Iterator[Message]:
@@ -229,4 +234,4 @@ class DicomStacks:
 
 
 def _paths(slices: Sequence[DicomSlice]) -> list[Path]:
-    return sorted({one.path for one in slices})
+    return sorted({dicom_slice.path for dicom_slice in slices})

@@ -80,7 +80,7 @@ class IngestionRun:
 
     def _find_series(self, files: list[FileRef]) -> dict[bytes, list[FileRef]]:
         """Sort DICOM files by series; files without one are kept together, to be refused one by one."""
-        by_file = {one.file: one for one in files}
+        by_file = {reference.file: reference for reference in files}
         units: dict[bytes, list[FileRef]] = {}
         scans = (Task("scan", files[at : at + _FILES_A_SCAN]) for at in range(0, len(files), _FILES_A_SCAN))
         with Progress(len(files), doing="Looking at headers") as self._progress:
@@ -95,13 +95,13 @@ class IngestionRun:
 
     def _tasks(self, units: dict[bytes, list[FileRef]], new: dict[str, list[FileRef]]) -> Iterator[Task]:
         for unit, files in sorted(units.items(), key=lambda item: item[1][0].name):
-            yield Task("dicom", sorted(files, key=lambda one: one.name), unit, self._ledger.instances(unit))
+            yield Task("dicom", sorted(files, key=lambda reference: reference.name), unit, self._ledger.instances(unit))
         for kind, together in (("volume", 1), ("picture", _pictures_a_task(len(new["picture"])))):
             for at in range(0, len(new[kind]), together):
                 files = new[kind][at : at + together]
                 stored = {}
-                for one in files:
-                    stored.update(self._ledger.instances(file_unit(one.name, self._pseudonyms)))
+                for reference in files:
+                    stored.update(self._ledger.instances(file_unit(reference.name, self._pseudonyms)))
                 yield Task(kind, files, stored=stored)
 
     def _take(self, task: Task, message: Message) -> None:

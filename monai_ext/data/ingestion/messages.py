@@ -47,7 +47,7 @@ class Task:
 
     def drop(self, file: bytes) -> None:
         """Take a file out."""
-        self.files = [one for one in self.files if one.file != file]
+        self.files = [reference for reference in self.files if reference.file != file]
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class IngestFilter:
         Raises:
             DatasetError: an entry is unknown or of a wrong kind.
         """
-        names = [one.name for one in fields(cls)]
+        names = [item.name for item in fields(cls)]
         for name in content:
             if name not in names:
                 near = difflib.get_close_matches(name, names, n=1)
@@ -150,13 +150,13 @@ def _pattern(patient_by: str) -> re.Pattern[str]:
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:
     values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list) or not all(isinstance(one, str) and one.strip() for one in values):
+    if not isinstance(values, list) or not all(isinstance(item, str) and item.strip() for item in values):
         raise DatasetError(f"The filter's entry {name!r} is a list of texts.")
-    return tuple(one.strip().upper() for one in values)
+    return tuple(item.strip().upper() for item in values)
 
 
 def _thickness(value: Any) -> tuple[float, float]:
-    is_pair = isinstance(value, list) and len(value) == 2 and all(type(one) in (int, float) for one in value)
+    is_pair = isinstance(value, list) and len(value) == 2 and all(type(item) in (int, float) for item in value)
     if not is_pair or value[0] > value[1]:
         raise DatasetError("The filter's entry 'slice_thickness_mm' is [thinnest, thickest], such as [0.5, 3].")
     return float(value[0]), float(value[1])

@@ -47,12 +47,12 @@ class SourceReader:
             yield from self._readers[task.kind](task)
 
     def _scan(self, task: Task) -> Iterator[Message]:
-        for one in task.files:
-            yield Reading(one.file)
+        for reference in task.files:
+            yield Reading(reference.file)
             try:
-                yield SeriesFound(one.file, self._unit(self._source / one.name))
+                yield SeriesFound(reference.file, self._unit(self._source / reference.name))
             except Exception as error:  # whatever a hostile file provokes ends this file only
-                yield Finished(one.file, outcome_of(error))
+                yield Finished(reference.file, outcome_of(error))
 
     def _unit(self, path: Path) -> bytes:
         with path.open("rb") as stream:
@@ -70,14 +70,14 @@ class SourceReader:
         yield from PictureStacks(task, source=self._source, options=self._options, pseudonyms=self._pseudonyms).read()
 
     def _volumes(self, task: Task) -> Iterator[Message]:
-        for one in task.files:
-            yield Reading(one.file)
+        for reference in task.files:
+            yield Reading(reference.file)
             try:
-                stack = read_volume(self._source, one, options=self._options, pseudonyms=self._pseudonyms)
+                stack = read_volume(self._source, reference, options=self._options, pseudonyms=self._pseudonyms)
                 (instance,) = stack.instances
                 if instance in task.stored:
-                    yield Finished(one.file, task.outcome_of_stored(instance, one.file))
+                    yield Finished(reference.file, task.outcome_of_stored(instance, reference.file))
                 else:
                     yield stack
             except Exception as error:  # whatever a hostile file provokes ends this file only
-                yield Finished(one.file, outcome_of(error))
+                yield Finished(reference.file, outcome_of(error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from monai_ext.data.ingestion.resampling import in_plane_shape, resample_in_plan
 from monai_ext.data.pseudonyms import Pseudonyms
 from monai_ext.files import file_sha256
 
-__all__ = ["Plane", "file_unit", "hash_content", "to_pixels"]
+__all__ = ["Plane", "file_unit", "hash_content"]
 
 
 @dataclass
@@ -63,14 +62,6 @@ class Plane:
         return made | (
             {"in_plane": self.in_plane, "filter": "triangle"} if self.shape != (self.rows, self.columns) else {}
         )
-
-
-def to_pixels(images: Sequence[np.ndarray], plane: Plane) -> np.ndarray:
-    """Convert images of one shape: (n, rows, columns)."""
-    pixels = np.empty((len(images), *plane.shape), plane.dtype)
-    for number, image in enumerate(images):
-        plane.convert(image, into=pixels[number])
-    return pixels
 
 
 def file_unit(name: str, pseudonyms: Pseudonyms) -> bytes:

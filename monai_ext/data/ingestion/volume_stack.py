@@ -25,14 +25,14 @@ __all__ = ["read_volume"]
 _AXIAL = (1, 0, 0, 0, 1, 0)
 
 
-def read_volume(source: Path, one: FileRef, *, options: IngestOptions, pseudonyms: Pseudonyms) -> Stack:
+def read_volume(source: Path, reference: FileRef, *, options: IngestOptions, pseudonyms: Pseudonyms) -> Stack:
     """All axial slices of a volume in Hounsfield units, from the feet upwards.
 
     Raises:
         Refusal: it is too large, damaged, of another modality or unit, or a label map.
         OSError: it cannot be read.
     """
-    path = source / one.name
+    path = source / reference.name
     kind = NiftiVolume if path.name.lower().endswith(NIFTI_SUFFIXES) else ItkVolume
     volume = kind.open(path, is_isolated=False)
     grid = volume.grid
@@ -44,7 +44,7 @@ def read_volume(source: Path, one: FileRef, *, options: IngestOptions, pseudonym
         raise Refusal(SkipReason.LABEL_MAP, "its type holds no negative values")
     plane = Plane(*grid.rows_columns, in_plane=options.in_plane, dtype=np.int16)
     pixels = _pixels(volume, plane)
-    return _stack(volume, plane, pixels, one, options=options, pseudonyms=pseudonyms)
+    return _stack(volume, plane, pixels, reference, options=options, pseudonyms=pseudonyms)
 
 
 def _pixels(volume: VolumeFile, plane: Plane) -> np.ndarray:
@@ -65,13 +65,13 @@ def _stack(
     volume: VolumeFile,
     plane: Plane,
     pixels: np.ndarray,
-    one: FileRef,
+    reference: FileRef,
     *,
     options: IngestOptions,
     pseudonyms: Pseudonyms,
 ) -> Stack:
     spacing = volume.grid.spacing()
-    kind, name = volume.format_code, one.name
+    kind, name = volume.format_code, reference.name
     shared: dict[str, Any] = {
         "patient_id": pseudonyms.of("patient", options.patient_from_name(name) or name),
         "study_id": pseudonyms.of("study", kind, name),
@@ -91,8 +91,8 @@ def _stack(
         units=[file_unit(name, pseudonyms)],
         series=pseudonyms.digest("series", kind, name),
         provenance=plane.provenance() | {"format": kind, "findings": [], "unit": _unit(volume), **done},
-        instances={pseudonyms.digest("instance", kind, name, content): one.file},
-        completes=[one.file],
+        instances={pseudonyms.digest("instance", kind, name, content): reference.file},
+        completes=[reference.file],
         content=pack_series(pixels, [shared | {"position_mm": float(position)} for position in positions]),
     )
 

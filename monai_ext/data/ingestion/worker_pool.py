@@ -127,7 +127,7 @@ class WorkerPool:
         files = [guilty] if guilty is not None and (is_certain or guilty in task.tried) else []
         task.tried.update([guilty] if guilty is not None else [])
         if task.strikes >= _STRIKES:
-            files = [one.file for one in task.files]
+            files = [reference.file for reference in task.files]
         for file in files:
             task.drop(file)
             yield Finished(file, Outcome(reason.value))
@@ -176,8 +176,8 @@ def _send(connection: Connection, message: Message | None) -> None:
 
 def _serve(connection: Connection, inherited: list[Connection], function: TaskFunction, memory_bytes: int) -> None:
     """Life of a worker: do tasks until the other side is gone."""
-    for one in inherited:  # or this worker would keep the others' ends open when the parent is killed
-        one.close()
+    for other in inherited:  # or this worker would keep the others' ends open when the parent is killed
+        other.close()
     become_harmless(memory_bytes)
     try:
         while True:

@@ -20,7 +20,9 @@ logger = logging.getLogger(__name__)
 _MANIFEST = "manifest.json"
 
 
-def kept_sample(name: str, write: Callable[[Path], object], *, told: str, cache: str | Path | None = None) -> Path:
+def kept_sample(
+    name: str, write: Callable[[Path], object], *, description: str, cache: str | Path | None = None
+) -> Path:
     """The folder of a sample; it is made when it is not there or not intact.
 
     It is written beside its final place and renamed, so that neither an interruption nor a second process leaves half
@@ -29,7 +31,7 @@ def kept_sample(name: str, write: Callable[[Path], object], *, told: str, cache:
     Args:
         name: of the sample's folder; its version is raised whenever the same seeds give other content.
         write: writes the sample into an empty folder.
-        told: what it is, for people.
+        description: what it is, for people.
         cache: where to keep it; :func:`~monai_ext.locations.cache_folder` when omitted.
 
     Raises:
@@ -37,7 +39,7 @@ def kept_sample(name: str, write: Callable[[Path], object], *, told: str, cache:
     """
     sample = (Path(cache) if cache is not None else cache_folder()) / name
     if not _is_intact(sample):
-        logger.info("Making %s in %s: a few seconds, once.", told, sample)
+        logger.info("Making %s in %s: a few seconds, once.", description, sample)
         try:
             _make(sample, write)
         except OSError as error:

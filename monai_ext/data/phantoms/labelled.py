@@ -70,16 +70,18 @@ def embedded_labelled_sample(labels: Collection[str], cache: str | Path | None =
     Raises:
         DatasetError: there are no phantoms with these labels, or the cache folder cannot be written.
     """
-    found = next((one for one in LABELLED_SETS if set(one.labels) == set(labels)), None)
+    found = next((labelled_set for labelled_set in LABELLED_SETS if set(labelled_set.labels) == set(labels)), None)
     if found is None:
-        known = "; ".join(", ".join(one.labels) for one in LABELLED_SETS)
+        known = "; ".join(", ".join(labelled_set.labels) for labelled_set in LABELLED_SETS)
         raise DatasetError(
             f"There are no phantoms with the labels {', '.join(labels)}; there are some with {known}. Give labelled"
             " images with --dataset_dir."
         )
-    told = f"the embedded labelled sample ({found.name}, phantom CT)"
+    description = f"the embedded labelled sample ({found.name}, phantom CT)"
     return (
-        kept_sample(f"{SAMPLE_NAME}-{found.name}", lambda folder: _write(found, folder), told=told, cache=cache)
+        kept_sample(
+            f"{SAMPLE_NAME}-{found.name}", lambda folder: _write(found, folder), description=description, cache=cache
+        )
         / "store"
     )
 
@@ -92,15 +94,15 @@ def _write(chosen: LabelledSet, folder: Path) -> None:
     from monai_ext.data.store.writer import SliceStoreWriter
 
     labels: dict[str, tuple[str, str]] = {}
-    for number, one in enumerate(chosen.make(), start=1):
+    for number, phantom in enumerate(chosen.make(), start=1):
         name = f"series_{number:04d}"
-        write_dicom_series(one.series, folder / "dicom" / name, number=one.patient, series_number=number)
-        labels[name] = (_code("patient", chosen.name, one.patient), one.label)
+        write_dicom_series(phantom.series, folder / "dicom" / name, number=phantom.patient, series_number=number)
+        labels[name] = (_code("patient", chosen.name, phantom.patient), phantom.label)
     reader = SliceReader()
     with SliceStoreWriter.open(folder / "store", source_kind="ct") as writer:
         for series in find_series(folder / "dicom").series:
             patient, label = labels[series.slices[0].path.parent.name]
-            pixels = np.stack([np.rint(reader.hounsfield(one)) for one in series.slices]).astype(np.int16)
+            pixels = np.stack([np.rint(reader.hounsfield(member)) for member in series.slices]).astype(np.int16)
             row = {"patient_id": patient, "label": label, "source_format": "phantom"}
             key = _code("series", chosen.name, series.slices[0].path.parent.name)
             writer.add_series(key, pixels, [row] * len(pixels), {"phantom": 1})

@@ -38,7 +38,7 @@ def embedded_sample(cache: str | Path | None = None) -> Path:
     Raises:
         DatasetError: the cache folder cannot be written.
     """
-    return kept_sample(SAMPLE_NAME, _write, told="the embedded sample of phantom CT", cache=cache) / "dicom"
+    return kept_sample(SAMPLE_NAME, _write, description="the embedded sample of phantom CT", cache=cache) / "dicom"
 
 
 def _write(folder: Path) -> None:

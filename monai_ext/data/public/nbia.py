@@ -70,10 +70,10 @@ def list_series(
     query = {"Collection": collection, "Modality": modality, "BodyPartExamined": body_part, "format": "json"}
     listed = _ask(f"{base_url}/getSeries", {name: value for name, value in query.items() if value}, pause_s)
     series = [_parse(entry) for entry in listed]
-    unknown = set(patients) - {one.patient_id for one in series}
+    unknown = set(patients) - {series_entry.patient_id for series_entry in series}
     chosen = sorted(
-        (one for one in series if not patients or one.patient_id in patients),
-        key=lambda one: (one.patient_id, one.series_uid),
+        (series_entry for series_entry in series if not patients or series_entry.patient_id in patients),
+        key=lambda series_entry: (series_entry.patient_id, series_entry.series_uid),
     )
     if unknown or not chosen:
         missing = f"patients {', '.join(sorted(unknown)[:5])}" if unknown else "series"
@@ -110,7 +110,10 @@ def fetch_series(
         DatasetError: a series cannot be fetched, or lacks images; what was fetched before stays.
     """
     with ThreadPoolExecutor(connections) as pool:
-        tasks = {pool.submit(_fetch_one, one, folder, base_url, received, pause_s): one for one in series}
+        tasks = {
+            pool.submit(_fetch_one, series_entry, folder, base_url, received, pause_s): series_entry
+            for series_entry in series
+        }
         try:
             for task in as_completed(tasks):
                 yield tasks[task], task.result()
@@ -118,11 +121,13 @@ def fetch_series(
             pool.shutdown(cancel_futures=True)
 
 
-def _fetch_one(one: RemoteSeries, folder: Path, base_url: str, received: Callable[[int], None], pause_s: float) -> bool:
-    target = folder / one.folder
+def _fetch_one(
+    series_entry: RemoteSeries, folder: Path, base_url: str, received: Callable[[int], None], pause_s: float
+) -> bool:
+    target = folder / series_entry.folder
     if target.is_dir():
         return False
-    archive = target.with_name(f"{one.series_uid}.zip")
+    archive = target.with_name(f"{series_entry.series_uid}.zip")
     arrived = 0
 
     def progress(done: int, total: int | None) -> None:
@@ -130,17 +135,17 @@ def _fetch_one(one: RemoteSeries, folder: Path, base_url: str, received: Callabl
         received(max(0, done - arrived))
         arrived = max(arrived, done)
 
-    url = f"{base_url}/getImage?SeriesInstanceUID={one.series_uid}&NewFileNames=Yes"
+    url = f"{base_url}/getImage?SeriesInstanceUID={series_entry.series_uid}&NewFileNames=Yes"
     download(url, archive, progress=progress, pause_s=pause_s)
-    unpacked = target.with_name(f"{one.series_uid}.new")
+    unpacked = target.with_name(f"{series_entry.series_uid}.new")
     shutil.rmtree(unpacked, ignore_errors=True)
     try:
         files = unpack(archive, unpacked)
         images = sum(file.name.lower() not in _DOCUMENTS for file in files)
-        if images < max(1, one.images):
+        if images < max(1, series_entry.images):
             raise DatasetError(
-                f"The series {one.series_uid} came with {images} images, while the archive lists {one.images}: start"
-                " again; what has been fetched so far is kept."
+                f"The series {series_entry.series_uid} came with {images} images, while the archive lists "
+                f"{series_entry.images}: start again; what has been fetched so far is kept."
             )
         unpacked.replace(target)
     finally:

@@ -38,9 +38,9 @@ class ItkVolume(VolumeFile):
     def open(cls, path: Path, *, is_isolated: bool = True) -> ItkVolume:
         """Read the header, see :meth:`VolumeFile.open`."""
         header = read_itk_header(path)
-        told = _describe(path, is_isolated=is_isolated)
-        grid = VolumeGrid.of(told["shape"], np.array(told["affine"]))
-        if told["components"] != 1 or "vector" in told["type"] or "complex" in told["type"]:
+        description = _describe(path, is_isolated=is_isolated)
+        grid = VolumeGrid.of(description["shape"], np.array(description["affine"]))
+        if description["components"] != 1 or "vector" in description["type"] or "complex" in description["type"]:
             raise Refusal(SkipReason.NOT_GRAYSCALE, "its voxels have several components")
         if max(grid.shape) > LARGEST_SIDE:
             raise Refusal(SkipReason.IMPLAUSIBLE_SIZE, f"its shape is {' x '.join(map(str, grid.shape))}")
@@ -48,7 +48,7 @@ class ItkVolume(VolumeFile):
             path,
             grid,
             is_whole=header.is_compressed or path.suffix.lower() not in METAIMAGE_SUFFIXES,  # ITK reads NRRD as a whole
-            can_be_negative="unsigned" not in told["type"],
+            can_be_negative="unsigned" not in description["type"],
             says_hounsfield=header.says_hounsfield,
             files=tuple(dict.fromkeys((path, header.values))),
             is_isolated=is_isolated,
@@ -68,8 +68,8 @@ class ItkVolume(VolumeFile):
             if not self.is_isolated:
                 return values_here(str(self.path), **part)
             arguments = {"path": os.path.abspath(self.path), **part}
-            told, values = shared_process().call(f"{_MODULE}:values_request", arguments)
-        return np.frombuffer(values, told["dtype"]).reshape(told["shape"]).T
+            description, values = shared_process().call(f"{_MODULE}:values_request", arguments)
+        return np.frombuffer(values, description["dtype"]).reshape(description["shape"]).T
 
 
 class ItkVolumeSource(VolumeSource):

@@ -47,7 +47,7 @@ class VolumeSource(SliceSource):
         self._left_out = len(opened) - len(self._volumes)
         self._report_label_maps([volume.path for volume in opened if not volume.can_be_negative])
         self._ends = list(accumulate(volume.grid.slices for volume in self._volumes))
-        names = [(group_name(one.path.relative_to(root).as_posix()), one.grid.slices) for one in self._volumes]
+        names = [(group_name(item.path.relative_to(root).as_posix()), item.grid.slices) for item in self._volumes]
         super().__init__(
             root,
             held_together=[name for name, slices in names for _ in range(slices)],

@@ -149,11 +149,16 @@ def _check_header(chunk: bytes, size: int, block_size: int, itemsize: int) -> No
     if len(chunk) < _HEADER_BYTES:
         raise ValueError(f"its chunk has {len(chunk)} bytes, fewer than a header")
     _, _, flags, typesize, declared, block, compressed = struct.unpack_from("<4B3i", chunk)
-    told = {"bytes": declared, "bytes a block": block, "compressed bytes": compressed, "bytes a pixel": typesize}
+    declarations = {
+        "bytes": declared,
+        "bytes a block": block,
+        "compressed bytes": compressed,
+        "bytes a pixel": typesize,
+    }
     must = {"bytes": size, "bytes a block": block_size, "compressed bytes": len(chunk), "bytes a pixel": itemsize}
     for name, value in must.items():
-        if told[name] != value:
-            raise ValueError(f"its chunk declares {told[name]} {name}, and a slice of its shape has {value}")
+        if declarations[name] != value:
+            raise ValueError(f"its chunk declares {declarations[name]} {name}, and a slice of its shape has {value}")
     is_lz4 = flags >> 5 == _LZ4_FORMAT or flags & _COPIED
     filters, codec, special = chunk[16:22], chunk[22], chunk[30:32]
     if (

@@ -8,7 +8,7 @@ from torch import Tensor
 from monai_ext.networks.spark.masked_dense import expand_mask
 from monai_ext.networks.spark.spark import SparK
 
-__all__ = ["mask_image", "paint_masked_patches", "reconstruct"]
+__all__ = ["paint_masked_patches", "reconstruct"]
 
 
 def reconstruct(model: SparK, image: Tensor, visible: Tensor) -> Tensor:
@@ -34,11 +34,6 @@ def reconstruct(model: SparK, image: Tensor, visible: Tensor) -> Tensor:
     finally:
         model.train(was_training)
     return paint_masked_patches(prediction.to(image.dtype), image, visible)
-
-
-def mask_image(image: Tensor, visible: Tensor) -> Tensor:
-    """Set the masked patches of ``image`` ``(B, C, *spatial)`` to zero."""
-    return torch.where(expand_mask(visible, image.shape[2:]), image, torch.zeros_like(image))
 
 
 def paint_masked_patches(prediction: Tensor, image: Tensor, visible: Tensor, *, eps: float = 1e-6) -> Tensor:

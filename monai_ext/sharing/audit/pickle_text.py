@@ -53,25 +53,25 @@ _LITERALS = {
 
 def follow_pickle(content: bytes) -> PickledTensors:
     """Follow a pickle as ``torch.save`` writes it (protocol 2); any other opcode ends the reading with a problem."""
-    told = PickledTensors()
+    tensors = PickledTensors()
     stack: list[Any] = []
     memo: dict[int, Any] = {}
     last = 0
     try:
         for opcode, argument, position in pickletools.genops(content):
             last = position or 0
-            if not _follow(opcode.name, argument, stack, memo, told):
-                told.problem = f"opcode {opcode.name} at byte {last} is none that torch.save writes"
-                return told
+            if not _follow(opcode.name, argument, stack, memo, tensors):
+                tensors.problem = f"opcode {opcode.name} at byte {last} is none that torch.save writes"
+                return tensors
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
-        told.problem = f"it is no complete pickle ({error})"
-        return told
+        tensors.problem = f"it is no complete pickle ({error})"
+        return tensors
     if last + 1 != len(content):
-        told.problem = f"{len(content) - last - 1} bytes follow its end"
-    return told
+        tensors.problem = f"{len(content) - last - 1} bytes follow its end"
+    return tensors
 
 
-def _follow(name: str, argument: Any, stack: list[Any], memo: dict[int, Any], told: PickledTensors) -> bool:
+def _follow(name: str, argument: Any, stack: list[Any], memo: dict[int, Any], tensors: PickledTensors) -> bool:
     """Do one step on names; False when the opcode is not known."""
     if name in ("PROTO", "STOP", "FRAME"):
         return name != "PROTO" or argument == 2
@@ -89,14 +89,14 @@ def _follow(name: str, argument: Any, stack: list[Any], memo: dict[int, Any], to
         stack.append(memo[argument])
     elif name == "GLOBAL":
         named = Named(argument.replace(" ", "."))
-        told.names.add(named.name)
+        tensors.names.add(named.name)
         stack.append(named)
     else:
-        return _combine(name, stack, told)
+        return _combine(name, stack, tensors)
     return True
 
 
-def _combine(name: str, stack: list[Any], told: PickledTensors) -> bool:
+def _combine(name: str, stack: list[Any], tensors: PickledTensors) -> bool:
     if name in ("EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"):
         stack.append(tuple(_pop(stack, "123".find(name[-1]) + 1)))
     elif name == "TUPLE":
@@ -106,7 +106,7 @@ def _combine(name: str, stack: list[Any], told: PickledTensors) -> bool:
     elif name in ("SETITEM", "APPEND"):
         _pop(stack, 2 if name == "SETITEM" else 1)
     elif name == "BINPERSID":
-        _storage(stack.pop(), told)
+        _storage(stack.pop(), tensors)
         stack.append(Made("storage"))
     elif name in ("REDUCE", "NEWOBJ"):
         maker, _ = _pop(stack, 2)
@@ -118,11 +118,11 @@ def _combine(name: str, stack: list[Any], told: PickledTensors) -> bool:
     return True
 
 
-def _storage(reference: Any, told: PickledTensors) -> None:
+def _storage(reference: Any, tensors: PickledTensors) -> None:
     kind, element, key, _, count = reference
     if kind != "storage":
         raise ValueError(f"a reference to {kind!r}")
-    told.storages[str(key)] = (element.name, int(count))
+    tensors.storages[str(key)] = (element.name, int(count))
 
 
 def _pop(stack: list[Any], count: int) -> list[Any]:

@@ -52,13 +52,13 @@ def _check_torch_zip(archive: zipfile.ZipFile, reporter: Reporter) -> None:
     if len(pickles) != 1 or len(set(names)) != len(names):
         reporter.refuse("pickle", f"it has {len(pickles)} pickles and {len(names)} entries; one pickle is usual")
         return
-    told = follow_pickle(archive.read(pickles[0]))
-    for name in sorted(told.names - HARMLESS):
+    pickled = follow_pickle(archive.read(pickles[0]))
+    for name in sorted(pickled.names - HARMLESS):
         if name.removeprefix("torch.") not in ELEMENT_BYTES:
             reporter.refuse("pickle", "loading it without weights_only would import and call this", text=name)
-    if told.problem:
-        reporter.refuse("pickle", f"the pickle cannot be followed: {told.problem}", text=pickles[0])
-    _check_storages(archive, pickles[0].rpartition("/")[0], told.storages, reporter)
+    if pickled.problem:
+        reporter.refuse("pickle", f"the pickle cannot be followed: {pickled.problem}", text=pickles[0])
+    _check_storages(archive, pickles[0].rpartition("/")[0], pickled.storages, reporter)
 
 
 def _check_storages(

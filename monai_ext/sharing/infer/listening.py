@@ -76,8 +76,9 @@ class Receiver:
         entity.add_supported_context(VERIFICATION)
         try:
             server = entity.start_server((host, port), block=False, evt_handlers=handlers)
-        except OSError as error:
-            raise PacsError(f"Port {port} of {host} cannot be listened on: {error.strerror or error}.") from error
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise PacsError(f"Port {port} of {host} cannot be listened on: {reason}. Name another port.") from error
         try:
             yield server.server_address[1]
         finally:

@@ -83,14 +83,20 @@ def send_objects(contents: Sequence[bytes], address: PacsAddress, *, title: str 
     datasets = [dcmread(io.BytesIO(content)) for content in contents]
     left: list[Dataset] = list(datasets)
     problem = ""
-    for _ in range(tries):
-        problem = _send_once(left, address, title)
-        if not left:
-            return len(datasets)
-    raise PacsError(
-        f"{address.title}@{address.host}:{address.port} took {len(datasets) - len(left)} of {len(datasets)} objects in"
-        f" {tries} tries: {problem}. The objects are in the output folder; send them from there when it is well again."
-    )
+    kept = "The objects are in the output folder; send them from there when it is well again."
+    try:
+        for _ in range(tries):
+            problem = _send_once(left, address, title)
+            if not left:
+                return len(datasets)
+    except PacsError as error:
+        raise PacsError(f"{_taken(left, datasets, address)}. {error} {kept}") from error
+    raise PacsError(f"{_taken(left, datasets, address)} in {tries} tries: {problem}. {kept}")
+
+
+def _taken(left: Sequence[Dataset], datasets: Sequence[Dataset], address: PacsAddress) -> str:
+    count = len(datasets) - len(left)
+    return f"{address.title}@{address.host}:{address.port} took {count} of {len(datasets)} objects"
 
 
 def _send_once(left: list[Dataset], address: PacsAddress, title: str) -> str:
@@ -133,9 +139,7 @@ def _store(association: Any, dataset: Dataset) -> str:
         status = association.send_c_store(dataset)
     except (RuntimeError, ValueError) as error:
         if association.is_established:
-            raise PacsError(
-                f"The PACS takes no objects of this kind ({error}): let it accept SR, SC and SEG."
-            ) from error
+            raise PacsError(f"It takes no objects of this kind ({error}): let it accept SR, SC and SEG.") from error
         return "the association was dropped"
     if "Status" not in status:
         return "the association was dropped, or no answer came in time"
@@ -144,5 +148,6 @@ def _store(association: Any, dataset: Dataset) -> str:
     if status.Status in _WARNINGS:
         logger.warning("The PACS took an object with the warning %04X.", status.Status)
     elif status.Status != 0:
-        raise PacsError(f"The PACS refused an object (status {status.Status:04X} {status.get('ErrorComment', '')}).")
+        comment = f": {status.ErrorComment}" if "ErrorComment" in status else ""
+        raise PacsError(f"It refused an object (status {status.Status:04X}{comment}).")
     return ""

@@ -122,8 +122,8 @@ def run_in_sandbox(
                 with contextlib.suppress(OSError):
                     os.killpg(process.pid, 9)
             log.seek(0)
-            told = _CONTROL.sub("", log.read(_LONGEST_LOG))
-    return SafeRun(sandbox, process.returncode, stopped, told, *_what_was_written(output))
+            printed = _CONTROL.sub("", log.read(_LONGEST_LOG))
+    return SafeRun(sandbox, process.returncode, stopped, printed, *_what_was_written(output))
 
 
 _LONGEST_LOG = 2**20

@@ -93,52 +93,52 @@ class LocalExecutor:
     def _ended(self, running: dict[int, _Running]) -> list[int]:
         """Slots whose process has ended; messages are read meanwhile, and memory is looked at."""
         while True:
-            wait([one.process.sentinel for one in running.values()], timeout=_LOOK_EVERY_S)
-            for one in running.values():
-                _read(one)
-                self._look_at_memory(one)
-            ended = [slot for slot, one in running.items() if not one.process.is_alive()]
+            wait([worker.process.sentinel for worker in running.values()], timeout=_LOOK_EVERY_S)
+            for worker in running.values():
+                _read(worker)
+                self._look_at_memory(worker)
+            ended = [slot for slot, worker in running.items() if not worker.process.is_alive()]
             if ended:
                 return ended
 
-    def _look_at_memory(self, one: _Running) -> None:
+    def _look_at_memory(self, worker: _Running) -> None:
         import psutil
 
         if self.memory_limit_mib is None:
             return
         try:
-            used = psutil.Process(one.process.pid).memory_info().rss / _MIB
+            used = psutil.Process(worker.process.pid).memory_info().rss / _MIB
         except psutil.Error:
             return
         if used > self.memory_limit_mib:
-            one.too_large_mib = used
-            one.process.kill()
+            worker.too_large_mib = used
+            worker.process.kill()
 
-    def _finish(self, one: _Running) -> Outcome:
-        one.process.join()
-        _read(one)
-        one.messages.close()
-        code = one.process.exitcode
-        if one.too_large_mib:
-            one.outcome.ended = (
-                f"its process used {one.too_large_mib:.0f} MiB, more than the limit of {self.memory_limit_mib:.0f} MiB,"
-                " and was ended: raise --memory-limit, or take smaller images or batches."
+    def _finish(self, worker: _Running) -> Outcome:
+        worker.process.join()
+        _read(worker)
+        worker.messages.close()
+        code = worker.process.exitcode
+        if worker.too_large_mib:
+            worker.outcome.ended = (
+                f"its process used {worker.too_large_mib:.0f} MiB, more than the limit of {self.memory_limit_mib:.0f} "
+                "MiB, and was ended: raise --memory-limit, or take smaller images or batches."
             )
         elif code is not None and code < 0:
             name = signal.Signals(-code).name
             hint = " (often because memory ran out: fewer --workers)" if name == "SIGKILL" else ""
-            one.outcome.ended = f"its process was ended by {name}{hint}."
+            worker.outcome.ended = f"its process was ended by {name}{hint}."
         elif code:
-            one.outcome.ended = f"its process ended with status {code}."
-        return one.outcome
+            worker.outcome.ended = f"its process ended with status {code}."
+        return worker.outcome
 
 
-def _read(one: _Running) -> None:
+def _read(worker: _Running) -> None:
     with contextlib.suppress(EOFError, OSError):  # the process has ended and said everything
-        while one.messages.poll():
-            name, error = one.messages.recv()
+        while worker.messages.poll():
+            name, error = worker.messages.recv()
             if error:
-                one.outcome.errors[name] = error
+                worker.outcome.errors[name] = error
 
 
 def _work(job: Job, sender: Connection, threads: int) -> None:

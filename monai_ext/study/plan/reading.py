@@ -98,12 +98,14 @@ def parse_plan(content: Any, *, name: str = "plan") -> StudyPlan:
 def _method(problems: Problems, name: str, content: Any) -> Method:
     place = f"methods::{name}"
     reader = PlanReader(problems, place, content, [*_SOURCES, "overrides", "images_seen", "family", "pretraining_data"])
-    given = [source for source in _SOURCES if source in reader.content]
-    if len(given) > 1:
-        problems.add(place, f"it starts from one of {', '.join(_SOURCES)}, or from none (scratch); {given} were given.")
+    sources = [source for source in _SOURCES if source in reader.content]
+    if len(sources) > 1:
+        problems.add(
+            place, f"it starts from one of {', '.join(_SOURCES)}, or from none (scratch); {sources} were given."
+        )
     if name == GRAY_LEVELS:
         problems.add(place, "this name is that of the trivial predictor, which every study has.")
-    source = given[0] if given else "scratch"
+    source = sources[0] if sources else "scratch"
     overrides = reader.object("overrides")
     if source != "bundle" and overrides:
         problems.add(f"{place}::overrides", "only a pre-training bundle has a config whose values could be other ones.")
@@ -113,7 +115,7 @@ def _method(problems: Problems, name: str, content: Any) -> Method:
     return Method(
         name=name,
         source=source,
-        value=(reader.text(source, "") or "") if given else "",
+        value=(reader.text(source, "") or "") if sources else "",
         overrides=overrides,
         images_seen=reader.whole("images_seen", None),
         family=reader.text("family", name) or name,

@@ -94,11 +94,11 @@ def _not_in_the_model(cell: Cell) -> dict[str, Any]:
 
 def _data(cell: Cell, work: Path, device: str | None) -> dict[str, Any]:
     """Where a cell reads and writes: its own folder is the bundle's root, so that nothing is published elsewhere."""
-    told = {
+    settings = {
         "bundle_root": str(work),
         "dataset_dir": cell.paths["dataset_dir"],
         "splits": cell.paths["splits"],
         "fold": cell.fold,
         "num_workers": 0,
     }
-    return told if device is None else told | {"device::name": device}
+    return settings if device is None else settings | {"device::name": device}

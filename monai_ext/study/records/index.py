@@ -75,6 +75,6 @@ def foreign_records(folder: StudyFolder, cells: Iterable[Cell]) -> tuple[list[st
         inputs = folder.read(name).inputs
         strangers.append(name)
         if name_of({**inputs, **versions}) in planned:
-            told = f"{inputs.get('monai_ext')} (protocols {inputs.get('protocol_version')})"
-            of_version.setdefault(told, []).append(name)
+            version = f"{inputs.get('monai_ext')} (protocols {inputs.get('protocol_version')})"
+            of_version.setdefault(version, []).append(name)
     return strangers, of_version

@@ -87,7 +87,7 @@ def _cells(panel: Panel, size: str, method: str) -> tuple[ScoredCell, ...]:
 
 def _models(results: StudyResults) -> str:
     bundles = sorted({(r.cell["task"], str(r.inputs.get("bundle"))) for r in _judged(results) if "bundle" in r.inputs})
-    protocols = ", ".join(PROTOCOL_NAMES[one["name"]] for one in results.plan["protocols"])
+    protocols = ", ".join(PROTOCOL_NAMES[protocol["name"]] for protocol in results.plan["protocols"])
     overrides = "; ".join(f"{task['name']}: {task['overrides']}" for task in results.plan["tasks"] if task["overrides"])
     named = ", ".join(f"{task} by the bundle {bundle}" for task, bundle in bundles)
     return f"{named}; protocols {protocols}. Changed settings: {overrides or 'none'}"

@@ -47,12 +47,13 @@ def learning_curve(panel: Panel, method: str, metric: str = "auc") -> LearningCu
         return None
     arms = [panel.arms[sizes[count], method] for count in labels]
     draws = [arm.fold_draws(metric) for arm in arms]
-    folds = min(len(one) for one in draws)
-    resamples = min(one.shape[1] for one in draws)
+    folds = min(len(draw) for draw in draws)
+    resamples = min(draw.shape[1] for draw in draws)
     count = min(_RESAMPLES, resamples)
     chosen = np.random.default_rng(0).integers(0, folds, size=(folds, max(count, 1)))
     columns = [
-        np.take_along_axis(one[:folds, :count], chosen, axis=0).mean(axis=0) if count else np.zeros(0) for one in draws
+        np.take_along_axis(draw[:folds, :count], chosen, axis=0).mean(axis=0) if count else np.zeros(0)
+        for draw in draws
     ]
     scores = np.array([arm.estimate(metric).value for arm in arms])
     return LearningCurve(np.array(labels), scores, np.stack(columns))

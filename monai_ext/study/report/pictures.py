@@ -63,7 +63,9 @@ def pictures(results: StudyResults) -> list[Picture]:
             )
         )
         compared = {
-            key[2:]: one for key, one in results.against_reference.items() if key[:2] == (panel.protocol, panel.task)
+            key[2:]: comparison
+            for key, comparison in results.against_reference.items()
+            if key[:2] == (panel.protocol, panel.task)
         }
         if compared:
             found.append(
@@ -147,8 +149,10 @@ def _curves(figure: Figure, panel: Panel) -> None:
         beside = 1 + 0.02 * place if len(panel.sizes) == 1 else 1.0  # one size: next to each other
         labels = [beside * panel.labels[size] for size in sizes]
         style = _style(panel.methods, method)
-        axes.plot(labels, [one.value for one in estimates], label=method, markersize=4, linewidth=1.4, **style)
-        low, high = [one.low for one in estimates], [one.high for one in estimates]
+        axes.plot(
+            labels, [estimate.value for estimate in estimates], label=method, markersize=4, linewidth=1.4, **style
+        )
+        low, high = [estimate.low for estimate in estimates], [estimate.high for estimate in estimates]
         axes.fill_between(labels, low, high, color=style["color"], alpha=0.12, linewidth=0)
         if len(sizes) == 1:
             axes.plot([labels[0]] * 2, [low[0], high[0]], color=style["color"], linewidth=1)
@@ -168,13 +172,18 @@ def _differences(figure: Figure, panel: Panel, compared: dict[tuple[str, str], C
     axes = figure.subplots()
     rows = [(s, m) for s in panel.sizes for m in panel.methods if (s, m) in compared]
     for row, (size, method) in enumerate(rows):
-        one = compared[size, method]
+        comparison = compared[size, method]
         style = _style(panel.methods, method)
         color = style["color"]
-        axes.plot([one.difference.low, one.difference.high], [row, row], color=color, linewidth=1.6)
-        fill = color if one.may_be_claimed else "none"
+        axes.plot([comparison.difference.low, comparison.difference.high], [row, row], color=color, linewidth=1.6)
+        fill = color if comparison.may_be_claimed else "none"
         axes.plot(
-            [one.difference.value], [row], marker=style["marker"], color=color, markerfacecolor=fill, markersize=5
+            [comparison.difference.value],
+            [row],
+            marker=style["marker"],
+            color=color,
+            markerfacecolor=fill,
+            markersize=5,
         )
     axes.axvline(0, color=_INK, linewidth=0.8)
     axes.set_yticks(range(len(rows)), [f"{method}, {panel.size_title(size)}" for size, method in rows])
@@ -196,7 +205,7 @@ def _ranks(results: StudyResults) -> dict[str, CriticalDifference]:
                 if any(arm is None for arm in arms):
                     continue
                 means = [arm.fold_means("auc") for arm in arms if arm is not None]
-                if len({len(one) for one in means}) == 1:
+                if len({len(curve) for curve in means}) == 1:
                     rows += list(np.stack(means, axis=1))
         if len(rows) >= 2 and len(methods) >= 3:
             found[protocol] = critical_difference(np.array(rows), methods)
@@ -253,7 +262,9 @@ def _budgets(figure: Figure, panel: Panel, size: str, several: dict[str, list[tu
         there = [(seen, panel.arms[size, name].estimate("auc")) for seen, name in ones if (size, name) in panel.arms]
         color = _COLORS[place % len(_COLORS)]
         seen = [images for images, _ in there]
-        axes.plot(seen, [one.value for _, one in there], color=color, marker=_MARKERS[place % 8], label=family)
+        axes.plot(
+            seen, [estimate.value for _, estimate in there], color=color, marker=_MARKERS[place % 8], label=family
+        )
         axes.fill_between(seen, [o.low for _, o in there], [o.high for _, o in there], color=color, alpha=0.12)
     axes.set_xscale("log")
     axes.set_xlabel("images seen in pre-training (logarithmic)")

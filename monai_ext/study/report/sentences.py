@@ -39,7 +39,7 @@ def _about_methods(results: StudyResults, panel: Panel) -> list[str]:
     compared = _of_panel(results.against_reference, panel)
     if not compared:
         return []
-    may = {key: one for key, one in compared.items() if one.may_be_claimed}
+    may = {key: compared_pair for key, compared_pair in compared.items() if compared_pair.may_be_claimed}
     if not may:
         (size, method), widest = max(compared.items(), key=lambda item: abs(item[1].difference.value))
         return [
@@ -117,7 +117,7 @@ def _of_panel(
     comparisons: dict[tuple[str, str, str, str], Comparison], panel: Panel
 ) -> dict[tuple[str, str], Comparison]:
     return {
-        (size, method): one
-        for (protocol, task, size, method), one in comparisons.items()
-        if (protocol, task) == (panel.protocol, panel.task) and not math.isnan(one.difference.low)
+        (size, method): compared_pair
+        for (protocol, task, size, method), compared_pair in comparisons.items()
+        if (protocol, task) == (panel.protocol, panel.task) and not math.isnan(compared_pair.difference.low)
     }

@@ -67,24 +67,28 @@ def comparison_tables(results: StudyResults) -> list[Table]:
     columns = ("protocol", "task", "labels", "method", "AUC difference", "p", "p (Holm)", "false claim", "claimed")
     titles = {(panel.protocol, panel.task): panel for panel in results.panels}
     return [
-        Table(title, columns, tuple(_comparison_row(titles[key[:2]], key, one) for key, one in compared.items()))
+        Table(
+            title,
+            columns,
+            tuple(_comparison_row(titles[key[:2]], key, comparison) for key, comparison in compared.items()),
+        )
         for title, compared in kinds
         if compared
     ]
 
 
-def _comparison_row(panel: Panel, key: tuple[str, str, str, str], one: Comparison) -> tuple[Any, ...]:
+def _comparison_row(panel: Panel, key: tuple[str, str, str, str], comparison: Comparison) -> tuple[Any, ...]:
     protocol, task, size, method = key
     return (
         PROTOCOL_NAMES[protocol],
         task,
         panel.size_title(size),
         method,
-        difference(one.difference),
-        probability(one.p_value),
-        probability(one.p_holm),
-        probability(one.false_claim),
-        "yes" if one.may_be_claimed else "no",
+        difference(comparison.difference),
+        probability(comparison.p_value),
+        probability(comparison.p_holm),
+        probability(comparison.false_claim),
+        "yes" if comparison.may_be_claimed else "no",
     )
 
 
@@ -96,20 +100,31 @@ def curve_tables(results: StudyResults) -> list[Table]:
         for method in panel.methods:
             reached = targets(panel, method, wanted)
             if reached:
-                needed.append((PROTOCOL_NAMES[panel.protocol], panel.task, method, *(labels(one) for one in reached)))
-            for one in forecasts(panel, method, list(results.plan["forecast_labels"])):
-                if one.gain is None:
-                    said.append((PROTOCOL_NAMES[panel.protocol], panel.task, method, f"+{one.more}", one.refusal, "-"))
+                needed.append(
+                    (PROTOCOL_NAMES[panel.protocol], panel.task, method, *(labels(estimate) for estimate in reached))
+                )
+            for prediction in forecasts(panel, method, list(results.plan["forecast_labels"])):
+                if prediction.gain is None:
+                    said.append(
+                        (
+                            PROTOCOL_NAMES[panel.protocol],
+                            panel.task,
+                            method,
+                            f"+{prediction.more}",
+                            prediction.refusal,
+                            "-",
+                        )
+                    )
                     continue
-                tested = one.tested
+                tested = prediction.tested
                 back = "not possible: the sizes before are too small"
                 if tested is not None:
                     back = (
                         f"at {tested.labels:.0f}: forecast {number(tested.forecast)}, measured"
                         f" {number(Estimate(tested.measured))}, error {difference(Estimate(tested.error))}"
                     )
-                told = difference(one.gain)
-                said.append((PROTOCOL_NAMES[panel.protocol], panel.task, method, f"+{one.more}", told, back))
+                told = difference(prediction.gain)
+                said.append((PROTOCOL_NAMES[panel.protocol], panel.task, method, f"+{prediction.more}", told, back))
     tables = []
     if needed and wanted:
         columns = ("protocol", "task", "method", *(f"AUC {target:g}" for target in wanted))

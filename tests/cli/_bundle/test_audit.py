@@ -26,3 +26,9 @@ def test_something_unknown_has_exit_status_1_and_what_cannot_be_read_2(tmp_path:
     assert main(["bundle", "audit", str(path)]) == 1
     assert main(["bundle", "audit", str(tmp_path / "missing.zip")]) == 2
     assert "there is no such file or folder" in capsys.readouterr().err
+
+
+def test_a_report_that_cannot_be_written_is_said_in_a_sentence(tmp_path: Path, capsys) -> None:
+    path = write_zip(tmp_path / "bundle.zip", {"configs/train.json": b"{}"})
+    assert main(["bundle", "audit", str(path), "--output", str(tmp_path / "missing" / "report.html")]) == 2
+    assert "Name a file in another folder" in capsys.readouterr().err
