@@ -19,6 +19,7 @@ from monai_ext.metrics.classification_scores import resampled_scores
 from monai_ext.metrics.group_bootstrap import resample_groups
 from monai_ext.study.forecast import LearningCurve, forecast
 from monai_ext.study.statistics import corrected_resampled_test
+from monai_ext.study.statistics.comparison import resample_folds, resampled_p_value
 
 _FEATURES, _FOLDS, _DISTANCE = 8, 5, 0.35
 
@@ -47,24 +48,37 @@ def coverage(patients: int, *, trials: int, seed: int, images: int = 2) -> float
     return hits / trials
 
 
-def false_positives(fraction: float, *, patients: int, trials: int, seed: int) -> dict[str, float]:
-    """Part of trials with p < 0.05 though both methods are alike: with the explicit ratio, 1/(k-1), and none."""
+def false_positives(fraction: float, *, patients: int, trials: int, seed: int, repeats: int = 1) -> dict[str, float]:
+    """Part of trials with p < 0.05 though both methods are alike: by the corrected test with the explicit ratio, with
+    1/(k-1), and without correction; by resampling folds and patients; and by resampling patients alone, which takes the
+    trained networks as they are.
+
+    The subsets of a fold (``repeats``, where not all labels are used) are averaged, as a study does.
+    """
     generator = np.random.default_rng(seed)
     counted = {"explicit ratio": 0, "ratio 1/(k-1)": 0, "no correction": 0}
+    counted |= {"folds and patients resampled": 0, "patients resampled": 0}
     for _ in range(trials):
         labels = generator.permutation(np.arange(patients) % 2)
         views = [_view(labels, generator) for _ in range(2)]
         parts = np.array_split(generator.permutation(patients), _FOLDS)
-        differences, sizes = [], []
+        folds, sizes = [], []
         for part in parts:
-            training = _balanced(np.setdiff1d(np.arange(patients), part), labels, fraction, generator)
-            first, second = (_accuracy(view, labels, training, part) for view in views)
-            differences.append(first - second)
+            rest, drawn = np.setdiff1d(np.arange(patients), part), []
+            for _ in range(repeats if fraction < 1 else 1):
+                training = _balanced(rest, labels, fraction, generator)
+                first, second = (_correct(view, labels, training, part) for view in views)
+                drawn.append(first - second)
+            folds.append(np.mean(drawn, axis=0))
             sizes.append((len(part), len(training)))
         n_test, n_train = np.mean(sizes, axis=0)
         ratios = {"explicit ratio": n_test / n_train, "ratio 1/(k-1)": 1 / (_FOLDS - 1), "no correction": 1e-12}
         for name, ratio in ratios.items():
+            differences = [float(fold.mean()) for fold in folds]
             counted[name] += corrected_resampled_test(differences, n_test=ratio, n_train=1.0).p_value < 0.05
+        drawn = np.stack([_resampled(fold, generator) for fold in folds])
+        counted["patients resampled"] += resampled_p_value(drawn.mean(axis=0)) < 0.05
+        counted["folds and patients resampled"] += resampled_p_value(resample_folds(drawn)) < 0.05
     return {name: count / trials for name, count in counted.items()}
 
 
@@ -98,10 +112,15 @@ def _balanced(rest: np.ndarray, labels: np.ndarray, fraction: float, generator: 
     return np.concatenate(chosen)
 
 
-def _accuracy(view: np.ndarray, labels: np.ndarray, training: np.ndarray, test: np.ndarray) -> float:
+def _correct(view: np.ndarray, labels: np.ndarray, training: np.ndarray, test: np.ndarray) -> np.ndarray:
     centers = [view[training[labels[training] == label]].mean(axis=0) for label in (0, 1)]
     near = [((view[test] - center) ** 2).sum(axis=1) for center in centers]
-    return float(((near[1] < near[0]) == labels[test]).mean())
+    return ((near[1] < near[0]) == labels[test]).astype(np.float64)
+
+
+def _resampled(values: np.ndarray, generator: np.random.Generator, count: int = 500) -> np.ndarray:
+    """(count,) means over resamples of patients."""
+    return np.asarray(values[generator.integers(0, len(values), size=(count, len(values)))].mean(axis=1))
 
 
 def main() -> int:
@@ -115,10 +134,10 @@ def main() -> int:
             n: coverage(n, trials=options.trials, seed=options.seed) for n in (12, 25, 40, 60, 120)
         },
         "false positives": {
-            f"{fraction:.0%} of the labels": false_positives(
-                fraction, patients=200, trials=options.trials, seed=options.seed
+            f"{fraction:.0%} of the labels, {repeats} subset(s)": false_positives(
+                fraction, patients=200, trials=options.trials, seed=options.seed, repeats=repeats
             )
-            for fraction in (1.0, 0.1)
+            for fraction, repeats in ((1.0, 1), (0.1, 1), (0.1, 10))
         },
         "forecast": forecast_errors(trials=options.trials, seed=options.seed),
     }

@@ -10,15 +10,20 @@ Example:
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from monai_ext.cli._parser import command_parser
+from monai_ext.data.segmented.mask_files import has_masks
+from monai_ext.data.segmented.masked_data import open_masked
 from monai_ext.data.splits.items import SplitSource, open_split_source
 from monai_ext.data.splits.splits import Splits, load_splits, read_splits
 
 __all__ = ["main"]
+
+_PATIENT = "patient_id"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--output", default="splits.json", help="file to write; never replaced (splits.json)")
     make.add_argument("--official", action="store_true", help="the published split instead of a new one")
     make.add_argument("--test", type=float, default=0.0, metavar="FRACTION", help="part for test")
-    make.add_argument("--validation", type=float, default=0.0, metavar="FRACTION", help="part for validation")
+    make.add_argument(
+        "--validation",
+        type=float,
+        default=0.0,
+        metavar="FRACTION",
+        help="part for validation; of training with --official",
+    )
     make.add_argument("--folds", type=int, metavar="K", help="K folds of what is not test, instead of --validation")
     make.add_argument("--test-each-fold", action="store_true", help="every fold tests on another K-th")
     make.add_argument("--seed", type=int, default=0, help="chooses the sections (0)")
@@ -63,16 +74,22 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_source(command: argparse.ArgumentParser) -> None:
-    command.add_argument("source", metavar="SOURCE", help="labels table (.csv), slice store, or MedMNIST file (.npz)")
+    command.add_argument(
+        "source", metavar="SOURCE", help="labels table (.csv), slice store, MedMNIST file, or images with masks"
+    )
     command.add_argument("--id-column", default="file", help="column of the pictures' paths (file)")
     command.add_argument("--label-column", default="label", help="column of the class (label)")
-    command.add_argument("--group-column", default="patient_id", help="column of patient or volume (patient_id)")
+    command.add_argument("--group-column", default=_PATIENT, help="column of patient or volume (patient_id)")
     command.add_argument("--ungrouped", action="store_true", help="every item is of another patient")
     command.add_argument("--site-column", help="column of the hospital or scanner, to stratify by it too")
     command.add_argument("--split-column", default="split", help="column of the published split (split)")
+    command.add_argument("--mask-classes", type=int, default=2, metavar="K", help="classes of masks (2)")
+    command.add_argument("--mask-values", type=json.loads, metavar="JSON", help='of each class, such as "[0,[1,2]]"')
 
 
 def _open(options: argparse.Namespace) -> SplitSource:
+    if has_masks(options.source):
+        return _open_masked(options)
     return open_split_source(
         options.source,
         id_column=options.id_column,
@@ -83,6 +100,17 @@ def _open(options: argparse.Namespace) -> SplitSource:
     )
 
 
+def _open_masked(options: argparse.Namespace) -> SplitSource:
+    """Images with masks, which are stratified by whether anything is marked in them."""
+    columns: dict[str, str | None] = {"file": options.id_column, "split": options.split_column}
+    if options.ungrouped:
+        columns["group"] = None
+    elif options.group_column != _PATIENT:
+        columns["group"] = options.group_column
+    classes = ["background", *(f"class {number}" for number in range(1, options.mask_classes))]
+    return open_masked(options.source, class_names=classes, mask_values=options.mask_values, columns=columns).items
+
+
 def _make(options: argparse.Namespace) -> int:
     from monai_ext.data.splits.making import make_splits, official_splits, read_near_duplicates
 
@@ -91,7 +119,14 @@ def _make(options: argparse.Namespace) -> int:
     reductions = {"reduce_fractions": options.reduce_fractions, "reduce_per_class": options.reduce_per_class}
     if options.official:
         seed = options.seed if options.reduction_seed is None else options.reduction_seed
-        splits = official_splits(source, **reductions, reduction_seed=seed, near_duplicates=pairs)
+        splits = official_splits(
+            source,
+            **reductions,
+            reduction_seed=seed,
+            near_duplicates=pairs,
+            validation_fraction=options.validation,
+            seed=options.seed,
+        )
     else:
         splits = make_splits(
             source,

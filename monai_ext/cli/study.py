@@ -22,6 +22,7 @@ from monai_ext.cli._parser import add_subcommand, command_parser
 
 if TYPE_CHECKING:
     from monai_ext.study.executors.job import Executor
+    from monai_ext.study.plan import StudyPlan
     from monai_ext.study.records import StudyFolder
     from monai_ext.study.runner import StudyResult
     from monai_ext.study.tracking import StudyTracking
@@ -78,17 +79,29 @@ def _add_plan(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="changes the plan: tasks::CT::dataset_dir=/data"
     )
+    for what in ("data", "encoders"):
+        told = f"where the plan's relative paths of {what} are; the first folder that has one counts"
+        command.add_argument(f"--{what}", nargs="+", default=[], metavar="DIR", help=told)
+    for what in ("protocols", "methods", "tasks"):
+        command.add_argument(f"--{what}", nargs="+", metavar="NAME", help=f"only these {what} of the plan")
+
+
+def _read_plan(options: argparse.Namespace) -> StudyPlan:
+    """The plan, or the part of it that was asked for."""
+    from monai_ext.study.plan import narrowed, read_plan
+
+    plan = read_plan(options.plan, settings=options.set, data=options.data, encoders=options.encoders)
+    return narrowed(plan, protocols=options.protocols, methods=options.methods, tasks=options.tasks)
 
 
 def _run(options: argparse.Namespace) -> int:
     from monai_ext.cli._progress import progress_bar
-    from monai_ext.study.plan import read_plan
     from monai_ext.study.preparation import prepare
     from monai_ext.study.records import StudyFolder
     from monai_ext.study.runner import run_study
     from monai_ext.study.tracking import StudyTracking
 
-    plan = read_plan(options.plan, settings=options.set)
+    plan = _read_plan(options)
     folder = StudyFolder(options.output or _HOME / plan.name)
     executor = _executor(options)
     with folder.locked():
@@ -148,11 +161,10 @@ def _summary(result: StudyResult, folder: StudyFolder) -> int:
 def _plan(options: argparse.Namespace) -> int:
     from monai_ext.study.estimation import estimate_study
     from monai_ext.study.executors import LocalExecutor
-    from monai_ext.study.plan import read_plan
     from monai_ext.study.preparation import prepare
     from monai_ext.study.records import StudyFolder
 
-    plan = read_plan(options.plan, settings=options.set)
+    plan = _read_plan(options)
     folder = StudyFolder(options.output or _HOME / plan.name)
     study = prepare(plan, folder)
     for warning in study.warnings:

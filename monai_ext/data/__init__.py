@@ -8,6 +8,8 @@ from monai_ext.data.labelled.sets import open_labelled_sets
 from monai_ext.data.open_slices import SliceSections, load_size_for, open_sections, open_slices
 from monai_ext.data.phantoms.sample import embedded_sample
 from monai_ext.data.sampling import SliceLoader, StreamSampler, endless_loader, slice_loader
+from monai_ext.data.segmented.images import SegmentedImages
+from monai_ext.data.segmented.sections import SegmentedSections, open_segmented_sections
 from monai_ext.data.slice_images import SliceImages
 from monai_ext.data.sources.open import open_source
 from monai_ext.data.splits.items import open_split_source
@@ -22,6 +24,8 @@ __all__ = [
     "IngestReport",
     "LabelledImages",
     "LabelledSections",
+    "SegmentedImages",
+    "SegmentedSections",
     "SliceImages",
     "SliceLoader",
     "SliceSections",
@@ -39,6 +43,7 @@ __all__ = [
     "open_labelled_sections",
     "open_labelled_sets",
     "open_sections",
+    "open_segmented_sections",
     "open_slices",
     "open_source",
     "open_split_source",

@@ -24,6 +24,7 @@ from monai_ext.handlers.queue_starter import QueueStarter
 from monai_ext.handlers.reconstruction_images import ReconstructionImages
 from monai_ext.handlers.reconstruction_table import ReconstructionTable
 from monai_ext.handlers.reconstruction_writer import ReconstructionWriter
+from monai_ext.handlers.segmentation_results import SegmentationResults
 from monai_ext.handlers.training_bookkeeping import TrainingBookkeeping
 from monai_ext.handlers.training_checkpoint import TrainingCheckpoint
 from monai_ext.handlers.validation_runner import ValidationRunner
@@ -50,6 +51,7 @@ __all__ = [
     "ReconstructionImages",
     "ReconstructionTable",
     "ReconstructionWriter",
+    "SegmentationResults",
     "TrainingBookkeeping",
     "TrainingCheckpoint",
     "ValidationRunner",

@@ -14,7 +14,6 @@ import torch.distributed
 from ignite.engine import Events
 
 from monai_ext.files import write_result
-from monai_ext.handlers.classification_results import ClassificationResults
 from monai_ext.networks.weights.files import weights_on_cpu
 from monai_ext.parallel.processes import process_count, process_rank, unwrap
 from monai_ext.torch_files import read_torch_file
@@ -25,7 +24,7 @@ BEST_WEIGHTS = "best_weights.pt"
 
 logger = logging.getLogger(__name__)
 
-_SMALLER_IS_BETTER = ("loss", "brier_score", "calibration_error")
+_SMALLER_IS_BETTER = ("loss", "brier_score", "calibration_error", "volume_error", "missed", "false_alarms")
 
 
 class BestModel:
@@ -38,7 +37,8 @@ class BestModel:
     Args:
         output_dir: folder of the weights, ``best_weights.pt``, a state dict; it is made.
         evaluator: whose ``state.metrics`` have just been computed when an epoch of the trainer ends.
-        metric: name of the metric; larger is better, but for losses, the Brier score and the calibration error. None
+        metric: name of the metric; larger is better, but for losses, the Brier score, the calibration error, and of
+            segmentations the volume error and the shares of missed cases and false alarms. None
             keeps the weights of the last epoch, for trainings whose held-out images must not be chosen by.
         patience: stop after so many epochs without a better value, counted from the first epoch in which everything
             learns; None never stops.
@@ -131,14 +131,13 @@ class BestModelResults:
     Args:
         output_dir: folder of :class:`~monai_ext.handlers.BestModel`; the files are written to ``validation`` in it.
         evaluator: of the held-out images, on the trainer's network.
-        results: of the evaluator; writes what there is to see.
+        results: of the evaluator; writes what there is to see: :class:`~monai_ext.handlers.ClassificationResults` or
+            :class:`~monai_ext.handlers.SegmentationResults`.
         tracker: follows the trainer, as if it were attached after this handler, and of the evaluator,
             which tells it the metrics: as ``best_<name>``; None for none.
     """
 
-    def __init__(
-        self, output_dir: str | Path, *, evaluator: Any, results: ClassificationResults, tracker: Any = None
-    ) -> None:
+    def __init__(self, output_dir: str | Path, *, evaluator: Any, results: Any, tracker: Any = None) -> None:
         self.path = Path(output_dir) / BEST_WEIGHTS
         self.folder = Path(output_dir) / "validation"
         self.evaluator = evaluator
@@ -162,8 +161,6 @@ class BestModelResults:
             self.evaluator.run(engine.state.epoch)
         network.load_state_dict(last)
         engine.state.best_weights = str(self.path)
-        engine.state.threshold = None
-        if self.results.evaluation is not None:
-            engine.state.threshold = self.results.evaluation.predictions.threshold
+        engine.state.threshold = self.results.chosen_threshold
         if self.tracker is not None:
             self.tracker.log_metrics({"best_epoch": engine.state.best_metric_epoch})

@@ -120,6 +120,11 @@ class ClassificationResults:
         finally:
             self.folder, self.tracker = before
 
+    @property
+    def chosen_threshold(self) -> float | None:
+        """That of the last evaluation; None before it, or where there is none."""
+        return None if self.evaluation is None else self.evaluation.predictions.threshold
+
     def _gather(self, engine: Engine) -> None:
         self._gathered.update(engine.state.output)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +30,16 @@ class EncoderExporter:
     where it comes from (method, iteration, images seen, version of this package, and what the caller adds). The file is
     replaced in one step and is readable with ``weights_only=True``.
 
+    When training reaches one of the budgets in ``keep_at_images`` of its length, the encoder is also written beside it
+    under a name of its own, ``encoder_10000_images.pt``, and stays: what less pre-training would have given.
+
     Args:
         output_dir: folder of the file, ``encoder.pt``; it is made.
         every_epochs: epochs between exports; None exports whenever held-out slices have been judged.
-        keep_at_images: budgets in images seen; when training reaches one, the encoder is also written beside it
-            under a name of its own, ``encoder_10000_images.pt``, and stays: what less pre-training would have given.
         metadata: plain values to add, such as backbone, channels and window.
 
     Raises:
-        ValueError: when ``every_epochs`` or a budget is not positive.
+        ValueError: when ``every_epochs`` is not positive.
         TrainingStoppedError: when the disk refuses the file.
     """
 
@@ -47,16 +48,9 @@ class EncoderExporter:
         output_dir: str | Path,
         *,
         every_epochs: int | None = None,
-        keep_at_images: Sequence[int] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = Path(output_dir) / ENCODER_FILE
-        self.keep_at_images = tuple(keep_at_images or ())
-        if any(budget < 1 for budget in self.keep_at_images):
-            raise ValueError(
-                "Encoders are kept at budgets of at least one image; keep_at_images received "
-                f"{list(self.keep_at_images)}."
-            )
         self.metadata = plain_values(metadata or {})
         self._exported_iteration = -1
         validated = PretrainingEvents.VALIDATION_COMPLETED
@@ -67,7 +61,7 @@ class EncoderExporter:
         if process_rank() == 0:
             engine.add_event_handler(self._time, self._export)
             engine.add_event_handler(Events.COMPLETED, self._export_at_the_end)
-            if self.keep_at_images:
+            if engine.length.keep_at_images:
                 engine.add_event_handler(Events.ITERATION_COMPLETED, self._keep)
 
     def _export_at_the_end(self, engine: PretrainingTrainer) -> None:
@@ -78,7 +72,7 @@ class EncoderExporter:
     def _keep(self, engine: PretrainingTrainer) -> None:
         """Write the encoder once more when this iteration has reached a budget."""
         seen, before = engine.state.images_seen, engine.state.images_seen - engine.length.batch_size
-        for budget in self.keep_at_images:
+        for budget in engine.length.keep_at_images:
             if before < budget <= seen:
                 self._write(engine, self.path.with_name(f"{self.path.stem}_{budget}_images{self.path.suffix}"))
 

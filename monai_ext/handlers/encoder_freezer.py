@@ -1,4 +1,4 @@
-"""Freeze the encoder of a classifier while only its head learns, and let it learn at its own rate afterwards."""
+"""Freeze a pre-trained encoder while only the head or decoder on it learns, then let it learn at its own rate."""
 
 from __future__ import annotations
 
@@ -69,6 +69,7 @@ class EncoderFreezer:
 
     def _freeze(self, engine: Any, parameters: list[nn.Parameter], *, frozen: bool) -> None:
         norms = _norm_parameters(engine.network) if self.frozen_batch_norm == "learn" else set()
+        own = set(parameters)
         for parameter in parameters:
             learns = not frozen or parameter in norms
             parameter.requires_grad_(learns)
@@ -77,7 +78,7 @@ class EncoderFreezer:
         self._let_go()
         if frozen and self.frozen_batch_norm == "eval":
             # The trainer puts the whole network into training mode before each forward pass.
-            self._hook = engine.network.register_forward_pre_hook(_norms_to_eval)
+            self._hook = engine.network.register_forward_pre_hook(lambda network, inputs: _norms_to_eval(network, own))
         frozen_part = "only the head and the encoder's batch norms learn" if norms else "only the head learns"
         logger.info("Epoch %d: %s.", engine.state.epoch, frozen_part if frozen else "encoder and head learn")
 
@@ -93,7 +94,8 @@ def _norm_parameters(network: nn.Module) -> set[nn.Parameter]:
     return {parameter for module in norms for parameter in module.parameters()}
 
 
-def _norms_to_eval(network: nn.Module, inputs: Any) -> None:
+def _norms_to_eval(network: nn.Module, own: set[nn.Parameter]) -> None:
+    """Those of the encoder: what a decoder normalises changes while it learns."""
     for module in network.modules():
-        if isinstance(module, _BatchNorm):
+        if isinstance(module, _BatchNorm) and (not module.affine or module.weight in own):
             module.eval()

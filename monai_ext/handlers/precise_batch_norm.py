@@ -69,10 +69,10 @@ class PreciseBatchNorm:
 
     def _estimate(self, engine: Any) -> None:
         network = unwrap(engine.network)
-        norms = (module for module in network.modules() if isinstance(module, _BatchNorm))
-        if any(parameter.requires_grad for norm in norms for parameter in norm.parameters()):
+        forward = _Forward(network, self.inferer or engine.inferer)
+        if forward.learning:
             with preserved_random_streams():
-                update_bn(self._batches(engine), _Forward(network, self.inferer or engine.inferer))
+                update_bn(self._batches(engine), forward)
 
     def _batches(self, engine: Any) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + engine.state.epoch)
@@ -88,12 +88,25 @@ class PreciseBatchNorm:
 
 
 class _Forward(nn.Module):
-    """The network as the inferer runs it."""
+    """The network as the inferer runs it; batch norms that are frozen keep their statistics, and use them."""
 
     def __init__(self, network: nn.Module, inferer: Any) -> None:
         super().__init__()
         self.network = network
         self.inferer = inferer
+        norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+        learns = [any(parameter.requires_grad for parameter in norm.parameters()) for norm in norms]
+        self.learning = any(learns)
+        self._frozen = {norm for norm, does in zip(norms, learns, strict=True) if not does}
+
+    def modules(self, remove_duplicate: bool = True) -> Iterator[nn.Module]:
+        return (module for module in super().modules(remove_duplicate) if module not in self._frozen)
+
+    def train(self, mode: bool = True) -> _Forward:
+        super().train(mode)
+        for norm in self._frozen:
+            norm.eval()
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         return self.inferer(images, self.network)

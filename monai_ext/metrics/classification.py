@@ -14,7 +14,7 @@ from monai_ext.metrics.class_predictions import ClassPredictions, check_predicti
 from monai_ext.metrics.classification_scores import PER_CLASS, Scores, resampled_scores, scores
 from monai_ext.metrics.group_bootstrap import GroupResamples, resample_groups
 
-__all__ = ["ClassificationEvaluation", "Estimate", "evaluate_classification"]
+__all__ = ["ClassificationEvaluation", "Estimate", "evaluate_classification", "json_estimate"]
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +63,9 @@ class ClassificationEvaluation:
             "positive_class": None if judged.positive is None else judged.class_names[judged.positive],
             "threshold": judged.threshold,
             "bootstrap": {"resamples": self.resamples, "redrawn": self.redrawn, "of": "groups"},
-            "metrics": {name: _json_estimate(estimate) for name, estimate in self.metrics.items()},
+            "metrics": {name: json_estimate(estimate) for name, estimate in self.metrics.items()},
             "per_class": [
-                {name: _json_estimate(cell) if isinstance(cell, Estimate) else cell for name, cell in row.items()}
+                {name: json_estimate(cell) if isinstance(cell, Estimate) else cell for name, cell in row.items()}
                 for row in self.per_class
             ],
             "confusion": self.confusion.tolist(),
@@ -169,6 +169,7 @@ def _row(judged: ClassPredictions, number: int, values: Scores, drawn: Scores) -
     return row
 
 
-def _json_estimate(estimate: Estimate) -> dict[str, float | None]:
+def json_estimate(estimate: Estimate) -> dict[str, float | None]:
+    """The numbers of an estimate; None stands for what is not defined."""
     numbers = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
     return {name: number if math.isfinite(number) else None for name, number in numbers.items()}

@@ -8,7 +8,7 @@ import numpy as np
 
 from monai_ext.metrics.class_predictions import ClassPredictions
 
-__all__ = ["GroupResamples", "resample_groups"]
+__all__ = ["GroupResamples", "draw_groups", "resample_groups"]
 
 _MOST_DRAWS, _BLOCK = 20, 256
 
@@ -24,6 +24,26 @@ class GroupResamples:
 
     weights: np.ndarray
     redrawn: int
+
+
+def draw_groups(groups: np.ndarray, *, count: int, seed: int) -> np.ndarray:
+    """Draw as many groups as there are, with replacement, ``count`` times (the cluster bootstrap).
+
+    Args:
+        groups: (N,) of every image, its group as a number from 0.
+        count: R.
+        seed: of the draws.
+
+    Returns:
+        (R, N) how often each image is in each resample, int16.
+
+    Example:
+        >>> draw_groups(np.array([0, 0, 1]), count=2, seed=0).shape
+        (2, 3)
+    """
+    number = int(groups.max()) + 1
+    counts = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=count)
+    return counts.astype(np.int16)[:, groups]
 
 
 def resample_groups(predictions: ClassPredictions, *, count: int, seed: int) -> GroupResamples:

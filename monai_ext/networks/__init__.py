@@ -16,6 +16,7 @@ from monai_ext.networks.momentum import MomentumEncoder
 from monai_ext.networks.momentum_queue import MomentumQueue, fitting_queue, fitting_queue_size
 from monai_ext.networks.pretrained import StartingPoint, start_from
 from monai_ext.networks.prototypes import Prototypes
+from monai_ext.networks.segmenter import build_segmenter, residual_unet
 from monai_ext.networks.simsiam import SimSiam
 from monai_ext.networks.sinkhorn import sinkhorn_assignments
 from monai_ext.networks.spark.active_blocks import ActiveBlocks
@@ -47,6 +48,7 @@ __all__ = [
     "SwAV",
     "SynchronizedBatchNorm",
     "build_encoder",
+    "build_segmenter",
     "encoder_stride",
     "encoder_widths",
     "expand_mask",
@@ -55,6 +57,7 @@ __all__ = [
     "fitting_queue_size",
     "paint_masked_patches",
     "reconstruct",
+    "residual_unet",
     "sinkhorn_assignments",
     "split_batch_norm",
     "start_from",

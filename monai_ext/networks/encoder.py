@@ -10,9 +10,9 @@ from monai.networks import nets
 from monai.networks.nets.resnet import ResNet, ResNetBlock, ResNetBottleneck
 from torch import nn
 
-__all__ = ["build_encoder", "encoder_stride", "encoder_widths", "feature_width", "resnet_stages"]
+__all__ = ["ENCODER_NAMES", "build_encoder", "encoder_stride", "encoder_widths", "feature_width", "resnet_stages"]
 
-_NAMES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+ENCODER_NAMES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
 
 def build_encoder(
@@ -37,8 +37,8 @@ def build_encoder(
         >>> encoder_widths(build_encoder("resnet18"))
         [64, 128, 256, 512]
     """
-    if name not in _NAMES:
-        raise ValueError(f"An encoder named {name!r} was asked for; accepted: {', '.join(_NAMES)}.")
+    if name not in ENCODER_NAMES:
+        raise ValueError(f"An encoder named {name!r} was asked for; accepted: {', '.join(ENCODER_NAMES)}.")
     encoder: ResNet = getattr(nets, name)(
         spatial_dims=spatial_dims,
         n_input_channels=in_channels,

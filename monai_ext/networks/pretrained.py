@@ -6,9 +6,10 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from monai.networks.nets.resnet import ResNet
+from torch import nn
 
 from monai_ext.files import file_sha256
 from monai_ext.networks.weights.encoder import load_encoder
@@ -32,7 +33,7 @@ class StartingPoint:
         lineage: where the weights come from, as plain values for tracking.
     """
 
-    network: ResNet
+    network: nn.Module
     pretrained: bool = False
     run_id: str | None = None
     lineage: dict[str, Any] = field(default_factory=lambda: {"pretrained": "none"})
@@ -53,16 +54,17 @@ def name_start(lineage: Mapping[str, Any]) -> str:
     return str(lineage.get("pretrained_method") or lineage.get("pretrained_layout") or "scratch")
 
 
-def start_from(network: ResNet, *, pretrained: str | None = None) -> StartingPoint:
-    """Load a pre-trained encoder into a classifier, or leave it as it was initialised.
+def start_from(network: nn.Module, *, pretrained: str | None = None, encoder: ResNet | None = None) -> StartingPoint:
+    """Load a pre-trained encoder into a classifier or a segmentation network, or leave it as it was initialised.
 
     Everything but the head has to come from the file; the head always starts at random, even where the file has one of
     the right size. What was loaded is logged.
 
     Args:
-        network: the classifier, a ResNet of MONAI.
+        network: the classifier, a ResNet of MONAI; or a network that has ``encoder`` as a part.
         pretrained: None; a file in any layout that :func:`~monai_ext.networks.load_encoder` reads; or
             ``runs:/<run id>/encoder``, an encoder that MLflow has.
+        encoder: the ResNet to load into; the network itself when omitted.
 
     Raises:
         WeightsError: the file cannot be read, or something besides the head is missing, left over, or of another shape.
@@ -70,9 +72,10 @@ def start_from(network: ResNet, *, pretrained: str | None = None) -> StartingPoi
     if pretrained is None:
         logger.info("Training starts from random weights; name an encoder with --pretrained to start from it.")
         return StartingPoint(network)
-    head = {name: value.clone() for name, value in network.state_dict().items() if name.startswith("fc.")}
-    report = load_encoder(network, pretrained)
-    network.load_state_dict({**network.state_dict(), **head})
+    target = encoder if encoder is not None else cast(ResNet, network)
+    head = {name: value.clone() for name, value in target.state_dict().items() if name.startswith("fc.")}
+    report = load_encoder(target, pretrained)
+    target.load_state_dict({**target.state_dict(), **head})
     run_id = _run_id(pretrained, report.metadata)
     lineage = {
         "pretrained": pretrained,

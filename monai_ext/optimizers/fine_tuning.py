@@ -1,4 +1,4 @@
-"""Which learning rate the encoder and the head of a classifier have, epoch by epoch."""
+"""Which learning rate the encoder and the head of a classifier, or the decoder of a segmentation, have by epoch."""
 
 from __future__ import annotations
 
@@ -12,29 +12,42 @@ PROTOCOLS = ("gradual", "full", "linear_probe")
 
 
 def fine_tuning_groups(
-    network: nn.Module, *, learning_rate: float, weight_decay: float = 0.0, head: str = "fc"
+    network: nn.Module,
+    *,
+    learning_rate: float,
+    weight_decay: float = 0.0,
+    head: str = "fc",
+    encoder: nn.Module | None = None,
 ) -> list[dict[str, Any]]:
     """Two parameter groups for an optimiser, named ``"encoder"`` and ``"head"``.
 
     Args:
-        network: the classifier.
+        network: the classifier, or a network for segmentation.
         learning_rate: of both; :class:`FineTuningSchedule` changes that of the encoder.
         weight_decay: of both.
-        head: name of the network's last layer.
+        head: name of the network's last layer, where ``encoder`` is not given.
+        encoder: the part of the network that may be pre-trained; all that is not its own is the head, such as a
+            decoder.
 
     Raises:
         ValueError: the network has no parameters of this name, or none besides.
     """
     named = dict(network.named_parameters())
-    heads = [value for name, value in named.items() if f".{name}".rpartition(f".{head}.")[1]]
-    encoder = [value for name, value in named.items() if not f".{name}".rpartition(f".{head}.")[1]]
-    if not heads or not encoder:
+    own = {id(value) for value in ([] if encoder is None else encoder.parameters())}
+    is_head = {
+        name: id(value) not in own if encoder is not None else bool(f".{name}".rpartition(f".{head}.")[1])
+        for name, value in named.items()
+    }
+    heads = [value for name, value in named.items() if is_head[name]]
+    others = [value for name, value in named.items() if not is_head[name]]
+    if not heads or not others:
+        told = f"a head {head!r}" if encoder is None else "a decoder"
         raise ValueError(
             f"Fine-tuning treats encoder and head differently, but of {type(network).__name__} {len(heads)} parameters"
-            f" belong to a head {head!r} and {len(encoder)} to the rest: name its last layer."
+            f" belong to {told} and {len(others)} to the rest: name its last layer, or give the encoder that it has."
         )
     common = {"lr": learning_rate, "weight_decay": weight_decay}
-    return [{"name": "encoder", "params": encoder, **common}, {"name": "head", "params": heads, **common}]
+    return [{"name": "encoder", "params": others, **common}, {"name": "head", "params": heads, **common}]
 
 
 class FineTuningSchedule:
@@ -81,7 +94,7 @@ class FineTuningSchedule:
     ) -> None:
         if protocol not in (*PROTOCOLS, "auto"):
             raise ValueError(
-                f"A classifier is fine-tuned by the protocol {', '.join(PROTOCOLS)} or auto; received {protocol!r}."
+                f"A network is fine-tuned by the protocol {', '.join(PROTOCOLS)} or auto; received {protocol!r}."
             )
         if head_only_epochs < 0 or not 0 < start_fraction <= 1 or growth < 1:
             raise ValueError(

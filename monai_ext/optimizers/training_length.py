@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 __all__ = ["TrainingLength"]
 
@@ -22,11 +23,14 @@ class TrainingLength:
         epochs: passes over the data; ignored when ``images_seen`` is given.
         images_seen: budget of images; training ends with the batch that reaches it.
         epochs_limit: upper bound of the length in epochs, None for none.
+        keep_at_images: smaller budgets of images; what has been trained when one is reached is kept beside the result,
+            to see what less training would have given.
 
     Attributes:
         epoch_length: iterations of a full epoch.
         total_iterations: iterations of the whole training.
         in_images: whether the length was given as ``images_seen``.
+        keep_at_images: as given; empty for none.
 
     Raises:
         ValueError: when a number is not positive, or neither ``epochs`` nor ``images_seen`` is given.
@@ -45,11 +49,18 @@ class TrainingLength:
         epochs: int | None = None,
         images_seen: int | None = None,
         epochs_limit: int | None = None,
+        keep_at_images: Sequence[int] | None = None,
     ) -> None:
         counts = {"samples": samples, "batch_size": batch_size, "epochs": epochs}
         for name, value in {**counts, "images_seen": images_seen, "epochs_limit": epochs_limit}.items():
             if value is not None and value < 1:
                 raise ValueError(f"The length of a training needs {name} of at least 1; received {value}.")
+        self.keep_at_images = tuple(keep_at_images or ())
+        if any(budget < 1 for budget in self.keep_at_images):
+            raise ValueError(
+                "Results are kept at budgets of at least one image; keep_at_images received"
+                f" {list(self.keep_at_images)}."
+            )
         self.samples = samples
         self.batch_size = batch_size
         self.in_images = images_seen is not None

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from monai_ext.errors import WeightsError
+from monai_ext.networks import build_segmenter
+from monai_ext.networks.encoder import ENCODER_NAMES
 from monai_ext.sharing.bundle_files import BundleFiles
 from monai_ext.sharing.trained_classifier import TrainedClassifier, read_trained_classifier
 from monai_ext.sharing.trained_model import TrainedModel, read_parts, task_kind_of
@@ -24,6 +26,9 @@ NEEDED: dict[str, type | tuple[type, ...]] = {
     "window_hu": list,
 }
 OUTPUTS = ("softmax", "sigmoid")
+OURS = "monai_ext.networks.build_segmenter"
+"""The network of the segmentation bundles, which backbone, channels and classes say."""
+
 MOST_LABELS = 255
 
 
@@ -104,7 +109,16 @@ def _networks() -> dict[str, Callable[..., nn.Module]]:
     known: dict[str, Callable[..., nn.Module]] = {
         f"monai.networks.nets.{name}": getattr(nets, name) for name in ("BasicUNet", "SegResNet", "UNet")
     }
-    return known
+    return known | {OURS: build_segmenter}
+
+
+def _with_network(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with the network that they are of, which our own training leaves to be concluded."""
+    backbone, classes = settings.get("backbone"), settings.get("class_names")
+    if settings.get("network") is not None or backbone not in ENCODER_NAMES or not isinstance(classes, list):
+        return dict(settings)
+    arguments = {"backbone": backbone, "in_channels": settings.get("in_channels"), "classes": len(classes)}
+    return {**settings, "network": {"name": OURS, "arguments": arguments}}
 
 
 def read_trained_segmenter(bundle: BundleFiles) -> TrainedSegmenter:
@@ -114,6 +128,7 @@ def read_trained_segmenter(bundle: BundleFiles) -> TrainedSegmenter:
         WeightsError: there are none, they are damaged, or they are no segmentation network's.
     """
     parts = read_parts(bundle)
+    parts["settings"] = _with_network(parts["settings"])
     _check_settings(parts["settings"], bundle)
     return TrainedSegmenter(**parts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from pathlib import Path
 
 from monai_ext.study.cells.cell import Cell
@@ -34,8 +35,9 @@ def make_jobs(cells: Iterable[Cell], tasks: Mapping[str, PreparedTask], folder: 
             sharing.setdefault(feature_key(cell), []).append(cell)
     alone.sort(key=lambda cell: -_training_images(cell, tasks))
     groups = [[cell] for cell in alone]
-    for members in sharing.values():
-        groups += [members[first : first + _MOST] for first in range(0, len(members), _MOST)]
+    parts = [[all_of[first : first + _MOST] for first in range(0, len(all_of), _MOST)] for all_of in sharing.values()]
+    # The first part of each computes its features. All first parts come first, so that no worker waits for another's.
+    groups += [part for turn in zip_longest(*parts) for part in turn if part]
     return [Job(tuple(group), tasks.get(group[0].task), str(Path(folder.path))) for group in groups]
 
 

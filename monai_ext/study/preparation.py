@@ -140,7 +140,7 @@ def _prepare_task(plan: StudyPlan, task: Task, config: BundleConfig, folder: Stu
     protocols = [protocol for protocol in plan.protocols if task in plan.tasks_of(protocol)]
     path = _labelled_data(task, config)
     if not path.exists():
-        raise StudyError(f"the labelled data {path} are not there.")
+        raise StudyError(f"the labelled data {path} are not there (--data names folders to look in).")
     return prepare_task(
         task,
         dataset_dir=path.resolve(),
@@ -176,7 +176,7 @@ def _pretraining_data(plan: StudyPlan) -> dict[str, Any]:
         return {"dataset_dir": None, "fingerprint": "embedded sample"}
     path = Path(given).expanduser().resolve()
     if not path.exists():
-        raise StudyError(f"the pre-training data {path} are not there.")
+        raise StudyError(f"the pre-training data {path} are not there (--data names folders to look in).")
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     digest = hashlib.sha256()
     for file in files:
@@ -196,7 +196,10 @@ def _check_leaks(plan: StudyPlan, tasks: Mapping[str, PreparedTask], problems: P
             unknown.append(method.name)
     for data, methods in seen.items():
         if not Path(data).expanduser().exists():
-            problems.add(f"methods::{methods[0]}", f"the pre-training data {data} are not there.")
+            problems.add(
+                f"methods::{methods[0]}",
+                f"the pre-training data {data} are not there (--data names folders to look in).",
+            )
             continue
         for task in tasks.values():
             shared = shared_files(_test_files(task), Path(data).expanduser().resolve())

@@ -17,8 +17,8 @@ COLUMNS = (
 )  # fmt: skip
 UNKNOWN = "-"
 _PRETRAINING = "pre-training"
-_ENDING = "_classification"
-_WITH_INTERVAL = "auc"
+_ENDINGS = ("_classification", "_segmentation")
+_WITH_INTERVAL = ("auc", "dice")
 _BOUNDS = ("_low", "_high")
 _REST = "_without_excluded"
 
@@ -133,7 +133,8 @@ def _start(settings: Mapping[str, Any]) -> str | None:
 
 
 def _task(bundle: str | None) -> str | None:
-    return None if bundle is None else bundle.removesuffix(_ENDING)
+    ending = next((ending for ending in _ENDINGS if str(bundle).endswith(ending)), "")
+    return None if bundle is None else bundle.removesuffix(ending)
 
 
 def _precision(settings: Mapping[str, Any], engine: Any) -> str | None:
@@ -174,4 +175,6 @@ def _belongs_into_the_table(name: str, metrics: Mapping[str, float]) -> bool:
     value = name.partition(_REST)[0]
     if _REST in name and value in metrics:
         return True
-    return _is_bound(name, metrics) and name not in {f"{_WITH_INTERVAL}{bound}" for bound in _BOUNDS}
+    return _is_bound(name, metrics) and name not in {
+        f"{metric}{bound}" for metric in _WITH_INTERVAL for bound in _BOUNDS
+    }

@@ -53,8 +53,8 @@ def write_mlflow_model(
     """Write the trained network in MLflow's format, to be delivered with the run.
 
     Of a pre-training it is the encoder, ``encoder_model``: images (B, C, S, S) give features (B, F). Of a training on
-    classes it is ``classifier``, with the best weights where some were chosen, which gives probabilities (B, K). Images
-    are in [0, 1], as the bundle's preprocessing makes them. The weights lie in PyTorch's exported program (``pt2``), so
+    classes it is ``classifier``, with the best weights where some were chosen, which gives probabilities (B, K), or
+    ``segmentation_network``, which gives (B, K, S, S). Images are in [0, 1], as the bundle's preprocessing makes them. The weights lie in PyTorch's exported program (``pt2``), so
     that loading needs PyTorch and MLflow alone and unpickles no code. The example in it is synthetic.
 
     A network that cannot be exported is told of in the log: it is in the run's folder all the same.
@@ -88,15 +88,16 @@ def write_mlflow_model(
 
 def _trained(network: Any, state: Any, settings: Mapping[str, Any]) -> tuple[str, nn.Module]:
     """Name and copy of what is worth keeping, on the CPU, in float32 and evaluation mode."""
-    if hasattr(network, "encoder"):
+    if "class_names" not in settings and hasattr(network, "encoder"):
         return "encoder_model", _plain(nn.Sequential(copy.deepcopy(network.encoder), nn.Flatten(1)))
     trained = copy.deepcopy(network)
     best = getattr(state, "best_weights", None)
     if best is not None:
         trained.load_state_dict(read_torch_file(best))
-    if "class_names" in settings:
-        return "classifier", _plain(nn.Sequential(trained, nn.Softmax(dim=1)))
-    return "network", _plain(trained)
+    if "class_names" not in settings:
+        return "network", _plain(trained)
+    name = "segmentation_network" if "mask_values" in settings else "classifier"
+    return name, _plain(nn.Sequential(trained, nn.Softmax(dim=1)))
 
 
 def _plain(network: nn.Module) -> nn.Module:

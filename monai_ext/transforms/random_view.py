@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 import torch
+from torch.nn.functional import one_hot
 
 from monai_ext.transforms.batch_transform import BatchTransform
 from monai_ext.transforms.cutout import RandCutout
@@ -98,6 +99,16 @@ class RandomView(BatchTransform[tuple[Any, ...]]):
         for step, drawn in zip(self.steps, parameters, strict=True):
             images = step.apply(images, drawn)
         return images
+
+    def apply_to_labels(self, labels: torch.Tensor, parameters: tuple[Any, ...]) -> torch.Tensor:
+        """Move label maps as the images: (B, 1, H, W), whole numbers -> (B, 1, size, size).
+
+        Each pixel of the result has the class of which most lies under it. What beside an image continues its outermost
+        pixels continues its labels.
+        """
+        classes = int(labels.max()) + 1
+        shares = one_hot(labels[:, 0].long(), classes).movedim(-1, 1).float()
+        return self.steps[0].apply(shares, parameters[0]).argmax(dim=1, keepdim=True).to(labels.dtype)
 
 
 ROTATION = ("degrees", "probability", "quarter_turn_probability")

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.bundle_files import CLASSIFICATION, REPOSITORY, merged_config, run_bundle, tiny_training
+from helpers.bundle_files import CLASSIFICATION, REPOSITORY, SEGMENTATION, merged_config, run_bundle, tiny_training
 from helpers.labelled_pictures import write_labelled_pictures
+from helpers.masked_images import write_masked_pictures
 from monai_ext import running_config
 
 
@@ -34,6 +35,10 @@ def data_of(pictures: str, tmp_path_factory: pytest.TempPathFactory) -> Callable
     folders: dict[tuple[str, ...], str] = {}
 
     def give(bundle: Path) -> str:
+        if bundle.name in {other.name for other in SEGMENTATION}:
+            if ("masks",) not in folders:
+                folders["masks",] = str(write_masked_pictures(tmp_path_factory.mktemp("masked") / "data"))
+            return folders["masks",]
         if bundle.name not in {other.name for other in CLASSIFICATION}:
             return pictures
         labels = tuple(merged_config(bundle, "train")["class_names"])

@@ -24,7 +24,7 @@ from monai.networks.utils import get_state_dict
 
 from helpers.bundle_files import (
     BUNDLES,
-    CLASSIFICATION,
+    STANDALONE,
     config_files,
     merged_config,
     tiny_model,
@@ -42,7 +42,7 @@ every_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bun
 def published(bundle: Path, trained: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The trained bundle, seen from a working directory that has nothing to do with it."""
     trained(bundle)
-    monkeypatch.chdir(trained(bundle).parents[1] if bundle in CLASSIFICATION else tmp_path)
+    monkeypatch.chdir(trained(bundle).parents[1] if bundle in STANDALONE else tmp_path)
     return trained(bundle)
 
 
@@ -93,7 +93,7 @@ def test_the_published_weights_are_those_of_the_network_and_no_others(bundle, pu
 def test_the_inference_network_takes_and_gives_what_the_metadata_declares(bundle, published):
     declared = json.loads((published / "configs" / "metadata.json").read_text())["network_data_format"]
     channels = {"_meta_::network_data_format::outputs::pred::num_channels": TINY_WIDTH}
-    is_classifier = bundle in CLASSIFICATION
+    is_classifier = bundle in STANDALONE
     assert is_classifier or declared["outputs"]["pred"]["num_channels"] == 2048  # of the default backbone
     overrides = tiny_model(bundle, "inference") | ({} if is_classifier else channels)
     verify_net_in_out(net_id="network_def", **paths(published), device="cpu", **overrides)
@@ -159,7 +159,7 @@ def test_two_rounds_of_federated_learning(bundle, published, data_of, tmp_path):
 @every_bundle
 @pytest.mark.parametrize("name", ["train", "evaluate", "inference"])
 def test_nothing_in_initialize_ends_the_process(bundle, name, published, command_line, tmp_path):
-    if bundle in CLASSIFICATION and name == "inference":
+    if bundle in STANDALONE and name == "inference":
         pytest.skip("without this project it knows the command line alone, which a test of its own tries")
 
     def misspelt() -> None:

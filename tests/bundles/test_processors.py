@@ -7,12 +7,12 @@ import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
-from helpers.bundle_files import CLASSIFICATION, PRETRAINING, config_files, merged_config
+from helpers.bundle_files import PRETRAINING, STANDALONE, config_files, merged_config
 from monai_ext.parallel import memory_format
 from monai_ext.parallel.memory_format import NARROWEST_CHANNELS_LAST, arrange_memory, memory_format_of
 from monai_ext.parallel.processor import Processor
 
-bundles = pytest.mark.parametrize("bundle", [*PRETRAINING, *CLASSIFICATION], ids=lambda path: path.name)
+bundles = pytest.mark.parametrize("bundle", [*PRETRAINING, *STANDALONE], ids=lambda path: path.name)
 
 
 @pytest.fixture(scope="module")

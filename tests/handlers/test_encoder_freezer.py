@@ -1,6 +1,7 @@
 """Freezing the encoder on MONAI's trainer: what learns, at which rate, with which statistics."""
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 
 from helpers.small_classifier import SmallClassifier, classifier_trainer
 from monai_ext.handlers import EncoderFreezer
-from monai_ext.optimizers import FineTuningSchedule
+from monai_ext.optimizers import FineTuningSchedule, fine_tuning_groups
 
 
 def _train(epochs: int = 4, **options):
@@ -98,3 +99,18 @@ def test_no_hook_is_left_on_the_network():
     assert isinstance(trainer.network, SmallClassifier)
     assert not trainer.network._forward_pre_hooks
     assert all(isinstance(module, nn.Module) for module in trainer.network.modules())
+
+
+def test_batch_norms_of_a_decoder_go_on_while_the_encoder_is_frozen():
+    encoder = nn.Sequential(nn.Conv2d(1, 8, 1), nn.BatchNorm2d(8))
+    network = nn.Sequential(encoder, nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8))
+    schedule = FineTuningSchedule("gradual", head_only_epochs=1)
+    groups = fine_tuning_groups(network, learning_rate=0.1, encoder=encoder)
+    engine = SimpleNamespace(
+        network=network, optimizer=torch.optim.SGD(groups), state=SimpleNamespace(epoch=1, metrics={})
+    )
+    EncoderFreezer(schedule)._follow(engine)
+    network.train()
+    network(torch.rand(4, 1, 5, 5))
+    assert encoder[1].num_batches_tracked == 0
+    assert network[2].num_batches_tracked == 1

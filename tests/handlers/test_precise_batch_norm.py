@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -133,3 +134,24 @@ def test_two_processes_have_the_statistics_of_one_with_the_joint_batch(tmp_path:
     for rank in range(2):
         for joint, single in zip(torch.load(tmp_path / f"statistics_{rank}.pt"), alone, strict=True):
             torch.testing.assert_close(joint, single)
+
+
+def test_frozen_batch_norms_keep_their_statistics_while_others_are_estimated() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    network[0].requires_grad_(False)
+    network[0].running_mean.fill_(0.25)
+    kept = _statistics_of(network[0])
+    engine = SimpleNamespace(
+        network=network,
+        inferer=PrecisionInferer(),
+        state=SimpleNamespace(epoch=1, device=torch.device("cpu")),
+    )
+    _handler()._estimate(engine)
+    assert all(torch.equal(value, other) for value, other in zip(kept, _statistics_of(network[0]), strict=True))
+    images = torch.stack([item["image"] for item in labelled_images(10)])
+    expected = network[1]((images - 0.25) / torch.sqrt(torch.tensor(1 + network[0].eps)))
+    assert torch.allclose(network[2].running_mean, expected.mean(dim=(0, 2, 3)), atol=1e-5)
+
+
+def _statistics_of(norm: nn.BatchNorm2d) -> list[Tensor]:
+    return [value.clone() for value in norm.buffers()]

@@ -12,7 +12,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser, run
 
-from helpers.tiny_resnet import TINY_CLASSIFIER, TINY_RESNET, TINY_WIDTH
+from helpers.tiny_resnet import TINY_CLASSIFIER, TINY_RESNET, TINY_SEGMENTER, TINY_WIDTH
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -23,7 +23,11 @@ def _family(ending: str) -> list[Path]:
 
 PRETRAINING = _family("pretrain")
 CLASSIFICATION = _family("classification")
-BUNDLES = PRETRAINING + CLASSIFICATION
+SEGMENTATION = _family("segmentation")
+STANDALONE = CLASSIFICATION + SEGMENTATION
+"""Their inference needs MONAI alone."""
+
+BUNDLES = PRETRAINING + STANDALONE
 OVERLAYS = ("evaluate", "multi_gpu_train", "smoke")
 """Configs that are read after train.json; inference.json stands alone."""
 
@@ -43,6 +47,8 @@ def tiny_model(bundle: Path, name: str = "train") -> dict[str, Any]:
         for place, component in walk(config)
         if isinstance(component, dict) and component.get("_target_") in TINY_COMPONENTS
     }
+    if bundle.name in {other.name for other in SEGMENTATION}:
+        tiny = dict.fromkeys(tiny, TINY_SEGMENTER)
     return tiny | ({"num_workers": 0} if "num_workers" in config else {})
 
 

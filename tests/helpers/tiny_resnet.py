@@ -17,5 +17,8 @@ _TINY = {
 TINY_RESNET = {**_TINY, "feed_forward": False}
 """An encoder of total stride 32."""
 
+TINY_SEGMENTER = {**TINY_RESNET, "block_inplanes": [8, 16, 32, 64]}
+"""An encoder for segmentation, whose widths double from stage to stage as in every ResNet."""
+
 TINY_CLASSIFIER = {**_TINY, "num_classes": "$len(@class_names)"}
 """A classifier."""

@@ -7,7 +7,7 @@ import torch
 from monai.networks.nets import resnet18
 
 from monai_ext.errors import WeightsError
-from monai_ext.networks import build_encoder, start_from
+from monai_ext.networks import build_encoder, residual_unet, start_from
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +83,17 @@ def test_a_run_of_mlflow_is_named_by_its_id(encoder, tmp_path, monkeypatch):
     assert start.run_id == "3f0c"
     assert start.lineage["pretrained_run_id"] == "3f0c"
     assert start.lineage["pretrained_sha256"] is None
+
+
+def test_the_encoder_of_a_segmentation_network_is_loaded_in_its_place(encoder, tmp_path):
+    torch.save(encoder.state_dict(), tmp_path / "encoder.pt")
+    own = build_encoder("resnet18")
+    network = residual_unet(own, classes=2)
+    decoder = {name: value.clone() for name, value in network.state_dict().items() if "deconv" in name}
+    start = start_from(network, pretrained=str(tmp_path / "encoder.pt"), encoder=own)
+    assert start.network is network
+    assert start.pretrained
+    assert torch.equal(network[0].weight, encoder.conv1.weight)
+    assert all(torch.equal(own.state_dict()[name], value) for name, value in encoder.state_dict().items())
+    assert decoder
+    assert all(torch.equal(network.state_dict()[name], value) for name, value in decoder.items())

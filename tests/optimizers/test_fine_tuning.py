@@ -63,3 +63,12 @@ def test_values_that_make_no_sense_are_refused(arguments):
 def test_adam_takes_the_named_groups():
     optimizer = torch.optim.Adam(fine_tuning_groups(_network(), learning_rate=0.1))
     assert [group["name"] for group in optimizer.param_groups] == ["encoder", "head"]
+
+
+def test_all_that_is_not_the_encoders_own_is_the_head():
+    network = _network()
+    encoder, head = fine_tuning_groups(network, learning_rate=0.1, encoder=network.layer1)
+    assert encoder["params"] == list(network.layer1.parameters())
+    assert head["params"] == list(network.fc.parameters())
+    with pytest.raises(ValueError, match="0 parameters belong to a decoder and 4 to the rest"):
+        fine_tuning_groups(network, learning_rate=0.1, encoder=network)

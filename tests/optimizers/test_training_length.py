@@ -50,3 +50,8 @@ def test_numbers_below_one_are_refused_by_name(name):
     numbers = {"samples": 10, "batch_size": 5, "epochs": 2, name: 0}
     with pytest.raises(ValueError, match=f"{name} of at least 1; received 0"):
         TrainingLength(numbers.pop("samples"), **numbers)
+
+
+def test_a_budget_of_no_images_is_refused():
+    with pytest.raises(ValueError, match=r"at least one image; keep_at_images received \[0\]"):
+        TrainingLength(12, batch_size=4, epochs=1, keep_at_images=[0])

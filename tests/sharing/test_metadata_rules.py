@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.bundle_files import CLASSIFICATION, PRETRAINING, REPOSITORY
+from helpers.bundle_files import CLASSIFICATION, PRETRAINING, REPOSITORY, STANDALONE
 from monai_ext.sharing.metadata_rules import changelog_problems, metadata_problems, version_problems
 
 SCHEMA = REPOSITORY.parent / "shared" / "monai" / "meta_schema_20240725.json"
@@ -46,7 +46,7 @@ MUTATIONS = [
 ]
 
 
-@pytest.mark.parametrize("bundle", [*PRETRAINING, *CLASSIFICATION], ids=lambda path: path.name)
+@pytest.mark.parametrize("bundle", [*PRETRAINING, *STANDALONE], ids=lambda path: path.name)
 def test_our_bundles_satisfy_the_rules(bundle: Path) -> None:
     metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
     assert metadata_problems(metadata) + version_problems(metadata) + changelog_problems(metadata) == []

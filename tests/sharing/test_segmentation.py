@@ -17,6 +17,7 @@ from helpers.trained_segmentation import SETTINGS, build_network, write_segmenta
 from monai_ext.cli import main
 from monai_ext.data.dicom.series import find_series
 from monai_ext.errors import WeightsError
+from monai_ext.networks import build_segmenter
 from monai_ext.sharing.bundle_files import open_bundle_files
 from monai_ext.sharing.infer.segmenting import label_volumes_ml, segment_folder
 from monai_ext.sharing.reference_statistics import network_inputs
@@ -205,3 +206,14 @@ def test_another_body_part_is_warned_of(bundle: Path, tmp_path: Path) -> None:
     _write_series(tmp_path, BodyPartExamined="HEAD")
     [answer] = segment_folder(model, tmp_path).series
     assert "other_body_part" in {warning.code for warning in answer.warnings}
+
+
+def test_a_model_of_our_own_bundle_says_its_network_by_backbone_channels_and_classes(tmp_path: Path) -> None:
+    network = build_segmenter("resnet18", in_channels=1, classes=2).eval()
+    own = {"network": None, "backbone": "resnet18", "class_names": ["background", "infection"], "codes": None}
+    bundle = write_segmentation_bundle(tmp_path, **own, labels={"1": "infection"})
+    torch.save(network.state_dict(), bundle / "models" / "model.pt")
+    model = read_trained_segmenter(open_bundle_files(bundle))
+    images = torch.rand(1, 1, 64, 64)
+    assert torch.equal(model.build()(images), network(images))
+    assert model.labels == {1: "infection"}

@@ -3,15 +3,24 @@
 import json
 import os
 import signal
+from dataclasses import asdict
 
+import numpy as np
 import pytest
+import torch
+from monai.networks.nets import ResNet
 
 from helpers.small_study import results_of, run_small, small_plan, write_study_pictures
+from helpers.tiny_resnet import TINY_RESNET
 from monai_ext.errors import StudyError
 from monai_ext.study.executors import LocalExecutor
 from monai_ext.study.executors.job import Outcome
+from monai_ext.study.plan import parse_plan
+from monai_ext.study.preparation import prepare
 from monai_ext.study.records import StudyFolder
 from monai_ext.study.records.index import foreign_records
+from monai_ext.study.report.pictures import pictures
+from monai_ext.study.report.results import load_results
 from monai_ext.study.status import study_status
 
 
@@ -82,6 +91,40 @@ def test_swapped_test_labels_change_scores_and_nothing_else(data, tmp_path):
         assert shares[0] == shares[1]
         scores = [r["results"]["metrics"]["auc"] for r in (honest, other)]
         assert scores[0] == pytest.approx(1 - scores[1])
+
+
+def test_a_smaller_section_keeps_the_shares_of_classes_and_other_images_are_never_looked_at(data, tmp_path):
+    content = small_plan(data, fractions=[1])
+    content["tasks"]["pictures"]["splits"] = {"test": "official", "most": {"training": 6, "test": 4}}
+    study = prepare(parse_plan(content), StudyFolder(tmp_path))
+    task = study.tasks["pictures"]
+    for name, count in (("training", 6), ("validation", 12), ("test", 4)):
+        places = task.section(name, fold=0)
+        assert len(places) == count
+        assert task.numbers[places].sum() == count / 2
+    assert len(task.used) == 22
+    assert not run_small(content, tmp_path).failed
+    for file in (tmp_path / "features").glob("[!i]*.npy"):
+        assert np.isfinite(np.load(file)).all(axis=1).sum() == 22
+
+
+def test_smaller_budgets_are_judged_at_both_ends_and_compared_with_nothing(data, tmp_path):
+    for images in (10, 20):
+        torch.manual_seed(images)
+        own = {key: value for key, value in TINY_RESNET.items() if key != "_target_"}
+        network = ResNet(**own | {"n_input_channels": 1})
+        torch.save({"state_dict": network.state_dict()}, tmp_path / f"{images}.pt")
+    method = {"file": str(tmp_path / "{images}.pt"), "images_seen": 20, "budgets": [10]}
+    content = small_plan(data, methods={"scratch": {}, "ours": method}, fractions=[1, 0.75, 0.5])
+    run_small(content, tmp_path / "study")
+    sizes = {r["cell"]["size"] for r in results_of(tmp_path / "study").values() if r["cell"]["method"] != "ours"}
+    assert sizes == {"training", "0.75", "0.5"}
+    ours = [r["cell"] for r in results_of(tmp_path / "study").values() if r["cell"]["method"] == "ours, 10 images"]
+    assert {cell["size"] for cell in ours} == {"training", "0.5"}
+    StudyFolder(tmp_path / "study").keep_plan(asdict(parse_plan(content)))
+    results = load_results(StudyFolder(tmp_path / "study"))
+    assert {key[-1] for key in results.against_reference} == {"ours"}
+    assert [one.name for one in pictures(results) if one.name.startswith("budget_")]
 
 
 def test_a_failing_cell_is_tried_twice_and_the_others_go_on(data, tmp_path):

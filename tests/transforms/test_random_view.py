@@ -73,3 +73,17 @@ def test_a_misspelt_option_is_refused_with_the_nearest_one() -> None:
 def test_options_of_the_crop_are_none_of_the_rotation() -> None:
     with pytest.raises(ValueError, match="no option 'scale' of 'rotation'; the options are degrees, probability"):
         RandomView(8, rotation={"scale": [0.1, 0.2]})
+
+
+def test_label_maps_move_with_their_images() -> None:
+    labels = torch.randint(0, 3, (8, 1, 5, 5)).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    view = RandomView(32, scale=[0.5, 1.0], rotation={"degrees": 20.0}, intensity=None, blur=None, noise=None)
+    drawn = view.randomize(labels.float())
+    moved = view.apply_to_labels(labels, drawn)
+    as_image = view.apply(labels.float() / 2, drawn) * 2
+    assert moved.dtype == labels.dtype
+    assert set(moved.unique().tolist()) == {0, 1, 2}
+    whole = (as_image - as_image.round()).abs() < 1e-3
+    away = whole & (torch.nn.functional.avg_pool2d(whole.float(), 3, 1, 1) > 0.99)
+    assert away.float().mean() > 0.2
+    assert torch.equal(moved[away], as_image[away].round().long())

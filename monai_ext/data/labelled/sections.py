@@ -22,8 +22,9 @@ HELD_OUT = 0.2
 class Division:
     """Labelled data divided into sections.
 
-    The split is that of ``splits``, else the one that was published with the data. Where there is neither, a fifth of
-    the groups is for validation and a fifth for test, near duplicates staying together.
+    The split is that of ``splits``, else the one that was published with the data; where that has no validation
+    section, a fifth of its training groups is held out. Where there is no split, a fifth of the groups is for
+    validation and a fifth for test, near duplicates staying together.
 
     Args:
         data: the items.
@@ -57,7 +58,8 @@ class Division:
                 )
             return folds[self._number]
         if items.official:
-            return official_splits(items).folds[0]
+            published = official_splits(items).folds[0]
+            return published if published.validation else self._with_validation()
         made = make_splits(self.data.related, test_fraction=HELD_OUT, validation_fraction=HELD_OUT, seed=self._seed)
         logger.info(
             "%s has no split: a fifth of its groups (by %s) is held out for validation and a fifth for test, by seed"
@@ -67,6 +69,18 @@ class Division:
             self._seed,
         )
         return made.folds[0]
+
+    def _with_validation(self) -> Fold:
+        """The published split, which has training and test alone, with a fifth of training held out."""
+        logger.info(
+            "%s is published without a validation section: a fifth of its training groups (by %s) is held out, by seed"
+            " %d.",
+            self.data.items.name,
+            self.data.items.grouped_by,
+            self._seed,
+        )
+        related = self.data.related
+        return official_splits(related, validation_fraction=HELD_OUT, seed=self._seed).folds[0]
 
     def places(self, section: str) -> tuple[int, ...]:
         """Positions of the items of a section, in order.

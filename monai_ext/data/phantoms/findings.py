@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from monai_ext.data.phantoms.head import Head
@@ -33,6 +36,15 @@ class ThoraxWithFindings(Thorax):
         if not has_ground_glass:
             self._nodules = [*self._nodules, *solid]
             self._calcified = np.concatenate([self._calcified, np.zeros(len(solid), dtype=bool)])
+
+    @contextmanager
+    def lesions_shown(self, shown: bool) -> Iterator[None]:
+        """Draw the same patient with ground glass, or as it would be without, inside the context."""
+        kept, self._opacities = self._opacities, self._opacities if shown else []
+        try:
+            yield
+        finally:
+            self._opacities = kept
 
 
 class HeadWithFindings(Head):

@@ -21,7 +21,7 @@ from monai_ext.data.store.reader import SliceStore
 from monai_ext.data.tables import Table, read_table
 from monai_ext.errors import DatasetError, SplitError
 
-__all__ = ["SECTIONS", "SplitSource", "open_split_source"]
+__all__ = ["SECTIONS", "SplitSource", "open_split_source", "section_name"]
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +167,7 @@ def _from_table(
     labels = table.column(label_column)
     sites = table.column(site_column) if site_column else ()
     published = table.column(split_column) if split_column in table.header else ()
-    official = tuple(_section(name, path) for name in published)
+    official = tuple(section_name(name, path) for name in published)
     fingerprint = fingerprint_files(path.parent, [path.parent / item for item in ids])
     return SplitSource(
         kind=LABELS_TABLE,
@@ -205,7 +205,7 @@ def _from_store(path: Path, label_column: str, group_column: str, site_column: s
         groups=tuple(values[group_column]),
         grouped_by=group_column,
         sites=tuple(values[site_column]) if site_column else (),
-        official=tuple(_section(name, path) for name in sections) if all(sections) else (),
+        official=tuple(section_name(name, path) for name in sections) if all(sections) else (),
     )
 
 
@@ -225,7 +225,12 @@ def _from_medmnist(path: Path) -> SplitSource:
     )
 
 
-def _section(name: str, path: Path) -> str:
+def section_name(name: str, path: Path) -> str:
+    """The section that a table calls by this name, such as ``"train"``.
+
+    Raises:
+        SplitError: there is no such section.
+    """
     if name.lower() not in _SECTION_NAMES:
         raise SplitError(f"{path.name} puts items into {name!r}; sections are {', '.join(_SECTION_NAMES)}.")
     return _SECTION_NAMES[name.lower()]

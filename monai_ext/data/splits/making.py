@@ -112,10 +112,14 @@ def official_splits(
     reduce_per_class: Sequence[int] = (),
     reduction_seed: int = 0,
     near_duplicates: Pairs = (),
+    validation_fraction: float = 0.0,
+    seed: int = 0,
 ) -> Splits:
     """The split that was published with the data, as one fold; arguments as for :func:`make_splits`.
 
-    Nothing is moved: items with a near duplicate in another section are listed in the fold's ``near_duplicates``.
+    Nothing is moved: items with a near duplicate in another section are listed in the fold's ``near_duplicates``. Many
+    published splits have training and test alone: of their training items ``validation_fraction`` is then held out by
+    group, as ``seed`` says. A published validation section stays as it is.
 
     Raises:
         SplitError: the source has no official split, or one that has a patient on two sides.
@@ -126,12 +130,21 @@ def official_splits(
         tuple(item for item, section in zip(source.ids, source.official, strict=True) if section == name)
         for name in SECTIONS
     )
+    held_out = validation_fraction if training and not validation else 0.0
+    if held_out:
+        groups = join_near_duplicates(source, near_duplicates)
+        strata = [(label, "") for label in source.labels]
+        parts = _cut(np.array(source.positions(training)), groups, strata, held_out, seed)
+        training, validation = (tuple(source.ids[place] for place in sorted(part)) for part in parts)
     reductions = reduce_training(
         source, training, fractions=reduce_fractions, per_class=reduce_per_class, seed=reduction_seed
     )
     resembling = _resembling_earlier(source, near_duplicates)
     fold = Fold(training, validation, test, reductions=reductions, near_duplicates=resembling)
-    made = {"official": True, "reduction_seed": reduction_seed, "near_duplicate_pairs": len(near_duplicates)}
+    made: dict[str, Any] = {"official": True, "reduction_seed": reduction_seed}
+    made["near_duplicate_pairs"] = len(near_duplicates)
+    if held_out:
+        made |= {"validation_fraction": held_out, "seed": seed}
     return Splits.of(source, [fold], made)
 
 

@@ -52,7 +52,9 @@ def find_encoders(methods: Mapping[str, Method], *, folder: Path, pretrained: Ma
         elif method.source == "file":
             path = Path(method.value).expanduser()
             if not path.is_file():
-                raise StudyError(f"the encoder {method.value} of {name} is not there.")
+                raise StudyError(
+                    f"the encoder {method.value} of {name} is not there (--encoders names folders to look in)."
+                )
             found[name] = Encoder(path.resolve(), file_sha256(path))
         elif method.source == "run":
             path = _fetched(method.value, folder)

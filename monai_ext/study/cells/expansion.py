@@ -88,9 +88,15 @@ def budget(plan: StudyPlan, method: Method) -> int | None:
     return method.images_seen or plan.pretraining["images_seen"]
 
 
-def _places(protocol: Protocol, task: PreparedTask) -> Iterator[tuple[str, int, int]]:
+def _ends(protocol: Protocol) -> list[tuple[float, bool]]:
+    """The largest and the smallest size, at which smaller budgets are judged."""
+    fractions = [size for size in sizes_of(protocol) if not size[1]] or sizes_of(protocol)
+    return fractions if len(fractions) < 2 else [fractions[0], fractions[-1]]
+
+
+def _places(protocol: Protocol, task: PreparedTask, sizes: list[tuple[float, bool]]) -> Iterator[tuple[str, int, int]]:
     folds = range(task.folds) if protocol.folds is None else protocol.folds
-    for size, per_class in sizes_of(protocol):
+    for size, per_class in sizes:
         name = size_name(size, per_class=per_class)
         for fold in folds:
             for subset in range(1 if name == "training" else protocol.subsets):
@@ -102,7 +108,8 @@ def _cells(
 ) -> Iterator[Cell]:
     """A probe on weights that no seed decides on is the same for all seeds, so it is one cell."""
     seeds = protocol.seeds if encoder.is_random or protocol.name == "fine_tuning" else protocol.seeds[:1]
-    for size, fold, subset in _places(protocol, task):
+    sizes = _ends(protocol) if method.smaller_budget_of else sizes_of(protocol)
+    for size, fold, subset in _places(protocol, task, sizes):
         for seed in seeds:
             inputs = {
                 **_versions(),
@@ -117,7 +124,7 @@ def _cells(
 
 def _gray_cells(protocol: Protocol, task: PreparedTask, config: BundleConfig) -> Iterator[Cell]:
     plain = BundleConfig(config.root, task.task.overrides)
-    for size, fold, subset in _places(protocol, task):
+    for size, fold, subset in _places(protocol, task, sizes_of(protocol)):
         inputs = {
             **_versions(),
             "protocol": "gray_levels",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from monai_ext.data.splits.items import SECTIONS
 from monai_ext.errors import StudyError
+from monai_ext.study.plan.places import located
 from monai_ext.study.plan.problems import Problems, nearest
 from monai_ext.study.plan.study_plan import GRAY_LEVELS, Method, Protocol, StudyPlan, Task
 from monai_ext.study.plan.values import PlanReader
@@ -19,6 +22,8 @@ _GRID = ("fractions", "per_class", "subsets", "seeds", "folds")
 _PLAN = ("name", "description", "methods", "pretraining", "tasks", "overrides", "protocols", *_GRID[:4], "reference")
 _KEYS = (*_PLAN, "targets", "forecast_labels", "watts")
 _SOURCES = ("bundle", "file", "run")
+_METHOD = (*_SOURCES, "overrides", "images_seen", "budgets", "family", "pretraining_data")
+_IMAGES = "{images}"
 _SET_BY_STUDY = (
     "dataset_dir",
     "splits",
@@ -33,12 +38,20 @@ _SET_BY_STUDY = (
 _CHOSEN_ON = ("best_metric", "train", "validate")
 
 
-def read_plan(path: str | Path, *, settings: Sequence[str] = ()) -> StudyPlan:
+def read_plan(
+    path: str | Path,
+    *,
+    settings: Sequence[str] = (),
+    data: Sequence[str | Path] = (),
+    encoders: Sequence[str | Path] = (),
+) -> StudyPlan:
     """Read a plan.
 
     Args:
         path: of the JSON file.
         settings: changes such as ``"tasks::COVID-CT::dataset_dir=/data/covid"``, values being JSON or else text.
+        data: folders in which relative paths of data and splits are looked for; the first that has one counts.
+        encoders: folders in which relative paths of encoders are looked for.
 
     Raises:
         StudyError: the file cannot be read, or the plan is wrong; the message lists everything that is.
@@ -54,7 +67,7 @@ def read_plan(path: str | Path, *, settings: Sequence[str] = ()) -> StudyPlan:
         raise StudyError(f"The plan {path} is not JSON as it should be: {error}.") from error
     for setting in settings:
         _apply(content, setting)
-    return parse_plan(content, name=str(path))
+    return located(parse_plan(content, name=str(path)), data=data, encoders=encoders)
 
 
 def parse_plan(content: Any, *, name: str = "plan") -> StudyPlan:
@@ -65,7 +78,7 @@ def parse_plan(content: Any, *, name: str = "plan") -> StudyPlan:
     """
     problems = Problems(name)
     reader = PlanReader(problems, "", content, _KEYS)
-    methods = [_method(problems, key, value) for key, value in reader.object("methods").items()]
+    methods = [one for key, value in reader.object("methods").items() for one in _methods(problems, key, value)]
     tasks = [_task(problems, key, value, reader.object("overrides")) for key, value in reader.object("tasks").items()]
     pretraining = _pretraining(problems, reader.object("pretraining"))
     names = [method.name for method in methods]
@@ -95,9 +108,39 @@ def parse_plan(content: Any, *, name: str = "plan") -> StudyPlan:
     return plan
 
 
+def _methods(problems: Problems, name: str, content: Any) -> list[Method]:
+    """A method, and the same with each of its smaller budgets."""
+    method = _method(problems, name, content)
+    place = f"methods::{name}::budgets"
+    reader = PlanReader(Problems(""), place, content, _METHOD)
+    if not isinstance(content, Mapping) or "budgets" not in content:
+        return [method]
+    budgets = PlanReader(problems, f"methods::{name}", content, list(content)).wholes("budgets", [], least=1)
+    if method.source not in ("bundle", "file"):
+        problems.add(place, "only a bundle or a file has smaller budgets.")
+    if method.images_seen is None:
+        problems.add(place, "smaller budgets need images_seen, the whole budget, beside them.")
+    elif any(budget >= method.images_seen for budget in budgets):
+        problems.add(place, f"they are smaller than images_seen, {method.images_seen}; received {list(budgets)}.")
+    pattern = reader.text("file", "") or ""
+    if method.source == "file" and _IMAGES not in pattern:
+        problems.add(place, f"the file's name needs {_IMAGES} where the number of images stands; received {pattern!r}.")
+    smaller = [
+        replace(
+            method,
+            name=f"{name}, {budget} images",
+            value=pattern.replace(_IMAGES, str(budget)) if method.source == "file" else method.value,
+            images_seen=budget,
+            smaller_budget_of=name,
+        )
+        for budget in budgets[::-1]
+    ]
+    return [method, *smaller]
+
+
 def _method(problems: Problems, name: str, content: Any) -> Method:
     place = f"methods::{name}"
-    reader = PlanReader(problems, place, content, [*_SOURCES, "overrides", "images_seen", "family", "pretraining_data"])
+    reader = PlanReader(problems, place, content, _METHOD)
     sources = [source for source in _SOURCES if source in reader.content]
     if len(sources) > 1:
         problems.add(
@@ -112,12 +155,13 @@ def _method(problems: Problems, name: str, content: Any) -> Method:
     for key in overrides:
         if key.split("::")[0] in ("dataset_dir", "output_dir", "bundle_root", "resume", "images_seen"):
             problems.add(f"{place}::overrides::{key}", "the study sets this itself: see pretraining and images_seen.")
+    value, images_seen = (reader.text(source, "") or "") if sources else "", reader.whole("images_seen", None)
     return Method(
         name=name,
         source=source,
-        value=(reader.text(source, "") or "") if sources else "",
+        value=value.replace(_IMAGES, str(images_seen)) if source == "file" else value,
         overrides=overrides,
-        images_seen=reader.whole("images_seen", None),
+        images_seen=images_seen,
         family=reader.text("family", name) or name,
         pretraining_data=reader.text("pretraining_data", None),
     )
@@ -141,9 +185,12 @@ def _task(problems: Problems, name: str, content: Any, shared: Mapping[str, Any]
     overrides = {**shared, **reader.object("overrides")}
     _check_overrides(problems, f"{place}::overrides", overrides)
     splits = reader.object("splits")
-    divided = PlanReader(problems, f"{place}::splits", splits, ["file", "folds", "test", "validation", "seed"])
+    divided = PlanReader(problems, f"{place}::splits", splits, ["file", "folds", "test", "validation", "seed", "most"])
     divided.whole("folds", None, least=2)
     divided.whole("seed", 0, least=0)
+    most = PlanReader(problems, f"{place}::splits::most", divided.object("most"), SECTIONS)
+    for section in SECTIONS:
+        most.whole(section, None)
     return Task(name, bundle or "", reader.text("dataset_dir", None), overrides, splits)
 
 

@@ -25,6 +25,8 @@ class Method:
         images_seen: budget of the pre-training; for files and runs what is told of them, None where it is not known.
         family: methods of one family that differ in ``images_seen`` are one budget curve; the name when omitted.
         pretraining_data: for files and runs, the data they saw, so that test patients among them are found.
+        smaller_budget_of: name of the method of which this is the same with fewer images; it stands in the budget curve
+            and is compared with nothing else. Empty for methods of their own.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Method:
     images_seen: int | None = None
     family: str = ""
     pretraining_data: str | None = None
+    smaller_budget_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,8 +111,14 @@ class StudyPlan:
     watts: float
 
     def methods_of(self, protocol: Protocol) -> tuple[Method, ...]:
-        """The methods that a protocol is used with."""
-        return tuple(one for one in self.methods if protocol.methods is None or one.name in protocol.methods)
+        """The methods that a protocol is used with, and their smaller budgets unless it trains networks."""
+        of = {method.name: method.smaller_budget_of or method.name for method in self.methods}
+        return tuple(
+            one
+            for one in self.methods
+            if (protocol.methods is None or {one.name, of[one.name]} & set(protocol.methods))
+            and not (one.smaller_budget_of and protocol.name == "fine_tuning")
+        )
 
     def tasks_of(self, protocol: Protocol) -> tuple[Task, ...]:
         """The tasks that a protocol is used on."""

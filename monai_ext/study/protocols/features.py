@@ -1,4 +1,4 @@
-"""Features of all images of a task, computed once for each encoder and kept in the study's folder."""
+"""Features of the images of a task, computed once for each encoder and kept in the study's folder."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from monai_ext.study.tasks.prepared import PreparedTask
 __all__ = ["encoder_features", "feature_key", "gray_features"]
 
 _BATCH = 64
+_MOST_KEPT_BYTES = 2**30
+"""Size up to which the preprocessed images of a task are kept."""
 
 
 def feature_key(cell: Cell) -> str:
-    """Name of a cell's features: cells with the same one share them."""
+    """Cells with the same one share an encoder (or gray levels) on the same data, and so their features."""
     kept = ["monai_ext", "protocol_version", "data_fingerprint"]
     if cell.protocol == "gray_levels":
         return name_of({name: cell.inputs[name] for name in [*kept, "window"]} | {"of": "gray levels"})
@@ -31,33 +33,44 @@ def feature_key(cell: Cell) -> str:
 
 
 def encoder_features(cell: Cell, *, task: PreparedTask, folder: StudyFolder, device: str | None) -> np.ndarray:
-    """(N, D) float32, pooled features of all images of the task in the order of its items.
+    """(N, D) float32, pooled features of the task's images in the order of its items; NaN for those in no section.
 
     The bundle's own config opens and preprocesses the images and builds the network, whose head is left out; batch norm
     uses the statistics that the encoder came with.
     """
-    return _kept(folder.features, feature_key(cell), lambda: _encode(cell, device))
+    key = _file_key(cell, task)
+    return _kept(folder.features, key, lambda: _spread(_encode(cell, task, folder, device), task))
 
 
 def gray_features(cell: Cell, *, task: PreparedTask, folder: StudyFolder) -> np.ndarray:
-    """(N, 12) float32, gray-level statistics and size of all images of the task."""
+    """(N, 12) float32, gray-level statistics and size of the task's images; NaN for those in no section."""
     from monai_ext.checks.gray_statistics import gray_statistics, image_size
 
     def measure() -> np.ndarray:
         images = task.open_images(window=cell.inputs["window"])
-        planes = (images[number]["image"].numpy() for number in range(len(images)))
-        return np.stack([np.concatenate([gray_statistics(plane), image_size(plane)]) for plane in planes])
+        planes = (images[int(number)]["image"].numpy() for number in task.used)
+        rows = np.stack([np.concatenate([gray_statistics(plane), image_size(plane)]) for plane in planes])
+        return _spread(rows, task)
 
-    return _kept(folder.features, feature_key(cell), measure)
+    return _kept(folder.features, _file_key(cell, task), measure)
 
 
-def _encode(cell: Cell, device: str | None) -> np.ndarray:
+def _file_key(cell: Cell, task: PreparedTask) -> str:
+    """Features of other images are kept in another file."""
+    return name_of({"features": feature_key(cell), "images": task.used.tolist()})
+
+
+def _spread(rows: np.ndarray, task: PreparedTask) -> np.ndarray:
+    """A row for every item of the task, of which these are those in use."""
+    values = np.full((len(task.numbers), rows.shape[1]), np.nan, dtype=np.float32)
+    values[task.used] = rows
+    return values
+
+
+def _encode(cell: Cell, task: PreparedTask, folder: StudyFolder, device: str | None) -> np.ndarray:
     import torch
     from monai.bundle import ConfigParser
-    from monai.data import Dataset
-    from monai.transforms import Compose
     from monai.utils import set_determinism
-    from torch.utils.data import DataLoader
 
     overrides = {
         **cell.paths["overrides"],
@@ -76,13 +89,43 @@ def _encode(cell: Cell, device: str | None) -> np.ndarray:
     network.fc = torch.nn.Identity()
     where = torch.device(device) if device else parser.get_parsed_content("device")
     network = network.to(where).eval()
-    prepared = Compose(parser.get_parsed_content("validate::dataset::transform"))
-    dataset = Dataset(parser.get_parsed_content("validate::dataset::data"), prepared)
-    rows = []
     with torch.inference_mode():
-        for batch in DataLoader(dataset, batch_size=_BATCH):
-            rows.append(network(batch["image"].to(where)).float().cpu().numpy())
-    return np.concatenate(rows)
+        batches = _batches(parser, _images_path(cell, task, folder), task)
+        return np.concatenate([network(batch.to(where)).float().cpu().numpy() for batch in batches])
+
+
+def _images_path(cell: Cell, task: PreparedTask, folder: StudyFolder) -> Path:
+    """Where the preprocessed images of a task are kept for all encoders."""
+    kept = ("monai_ext", "protocol_version", "data_fingerprint", "config_sha256")
+    key = name_of({name: cell.inputs[name] for name in kept} | {"images": task.used.tolist()})
+    return folder.features / f"images-{key}.npy"
+
+
+def _batches(parser: Any, path: Path, task: PreparedTask) -> Iterator[Any]:
+    """Preprocessed images (B, C, S, S) as the bundle's validation has them.
+
+    Resizing takes several times as long as a small network does, so they are kept for other encoders, up to a size.
+    """
+    import torch
+    from monai.data import Dataset
+    from monai.transforms import Compose
+    from torch.utils.data import DataLoader, Subset
+
+    if not path.is_file():
+        prepare = Compose(parser.get_parsed_content("validate::dataset::transform"))
+        images = Dataset(parser.get_parsed_content("validate::dataset::data"), prepare)
+        loader = DataLoader(Subset(images, task.used.tolist()), batch_size=_BATCH)
+        prepared = (batch["image"].float() for batch in loader)
+        if images[int(task.used[0])]["image"].numel() * 4 * len(task.used) > _MOST_KEPT_BYTES:
+            yield from prepared
+            return
+        with _only_one(path.with_suffix(".lock")):
+            if not path.is_file():
+                values = np.concatenate([batch.numpy() for batch in prepared])
+                write_atomically(path, lambda file: np.save(file, values))
+    values = np.load(path, mmap_mode="r", allow_pickle=False)
+    for first in range(0, len(values), _BATCH):
+        yield torch.from_numpy(np.array(values[first : first + _BATCH]))
 
 
 def _kept(folder: Path, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:

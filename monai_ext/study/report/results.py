@@ -36,7 +36,7 @@ class Panel:
         sizes: names of the training sets, smallest first.
         labels: mean labels a class of each size.
         methods: in the order of the plan, gray levels last.
-        arms: by size and method; what is not there yet is missing.
+        arms: by size and method, also of smaller budgets; what is not there yet is missing.
     """
 
     protocol: str
@@ -214,7 +214,7 @@ def _panels(
     arms: dict[tuple[str, str, str, str], list[ScoredCell]] = {}
     for cell, scored in cells.items():
         arms.setdefault((cell.protocol, cell.task, cell.size, cell.method), []).append(scored)
-    methods = [method["name"] for method in plan["methods"]]
+    methods = [method["name"] for method in plan["methods"] if not method.get("smaller_budget_of")]
     panels = []
     for protocol in (one["name"] for one in plan["protocols"]):
         for task in (one["name"] for one in plan["tasks"]):

@@ -64,7 +64,18 @@ def comparison_tables(results: StudyResults) -> list[Table]:
         ("Against the best", results.against_best),
         ("Against gray levels", results.against_gray),
     )
-    columns = ("protocol", "task", "labels", "method", "AUC difference", "p", "p (Holm)", "false claim", "claimed")
+    columns = (
+        "protocol",
+        "task",
+        "labels",
+        "method",
+        "AUC difference",
+        "p",
+        "p (Holm)",
+        "p (resampled)",
+        "false claim",
+        "claimed",
+    )
     titles = {(panel.protocol, panel.task): panel for panel in results.panels}
     return [
         Table(
@@ -87,6 +98,7 @@ def _comparison_row(panel: Panel, key: tuple[str, str, str, str], comparison: Co
         difference(comparison.difference),
         probability(comparison.p_value),
         probability(comparison.p_holm),
+        probability(comparison.p_resampled),
         probability(comparison.false_claim),
         "yes" if comparison.may_be_claimed else "no",
     )

@@ -13,7 +13,7 @@ from monai_ext.study.statistics.false_claims import false_claim_probability, pai
 from monai_ext.study.statistics.holm import holm
 from monai_ext.study.statistics.scored_cells import Arm, percentile_estimate
 
-__all__ = ["LEVEL", "Comparison", "compare", "correct_comparisons"]
+__all__ = ["LEVEL", "Comparison", "compare", "correct_comparisons", "resample_folds", "resampled_p_value"]
 
 LEVEL = 0.05
 
@@ -27,6 +27,7 @@ class Comparison:
         test: over folds; None with a single fold.
         p_value: two-sided: of the corrected test, or with a single fold of the resamples of patients.
         p_holm: corrected for the number of comparisons; None before :func:`correct_comparisons`.
+        p_resampled: two-sided, from resamples of folds and of patients in them; nothing is claimed by it.
         false_claim: probability that the method with the higher metric is not more accurate.
         patients: test patients.
     """
@@ -35,6 +36,7 @@ class Comparison:
     test: CorrectedTest | None
     p_value: float
     p_holm: float | None
+    p_resampled: float
     false_claim: float
     patients: int
 
@@ -63,7 +65,8 @@ def compare(first: Arm, second: Arm, *, metric: str = "auc") -> Comparison:
     if any(tested[cell.fold, cell.repeat] != cell.test_set for cell in first.cells):
         raise ValueError("Two methods that were judged on different test images cannot be compared: run both again.")
     of_folds = first.fold_means(metric) - second.fold_means(metric)
-    draws = (first.fold_draws(metric) - second.fold_draws(metric)).mean(axis=0)
+    drawn = first.fold_draws(metric) - second.fold_draws(metric)
+    draws = drawn.mean(axis=0)
     difference = percentile_estimate(float(of_folds.mean()), draws)
     test = None
     if len(of_folds) > 1:
@@ -72,8 +75,9 @@ def compare(first: Arm, second: Arm, *, metric: str = "auc") -> Comparison:
     return Comparison(
         difference=difference,
         test=test,
-        p_value=_resampled_p(draws) if test is None else test.p_value,
+        p_value=resampled_p_value(draws) if test is None else test.p_value,
         p_holm=None,
+        p_resampled=resampled_p_value(resample_folds(drawn)),
         false_claim=_false_claim(first, second, first_is_better=difference.value >= 0),
         patients=first.patients,
     )
@@ -85,8 +89,28 @@ def correct_comparisons(comparisons: Sequence[Comparison]) -> list[Comparison]:
     return [replace(one, p_holm=p_value) for one, p_value in zip(comparisons, adjusted, strict=True)]
 
 
-def _resampled_p(draws: np.ndarray) -> float:
-    """Two-sided: twice the share of resamples on the other side of 0; 1 without resamples."""
+def resample_folds(drawn: np.ndarray) -> np.ndarray:
+    """(R,) means over folds drawn with replacement, each with a resample of its patients.
+
+    Patients alone tell what other patients would give with the same trained networks; with the folds, other training
+    sets vary too.
+
+    Args:
+        drawn: (folds, R) the difference in each fold for resamples of its patients.
+    """
+    chosen = np.random.default_rng(0).integers(0, len(drawn), size=drawn.shape)
+    return np.asarray(np.take_along_axis(drawn, chosen, axis=0).mean(axis=0))
+
+
+def resampled_p_value(draws: np.ndarray) -> float:
+    """Two-sided p-value of a paired difference: twice the share of its resamples beyond 0; 1 without resamples.
+
+    Args:
+        draws: (R,) the difference for resamples of test patients.
+
+    >>> resampled_p_value(np.array([0.1, 0.2, 0.1, -0.1]))
+    0.8
+    """
     if not len(draws):
         return 1.0
     beyond = min((draws <= 0).sum(), (draws >= 0).sum())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from monai_ext.data.splits.items import SECTIONS, SplitSource
 from monai_ext.data.splits.making import make_splits, official_splits
@@ -38,7 +40,9 @@ def divide(items: SplitSource, options: Mapping[str, Any], *, related: Sequence[
         options: ``file`` by ``python -m monai_ext splits make``; or ``test``: ``"official"`` (the published test
             section, which is that of all folds), ``"each_fold"`` (every fold tests on another part), or a fraction;
             with ``folds`` (what is not test, divided by patient), or ``validation`` (a fraction; one fold); and
-            ``seed``. Without options: the published split, else five folds, each testing on another part.
+            ``seed``. Without options: the published split, else five folds, each testing on another part. ``most``
+            (``{"training": 4000, "test": 4000}``) keeps so many images of a section, drawn by ``seed``, every class in
+            its proportion.
         related: group of every item, near duplicates joined; what is divided here keeps them together. The published
             test section stays as it is.
 
@@ -46,6 +50,13 @@ def divide(items: SplitSource, options: Mapping[str, Any], *, related: Sequence[
         StudyError: options that contradict each other.
         SplitError: the items cannot be divided so, for example with more folds than patients.
     """
+    divided = _divided(items, options, related)
+    if not options.get("most"):
+        return divided
+    return _thinned(divided, items, options["most"], seed=int(options.get("seed", 0)))
+
+
+def _divided(items: SplitSource, options: Mapping[str, Any], related: Sequence[str]) -> Splits:
     if options.get("file"):
         return read_splits(options["file"], items)
     folds, seed = options.get("folds"), int(options.get("seed", 0))
@@ -65,6 +76,33 @@ def divide(items: SplitSource, options: Mapping[str, Any], *, related: Sequence[
         raise StudyError(f"The test section is 'official', 'each_fold' or a fraction in (0, 1); received {test!r}.")
     validation = float(options.get("validation", 0.0 if folds else 0.2))
     return make_splits(together, test_fraction=float(test), validation_fraction=validation, folds=folds, seed=seed)
+
+
+def _thinned(splits: Splits, items: SplitSource, most: Mapping[str, int], *, seed: int) -> Splits:
+    """The same folds with at most so many images in a section, every class in its proportion and at least once."""
+    folds = []
+    for fold in splits.folds:
+        kept: dict[str, Any] = {name: _drawn(items, fold.section(name), count, seed) for name, count in most.items()}
+        twins = {
+            name: tuple(item for item in ids if item in kept.get(name, ids))
+            for name, ids in fold.near_duplicates.items()
+        }
+        folds.append(replace(fold, **kept, reductions={}, near_duplicates=twins))
+    return Splits.of(items, folds, {**splits.made, "most": dict(most), "most_seed": seed})
+
+
+def _drawn(items: SplitSource, section: Sequence[str], count: int, seed: int) -> tuple[str, ...]:
+    if len(section) <= count:
+        return tuple(section)
+    generator = np.random.default_rng(seed)
+    of_class: dict[str, list[str]] = defaultdict(list)
+    for item, place in zip(section, items.positions(section), strict=True):
+        of_class[items.labels[place]].append(item)
+    chosen: set[str] = set()
+    for _, members in sorted(of_class.items()):
+        share = max(1, round(count * len(members) / len(section)))
+        chosen.update(members[place] for place in generator.permutation(len(members))[:share])
+    return tuple(item for item in section if item in chosen)
 
 
 def reduce_all(splits: Splits, items: SplitSource, sizes: Sequence[tuple[float, bool]], *, seed: int) -> Splits:

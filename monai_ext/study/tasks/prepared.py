@@ -17,7 +17,7 @@ from monai_ext.data.labelled.labelled_sections import open_labelled_images
 from monai_ext.data.labelled.labels import open_labelled
 from monai_ext.data.labelled.sections import Division
 from monai_ext.data.pseudonyms import group_pseudonyms
-from monai_ext.data.splits.items import SplitSource
+from monai_ext.data.splits.items import SECTIONS, SplitSource
 from monai_ext.data.splits.splits import Splits
 from monai_ext.errors import StudyError
 from monai_ext.study.plan import Task
@@ -120,6 +120,13 @@ class PreparedTask:
             near_duplicates=tuple(number for number, place in enumerate(places) if place in twins),
             name=hashlib.sha256(json.dumps(told).encode()).hexdigest(),
         )
+
+    @cached_property
+    def used(self) -> np.ndarray:
+        """Positions of the items that are in any section of any fold, in order; the others are never looked at."""
+        folds = [fold for splits in self.splits[:1] for fold in splits.folds]
+        ids = {item for fold in folds for name in SECTIONS for item in fold.section(name)}
+        return np.array(sorted(self._places[item] for item in ids), dtype=np.int64)
 
     def split_hash(self, section: str, *, fold: int, subset: int) -> str:
         """Of the items that a cell trains on, chooses by and is tested on."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.bundle_files import CLASSIFICATION, PRETRAINING
+from helpers.bundle_files import PRETRAINING, STANDALONE
 from helpers.hostile_bundles import write_folder
 from monai_ext.sharing.audit import audit_bundle
 from monai_ext.sharing.audit.allowed import harvest, known_to_be_allowed
@@ -78,9 +78,7 @@ def test_our_own_pre_training_bundles_pass_with_no_finding(bundle: Path) -> None
 
 def test_the_allow_list_is_what_our_bundles_name() -> None:
     configs = [
-        json.loads(file.read_text())
-        for bundle in (*PRETRAINING, *CLASSIFICATION)
-        for file in bundle.glob("configs/*.json")
+        json.loads(file.read_text()) for bundle in (*PRETRAINING, *STANDALONE) for file in bundle.glob("configs/*.json")
     ]
     assert harvest(configs) == known_to_be_allowed(), "run python scripts/harvest_allowed.py"
 

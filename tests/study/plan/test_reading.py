@@ -5,7 +5,7 @@ import json
 import pytest
 
 from monai_ext.errors import StudyError
-from monai_ext.study.plan import parse_plan, read_plan
+from monai_ext.study.plan import narrowed, parse_plan, read_plan
 
 GOOD = {
     "methods": {"scratch": {}, "ours": {"file": "encoder.pt"}},
@@ -96,3 +96,58 @@ def test_a_setting_without_a_value_is_refused(tmp_path):
     path.write_text(json.dumps(GOOD))
     with pytest.raises(StudyError, match="KEY=VALUE"):
         read_plan(path, settings=["fractions"])
+
+
+def test_smaller_budgets_are_methods_of_their_own_family():
+    method = {"file": "spark/{images}.pt", "images_seen": 50000, "budgets": [5000, 25000], "pretraining_data": "pool"}
+    plan = parse_plan({**GOOD, "methods": {"scratch": {}, "SparK": method}})
+    assert [one.name for one in plan.methods] == ["scratch", "SparK", "SparK, 5000 images", "SparK, 25000 images"]
+    assert [one.value for one in plan.methods[1:]] == ["spark/50000.pt", "spark/5000.pt", "spark/25000.pt"]
+    assert {one.family for one in plan.methods[1:]} == {"SparK"}
+    probe, fine_tuning = plan.protocols
+    assert plan.methods_of(probe) == plan.methods
+    assert plan.methods_of(fine_tuning) == plan.methods[:2]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"budgets": [60000]}, "smaller than images_seen"),
+        ({"images_seen": None}, "need images_seen"),
+        ({"file": "spark.pt"}, "where the number of images stands"),
+        ({"budgets": [0]}, "whole numbers from 1"),
+    ],
+)
+def test_budgets_without_sense_are_refused(change, words):
+    method = {"file": "spark/{images}.pt", "images_seen": 50000, "budgets": [5000], **change}
+    with pytest.raises(StudyError, match=words):
+        parse_plan({**GOOD, "methods": {"scratch": {}, "SparK": method}})
+
+
+def test_paths_are_looked_for_in_the_folders_that_are_named(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two" / "data").mkdir(parents=True)
+    (tmp_path / "two" / "encoder.pt").touch()
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(GOOD))
+    folders = [tmp_path / "one", tmp_path / "two"]
+    plan = read_plan(path, data=folders, encoders=folders)
+    assert plan.tasks[0].dataset_dir == str(tmp_path / "two" / "data")
+    assert plan.methods[1].value == str(tmp_path / "two" / "encoder.pt")
+    assert read_plan(path, data=folders[:1]).tasks[0].dataset_dir == "data"
+
+
+def test_a_part_of_a_plan_is_a_plan():
+    plan = narrowed(parse_plan(GOOD), protocols=["probe"], methods=["scratch"])
+    assert [one.name for one in plan.protocols] == ["probe"]
+    assert [one.name for one in plan.methods] == ["scratch"]
+    with pytest.raises(StudyError, match="did you mean 'probe'"):
+        narrowed(plan, protocols=["prob"])
+    with pytest.raises(StudyError, match="compares with 'scratch'"):
+        narrowed(parse_plan(GOOD), methods=["ours"])
+
+
+def test_a_section_may_be_made_smaller():
+    task = {"bundle": "covid19_classification", "splits": {"most": {"training": 100, "tests": 3}}}
+    with pytest.raises(StudyError, match="did you mean 'test'"):
+        parse_plan({**GOOD, "tasks": {"CT": task}})

@@ -55,3 +55,21 @@ def test_the_record_says_what_was_chosen_on_validation(study):
     assert chosen["epochs"] == 2
     assert 1 <= chosen["best_epoch"] <= 2
     assert 0 <= chosen["best_validation_metric"] <= 1
+
+
+def test_swapped_test_labels_change_scores_and_nothing_else(tmp_path):
+    records = []
+    for name, swap in (("honest", False), ("swapped", True)):
+        data = write_study_pictures(tmp_path / name / "pictures", swap_test=swap)
+        protocol = {"fractions": [0.5], "overrides": {"epochs": 2, "head_only_epochs": 0}}
+        content = small_plan(data, protocols={"fine_tuning": protocol})
+        content["tasks"]["pictures"]["splits"] = {"test": "official"}
+        assert not run_small(content, tmp_path / name / "study").failed
+        results = results_of(tmp_path / name / "study").values()
+        records += [record["results"] for record in results if record["cell"]["protocol"] == "fine_tuning"]
+    honest, swapped = records
+    for key in ("chosen", "threshold", "n_training", "n_validation"):
+        assert honest[key] == swapped[key]
+    assert honest["predictions"]["probabilities"] == swapped["predictions"]["probabilities"]
+    assert honest["predictions"]["labels"] == [1 - label for label in swapped["predictions"]["labels"]]
+    assert honest["metrics"]["auc"] == pytest.approx(1 - swapped["metrics"]["auc"])

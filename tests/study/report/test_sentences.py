@@ -27,6 +27,11 @@ def test_a_large_difference_is_claimed_with_its_numbers(tmp_path):
     assert "SparK is better than gray levels" in text
 
 
+def test_a_claim_from_one_fold_is_one_of_these_networks(tmp_path):
+    results = load_results(write_fake_study(tmp_path, {"scratch": 0.5, "SparK": 4.0, "gray levels": 0.3}, folds=1))
+    assert "SparK is better than scratch as trained in this one fold (AUC difference +." in _text(results)
+
+
 def test_every_claim_has_an_interval_without_zero_and_a_small_corrected_p(tmp_path):
     separations = {"scratch": 1.0, "a": 1.8, "b": 2.4, "c": 0.2, "gray levels": 0.8}
     results = load_results(write_fake_study(tmp_path, separations))

@@ -7,6 +7,7 @@ import pytest
 
 from helpers.study_arms import arm
 from monai_ext.study.statistics import Arm, compare, correct_comparisons
+from monai_ext.study.statistics.comparison import resample_folds
 
 
 def test_an_arm_is_the_mean_of_its_folds_with_repeats_inside():
@@ -44,6 +45,13 @@ def test_few_labels_make_the_same_difference_less_sure():
     strong, weak = arm([2.0] * 5, n_train=400), arm([1.2] * 5, seed=7, n_train=400)
     few = compare(arm([2.0] * 5, n_train=20), arm([1.2] * 5, seed=7, n_train=20))
     assert few.p_value > compare(strong, weak).p_value
+
+
+def test_folds_that_disagree_make_the_resampled_p_larger():
+    agreeing = compare(arm([2.0] * 5), arm([1.4] * 5, seed=7))
+    disagreeing = compare(arm([0.5, 3.5, 0.6, 3.4, 2.0]), arm([1.4] * 5, seed=7))
+    assert agreeing.p_resampled < 0.05 < disagreeing.p_resampled
+    assert resample_folds(np.ones((5, 7))).tolist() == [1.0] * 7
 
 
 def test_holm_can_withdraw_a_claim():

@@ -1,0 +1,1 @@
+"""Images with masks, by section. Pixels come from ``sources``, who is in which section from ``splits``."""
