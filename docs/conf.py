@@ -19,6 +19,7 @@ GENERATED = DOCS / "_generated"
 
 project = "monai-ext"
 author = "The monai-ext contributors"
+html_show_copyright = False
 release = version = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx_copybutton"]
 exclude_patterns = ["_generated/**/README.md"]

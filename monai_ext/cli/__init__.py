@@ -7,6 +7,7 @@ the help that is listed. Nothing has to be registered, and only the file of the 
 from __future__ import annotations
 
 import ast
+import errno
 import importlib
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,10 @@ from pathlib import Path
 from monai_ext.foreign_text import printable
 
 __all__ = ["commands", "main"]
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DISK = _FULL | {errno.EACCES, errno.EPERM, errno.EROFS}
+"""What is wrong with a disk and not with the program: such errors need no traceback."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,6 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lines = str(error).split("\n")
         sys.stderr.write("\n".join(printable(line) for line in lines) + "\n")
         return 2
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        sys.stderr.write(_about_disk(name, error) + "\n")
+        return 2
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted.\n")
         return 130
@@ -43,6 +53,12 @@ def commands() -> dict[str, str]:
     files = sorted(Path(__file__).parent.glob("[!_]*.py"))
     docstrings = ((file.stem, ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))) for file in files)
     return {name: (text or "").split("\n")[0] for name, text in docstrings}
+
+
+def _about_disk(command: str, error: OSError) -> str:
+    place = f" ({printable(str(error.filename))})" if error.filename else ""
+    remedy = "make room" if error.errno in _FULL else "look at the permissions"
+    return f"{command} stopped: {error.strerror}{place}. Please {remedy} or name another place, then start it again."
 
 
 def _overview() -> str:

@@ -14,9 +14,9 @@ import torch
 import torch.distributed
 from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 
-from monai_ext.errors import DatasetError
+from monai_ext.errors import DatasetError, TrainingStoppedError
 
-__all__ = ["SliceLoader", "StreamSampler", "endless_loader", "slice_loader"]
+__all__ = ["SliceLoader", "StreamSampler", "endless_loader", "lost_worker", "slice_loader"]
 
 logger = logging.getLogger(__name__)
 
@@ -153,10 +153,29 @@ class SliceLoader(DataLoader[torch.Tensor]):
                 yield batch
         except DatasetError as error:
             raise type(error)(_last_sentence(error)) from None
+        except RuntimeError as error:
+            lost = lost_worker(error)
+            if lost is None:
+                raise
+            raise lost from error
 
 
 def _images_in(batch: Any) -> int:
     return len(batch["image"] if isinstance(batch, Mapping) else batch)
+
+
+def lost_worker(error: BaseException) -> TrainingStoppedError | None:
+    """What to say when a process that reads images was ended by somebody else; None for any other error.
+
+    PyTorch notices it in a signal handler, so that its ``RuntimeError`` may come out of any line of a training.
+    """
+    if not isinstance(error, RuntimeError) or not str(error).startswith("DataLoader worker"):
+        return None
+    return TrainingStoppedError(
+        "A process that reads images was ended from outside, most often by the system because memory ran out ({said})."
+        " Take fewer num_workers or smaller batches, then resume from the last checkpoint.",
+        said=str(error).split(". ")[0].strip("."),
+    )
 
 
 def _last_sentence(error: DatasetError) -> str:

@@ -13,6 +13,7 @@ from monai.engines.utils import IterationEvents
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from monai_ext.data.sampling import lost_worker
 from monai_ext.engines.distributed import gradient_sync, memory_formats
 from monai_ext.engines.events import PretrainingEvents
 from monai_ext.networks.view_checks import fault_of_bf16
@@ -216,6 +217,9 @@ class PretrainingTrainer(SupervisedTrainer):
 
     def _handle_exception(self, e: BaseException) -> None:
         """Tell the handlers once, then let the exception go on, which Ignite does only when nobody listens."""
+        lost = lost_worker(e)
+        if lost is not None:
+            lost.__cause__, e = e, lost
         if getattr(self, "_reported", None) is not e:
             self._reported = e
             super()._handle_exception(e)

@@ -15,6 +15,7 @@ from monai_ext.engines.events import PretrainingEvents, epochs_completed
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
 from monai_ext.files import write_result
 from monai_ext.handlers.training_state import plain_values
+from monai_ext.networks.weights.adaptation import adaptation_plan
 from monai_ext.networks.weights.files import weights_on_cpu
 from monai_ext.parallel.processes import process_rank, unwrap
 
@@ -86,6 +87,7 @@ class EncoderExporter:
 
     def _write(self, engine: PretrainingTrainer, path: Path) -> None:
         network = unwrap(engine.network)
+        told = settled(self.metadata, engine)
         content = {
             "state_dict": weights_on_cpu(network.encoder),
             "metadata": {
@@ -94,7 +96,8 @@ class EncoderExporter:
                 "images_seen": engine.state.images_seen,
                 "monai_ext_version": monai_ext.__version__,
                 **_tracked_run(engine),
-                **settled(self.metadata, engine),
+                **told,
+                "adaptation_plan": adaptation_plan(network.encoder, told),
             },
         }
         write_result(path, lambda file: torch.save(content, file), what="the encoder", state=engine.state)

@@ -55,8 +55,8 @@ def write_mlflow_model(
     Of a pre-training it is the encoder, ``encoder_model``: images (B, C, S, S) give features (B, F). Of a training on
     classes it is ``classifier``, with the best weights where some were chosen, which gives probabilities (B, K), or
     ``segmentation_network``, which gives (B, K, S, S). Images are in [0, 1], as the bundle's preprocessing makes them.
-    The weights lie in PyTorch's exported program (``pt2``), so that loading needs PyTorch and MLflow alone and unpickles no
-    code. The example in it is synthetic.
+    The weights lie in PyTorch's exported program (``pt2``), so that loading needs PyTorch and MLflow alone and
+    unpickles no code. The example in it is synthetic.
 
     A network that cannot be exported is told of in the log: it is in the run's folder all the same.
 

@@ -23,6 +23,8 @@ KEY_TAG = "monai_ext.key"
 ERROR_TAG = "monai_ext.error"
 _MISSING, _EXISTS = "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"
 _PERMANENT = {_MISSING, _EXISTS, "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE", "ENDPOINT_NOT_FOUND"}
+_PASSING = ("disk is full", "database is locked", "disk I/O error")
+"""SQLite's words for what is over when somebody has made room, or has finished."""
 _LONGEST_REASON = 400
 _NOISY = ("alembic", "mlflow.store.db.utils")
 _MAKING_SECONDS = 60.0
@@ -264,6 +266,8 @@ def _translated_errors() -> Iterator[None]:
 def _is_permanent(error: Exception) -> bool:
     from mlflow.exceptions import MlflowException
 
+    if any(words in str(error) for words in _PASSING):
+        return False
     if isinstance(error, MlflowException):
         return error.error_code in _PERMANENT
     lost_file = isinstance(error, FileNotFoundError) or type(error).__name__ == "UnidentifiedImageError"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 
 import pytest
@@ -38,3 +40,24 @@ def test_the_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) ->
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
     assert all(f"  {name.replace('_', '-')} " in text for name in commands())
+
+
+def test_a_full_disk_is_a_sentence_and_any_other_error_of_the_system_is_not_hidden(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(number: int) -> None:
+        def refuse(arguments: list[str]) -> int:
+            raise OSError(number, os.strerror(number), "/disk/out.csv")
+
+        monkeypatch.setattr("monai_ext.cli.splits.main", refuse)
+
+    fail(errno.ENOSPC)
+    assert main(["splits", "make"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("splits stopped: No space left on device (/disk/out.csv). Please make room")
+    fail(errno.EACCES)
+    assert main(["splits", "make"]) == 2
+    assert "look at the permissions" in capsys.readouterr().err
+    fail(errno.EBADF)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        main(["splits", "make"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 
 from helpers.slice_files import write_pictures
 from monai_ext.data import StreamSampler, endless_loader, open_slices, slice_loader
-from monai_ext.errors import DatasetError
+from monai_ext.data.sampling import lost_worker
+from monai_ext.errors import DatasetError, TrainingStoppedError
 
 
 def _take(sampler: StreamSampler, count: int) -> list[int]:
@@ -191,3 +194,20 @@ def test_no_more_workers_than_cores_are_started(pictures: Path, caplog: pytest.L
 def test_a_negative_number_of_workers_is_refused(pictures: Path) -> None:
     with pytest.raises(ValueError, match="num_workers"):
         slice_loader(open_slices(pictures, image_size=14), batch_size=1, num_workers=-1)
+
+
+class _Deadly(list):  # type: ignore[type-arg]
+    """Images of which one gets its reader killed, as a system that is short of memory does."""
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        if index == 3 and torch.utils.data.get_worker_info() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+
+
+def test_a_reader_that_is_killed_for_memory_ends_the_reading_with_what_to_do() -> None:
+    images = _Deadly(torch.rand(8, 1, 4, 4))
+    with pytest.raises(TrainingStoppedError, match=r"because memory ran out.*fewer num_workers") as stopped:
+        list(slice_loader(images, batch_size=2, num_workers=1))
+    assert "DataLoader worker" in str(stopped.value)
+    assert lost_worker(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None

@@ -25,6 +25,7 @@ from helpers.small_training import (
     weights,
 )
 from monai_ext.engines import PretrainingTrainer, TrainingLength
+from monai_ext.errors import TrainingStoppedError
 from monai_ext.handlers import MomentumUpdater
 from monai_ext.inferers import MaskedImageInferer, MultiViewInferer
 from monai_ext.losses import NegativeCosineSimilarity
@@ -367,3 +368,18 @@ def test_every_view_has_the_memory_format_of_the_network():
 def test_views_of_another_number_of_images_are_refused(views):
     with pytest.raises(ValueError, match="must each hold one of every image"):
         small_trainer(views=views).run()
+
+
+def test_a_reader_that_was_killed_is_told_in_a_sentence_wherever_pytorch_notices_it() -> None:
+    """Its signal handler raises in whatever line is being run."""
+
+    def notice(engine: object) -> None:
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+
+    trainer, told = small_trainer(), []
+    trainer.add_event_handler(IterationEvents.FORWARD_COMPLETED, notice)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, notice)
+    trainer.add_event_handler(Events.EXCEPTION_RAISED, lambda engine, exception: told.append(exception))
+    with pytest.raises(TrainingStoppedError, match=r"memory ran out.*resume from the last checkpoint") as stopped:
+        trainer.run()
+    assert told == [stopped.value]

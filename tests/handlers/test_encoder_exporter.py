@@ -28,6 +28,7 @@ def test_the_file_holds_the_plain_encoder_and_where_it_comes_from(tmp_path):
     assert content.keys() == {"state_dict", "metadata"}
     assert same_weights(content["state_dict"], trainer.network.encoder.state_dict())
     assert content["metadata"].pop("monai_ext_version")
+    assert content["metadata"].pop("adaptation_plan")["network"] is None
     assert content["metadata"] == {"method": "SmallPainter", "iteration": 14, "images_seen": 56, "backbone": "small"}
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from monai.networks.nets import ResNet
 from pytorch_optimizer import LARS
 from torch import Tensor, nn
 
 from helpers.contrastive_models import LOSSES, small_method
+from helpers.two_processes import run_two_processes
 from monai_ext.engines import PretrainingTrainer, TrainingLength, distribute, unwrap
 from monai_ext.handlers import MomentumUpdater, PrototypeFreezer
 from monai_ext.inferers import MultiViewInferer
@@ -81,12 +81,12 @@ def train(method: str, rank: int, processes: int, folder: str) -> None:
     torch.save(unwrap(network).state_dict(), Path(folder) / f"{method}-{processes}-{rank}.pt")
 
 
-def train_all(rank: int, folder: str) -> None:
+def train_all(rank: int, folder: Path) -> None:
     """One of two processes."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     for method in LOSSES:
-        train(method, rank, 2, folder)
+        train(method, rank, 2, str(folder))
     dist.destroy_process_group()
 
 
@@ -94,7 +94,7 @@ def train_all(rank: int, folder: str) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where both processes have left the state of every method."""
     folder = tmp_path_factory.mktemp("two_processes")
-    mp.spawn(train_all, args=(str(folder),), nprocs=2)
+    run_two_processes(train_all, folder)
     return folder
 
 

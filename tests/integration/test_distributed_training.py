@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from monai.inferers import Inferer
 from monai.networks import nets
 from torch import Tensor, nn
 
+from helpers.two_processes import run_two_processes
 from monai_ext.data import StreamSampler, slice_loader
 from monai_ext.engines import PretrainingTrainer, TrainingLength, distribute, unwrap
 from monai_ext.losses import MaskedReconstructionLoss
@@ -68,8 +68,12 @@ def train(rank: int, processes: int, folder: str) -> None:
         dist.destroy_process_group()
 
 
+def train_together(rank: int, folder: Path) -> None:
+    train(rank, 2, str(folder))
+
+
 def test_two_processes_train_like_one_on_the_joint_batch(tmp_path: Path) -> None:
-    mp.spawn(train, args=(2, str(tmp_path)), nprocs=2)
+    run_two_processes(train_together, tmp_path)
     train(0, 1, str(tmp_path))
     first, second, alone = (torch.load(tmp_path / name) for name in ("2-0.pt", "2-1.pt", "1-0.pt"))
     start = make_network().state_dict()

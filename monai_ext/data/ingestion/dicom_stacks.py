@@ -75,6 +75,8 @@ class DicomStacks:
     def _look_at(self, path: Path, name: str) -> DicomObject:
         modalities = ("CT",) if self._is_ct else ("MR",)
         found = describe_object(self._reader.header(path), name=name, modalities=modalities)
+        if self._pseudonyms.digest("unit", found.series_uid) != self._unit:
+            raise Refusal(SkipReason.UNREADABLE, "another file took its place meanwhile")
         wanted, thickness = self._options.wanted, found.slices[0].slice_thickness_mm
         if wanted.body_part and found.body_part not in wanted.body_part:
             raise Refusal(SkipReason.FILTERED, "BodyPartExamined (0018,0015)")

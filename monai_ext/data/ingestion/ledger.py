@@ -75,11 +75,18 @@ class Ledger:
         with self._explained():
             _keep_to_owner(file)
             self._database = sqlite3.connect(file, isolation_level=None)
-            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")  # or a log could not be used on a network disk
-            self._database.execute("PRAGMA journal_mode = WAL")  # one synchronisation a transaction, not three
-            self._database.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
-            self._database.executescript(f"BEGIN;{_TABLES}COMMIT;")
+            try:
+                self._set_up()
+            except BaseException:
+                self._database.close()  # or it stays locked as long as this process lives
+                raise
         self._confirmed: list[tuple[str]] = []
+
+    def _set_up(self) -> None:
+        self._database.execute("PRAGMA locking_mode = EXCLUSIVE")  # or a log could not be used on a network disk
+        self._database.execute("PRAGMA journal_mode = WAL")  # one synchronisation a transaction, not three
+        self._database.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
+        self._database.executescript(f"BEGIN;{_TABLES}COMMIT;")
 
     def __enter__(self) -> Ledger:
         return self

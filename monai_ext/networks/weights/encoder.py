@@ -33,7 +33,7 @@ class EncoderLoadReport:
 
     Args:
         source: the file.
-        layout: kind of file: "torchvision", "encoder export", "MoCo", "BYOL", "SwAV", "SparK ...".
+        layout: kind of file: "torchvision", "RadImageNet", "MedicalNet", "encoder export", "MoCo", "SparK ...".
         architecture: such as "2D resnet50".
         loaded: names of the network's entries that now come from the file.
         missing: names of the network's entries that the file did not give: nothing, or the classification head.
@@ -112,6 +112,12 @@ def load_encoder(
         metadata=dict(metadata) if isinstance(metadata, Mapping) else {},
     )
     logger.info("%s", report)
+    if found.layout == "MedicalNet":
+        logger.warning(
+            "These names are those of MedicalNet, whose last two stages are dilated (by 2 and 4) and keep the"
+            " resolution of the second; this network halves it twice more. The weights fit, but compute something else"
+            " until they are fine-tuned."
+        )
     is_own = found.layout == "encoder export" or found.layout.endswith("training checkpoint")
     if not is_own and network.conv1.stride[0] != 2:
         logger.warning(

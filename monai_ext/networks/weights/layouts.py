@@ -12,11 +12,12 @@ from torch import Tensor
 from monai_ext.errors import WeightsError
 from monai_ext.networks.checkpoint_mark import CheckpointMark
 from monai_ext.networks.weights.comparison import preview
+from monai_ext.networks.weights.published import recognise_encoder, recognise_resnet
 
 __all__ = ["EncoderInFile", "find_encoder", "name_architecture", "named_tensors"]
 
 # Entries of a checkpoint under which the tensors lie, one inside another.
-WRAPPERS = ("encoder", "network", "module", "state_dict", "model", "model_state_dict", "net")
+WRAPPERS = ("encoder", "network", "module", "state_dict", "model", "model_state_dict", "net", "network_weights")
 
 # Order of the modules of a ResNet: their numbers once it is wrapped as nn.Sequential(*resnet.children()).
 _CHILDREN = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4", "9": "fc"}
@@ -72,10 +73,12 @@ def find_encoder(content: Mapping[str, Any], *, source: str, prefix: str | None 
             return _encoder(tensors, prefixes, source, exported=_is_export(content))
     names = [f"{'.'.join(path)}: {preview(tensors)}" for path, tensors in _state_dicts(content) if tensors]
     held = "; ".join(names).lstrip(": ") or "no tensors"
+    published = recognise_encoder(content, [tensors for _, tensors in _state_dicts(content)])
+    told = "" if published is None else f"{published.refusal} "
     wanted = "a ResNet" if prefix is None else f"a ResNet under the prefix {prefix!r}"
     raise WeightsError(
         f"Nothing was loaded from {source}: it was searched for {wanted} in the layout of torchvision "
-        f"(conv1.weight, bn1.weight, layer1.0.conv1.weight, ...), and there is none. It holds {held}."
+        f"(conv1.weight, bn1.weight, layer1.0.conv1.weight, ...), and there is none. {told}It holds {held}."
     )
 
 
@@ -127,13 +130,16 @@ def _encoder(tensors: dict[str, Tensor], prefixes: list[str], source: str, *, ex
             f"{', '.join(map(repr, prefixes))}, and no known method stores them like that. Say which is the "
             "encoder with prefix=."
         )
-    layout, prefix = found or ("encoder export" if exported else "torchvision", prefixes[0])
+    layout, prefix = found or ("encoder export", prefixes[0])
     keys = dict(_torchvision_names((key for key in tensors if key.startswith(prefix)), prefix))
     inside = set(keys.values())
+    encoder = {name: tensors[key] for name, key in keys.items()}
+    if found is None and not exported:
+        layout = recognise_resnet(keys["conv1.weight"], encoder)
     return EncoderInFile(
         layout=layout,
         prefix=prefix,
-        tensors={name: tensors[key] for name, key in keys.items()},
+        tensors=encoder,
         keys=keys,
         others=tuple(key for key in tensors if key not in inside),
         pretext=found is not None,

@@ -100,7 +100,7 @@ FILES: dict[str, tuple[Callable[[StateDict], StateDict], str]] = {
     "with args": (lambda weights: {"model": weights, "args": argparse.Namespace(lr=0.1)}, "torchvision"),
     "module": (lambda weights: {"module": weights, "arch": "resnet50"}, "torchvision"),
     "data parallel": (lambda weights: {"state_dict": prefixed("module.", weights)}, "torchvision"),
-    "sequential": (lambda weights: {**prefixed("backbone.", as_sequential(weights)), **head("head.")}, "torchvision"),
+    "sequential": (lambda weights: {**prefixed("backbone.", as_sequential(weights)), **head("head.")}, "RadImageNet"),
     "moco": (moco, "MoCo"),
     "moco data parallel": (lambda weights: prefixed("module.", moco(weights)["state_dict"]), "MoCo"),
     "byol": (byol, "BYOL"),
