@@ -224,7 +224,8 @@ def _configs(folder: Path, model: TrainedModel, *, with_training: bool) -> dict[
     files = {"configs/metadata.json": _read(folder, "configs/metadata.json")}
     for name in names:
         config = json.loads(_read(folder, f"configs/{name}.json"))
-        literal = literal_config(config, model.settings)
+        # a config's own id "network" is the network itself, not what a segmentation's settings say it is made of
+        literal = literal_config(config, {k: v for k, v in model.settings.items() if k != "network"})
         files[f"configs/{name}.json"] = (json.dumps(literal, indent=4) + "\n").encode()
     return files
 

@@ -56,7 +56,10 @@ def write_segmentation_bundle(folder: Path, **settings: Any) -> Path:
     metadata = json.loads((model / "configs" / "metadata.json").read_text())
     changed = {"name": "Lesions on CT slices", "task": "segmentation", "eval_metrics": {}, "body_parts": ["CHEST"]}
     (bundle / "configs" / "metadata.json").write_text(json.dumps(metadata | changed))
-    config = {"network_def": {"_target_": "monai.networks.nets.BasicUNet", **NETWORK}}
+    config = {
+        "network_def": {"_target_": "monai.networks.nets.BasicUNet", **NETWORK},
+        "network": {"_target_": "torch.nn.Module.to", "self": "@network_def", "device": "cpu"},
+    }
     (bundle / "configs" / "inference.json").write_text(json.dumps(config))
     torch.save(build_network().state_dict(), bundle / "models" / "model.pt")
     (bundle / "models" / "model.json").write_text(json.dumps(SETTINGS | settings))

@@ -138,6 +138,8 @@ def test_only_what_is_listed_travels_and_the_card_speaks_of_masks(bundle: Path, 
     settings = json.loads(files["models/model.json"].read())
     assert "splits" not in settings
     assert settings["labels"] == SETTINGS["labels"]
+    config = json.loads(files["configs/inference.json"].read())
+    assert config["network"]["_target_"] == "torch.nn.Module.to"  # the config's own, not the settings'
     card = files["README.md"].read().decode()
     assert "pipeline_tag: image-segmentation" in card
     assert "1: lesion, 2: effusion" in card

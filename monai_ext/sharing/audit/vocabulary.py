@@ -125,6 +125,7 @@ HARMLESS_NAMES = {
     *("datetime.datetime.now", "itertools.chain", "itertools.chain.from_iterable", "itertools.repeat"),
     *("itertools.count", "itertools.product", "functools.partial", "functools.reduce", "operator.itemgetter"),
     *("operator.mul", "collections.OrderedDict", "random.seed", "random.shuffle", "json.loads", "time.strftime"),
+    "monai_ext.networks.build_segmenter",  # models/model.json of a segmentation bundle names it
     *("monai.utils.set_determinism", "monai.handlers.from_engine", "monai.data.decollate_batch", "logging.getLogger"),
     *("monai.data.list_data_collate", "monai.utils.first", "monai.data.partition_dataset", "warnings.filterwarnings"),
     *("monai.handlers.utils.from_engine", "monai.data.load_decathlon_datalist", "monai.__version__", "re.sub"),
