@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import platform
+import time
 import weakref
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ __all__ = ["FolderInUseError", "FolderLock", "notes_of_holder"]
 logger = logging.getLogger(__name__)
 
 _NAME = ".lock"
+_PAUSE_SECONDS = 0.1
 _NOT_SUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 _held: weakref.WeakSet[FolderLock] = weakref.WeakSet()
@@ -39,10 +41,11 @@ class FolderLock:
 
     Args:
         folder: that exists.
+        name: of the file. Locks of other names do not know of each other: for what is one file of a folder.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.path = Path(folder) / _NAME
+    def __init__(self, folder: str | Path, *, name: str = _NAME) -> None:
+        self.path = Path(folder) / name
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
@@ -60,6 +63,22 @@ class FolderLock:
         self._descriptor = descriptor
         _held.add(self)
         self.note()
+
+    def wait(self, seconds: float) -> None:
+        """Take the lock as soon as nobody has it.
+
+        Raises:
+            FolderInUseError: that was not within ``seconds``.
+            OSError: the folder cannot be written to.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return self.acquire()
+            except FolderInUseError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(_PAUSE_SECONDS)
 
     def note(self, **notes: Any) -> None:
         """Write plain values for others to read, see :func:`notes_of_holder`; nothing happens without the lock."""
@@ -95,7 +114,7 @@ class FolderLock:
                 return None
 
     def _holder(self) -> str:
-        notes = notes_of_holder(self.path.parent)
+        notes = _notes(self.path)
         return f"it is in use by process {notes.get('process', 'unknown')} on {notes.get('machine', 'unknown')}"
 
     def _forget(self) -> None:
@@ -106,8 +125,12 @@ class FolderLock:
 
 def notes_of_holder(folder: str | Path) -> dict[str, Any]:
     """What the process that holds the lock of a folder, or held it when it died, wrote into it; empty for none."""
+    return _notes(Path(folder) / _NAME)
+
+
+def _notes(path: Path) -> dict[str, Any]:
     try:
-        notes = json.loads((Path(folder) / _NAME).read_text(encoding="utf-8"))
+        notes = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return notes if isinstance(notes, dict) else {}

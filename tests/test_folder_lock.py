@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +65,16 @@ def test_a_forked_worker_does_not_keep_the_lock_of_its_parent(tmp_path):
     FolderLock(tmp_path).acquire()
     end.set()
     worker.join()
+
+
+def test_who_waits_gets_the_lock_when_it_is_released_and_other_names_are_other_locks(tmp_path: Path) -> None:
+    first, second, other = FolderLock(tmp_path), FolderLock(tmp_path), FolderLock(tmp_path, name=".other")
+    first.acquire()
+    other.wait(0)
+    with pytest.raises(FolderInUseError, match="process"):
+        second.wait(0)
+    release = threading.Timer(0.3, first.release)
+    release.start()
+    second.wait(60)
+    release.join()
+    assert second.path.is_file()

@@ -11,7 +11,7 @@ __all__ = ["chosen_settings"]
 
 _NO_SETTINGS = (
     *("bundle_root", "dataset_dir", "labelled_dirs", "pretrained", "resume", "output_dir", "run_name"),
-    *("device", "num_workers"),
+    *("device", "num_workers", "register"),
 )
 """Where things lie on this machine, and how fast it reads: the result does not depend on them."""
 

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from monai_ext.data.sampling import lost_worker
 from monai_ext.engines.distributed import gradient_sync, memory_formats
 from monai_ext.engines.events import PretrainingEvents
+from monai_ext.networks.view_checks import fault_of_bf16
 from monai_ext.optimizers.schedules import WarmupCosine
 from monai_ext.optimizers.training_length import TrainingLength
 from monai_ext.parallel.devices import Precision
@@ -121,7 +122,9 @@ class PretrainingTrainer(SupervisedTrainer):
         self.network: nn.Module = torch.compile(network) if compile else network  # type: ignore[assignment]
         self.length = length
         self.views = views
-        self.precision = Precision(precision, device=self.state.device)
+        self.precision = Precision(
+            precision, device=self.state.device, fault_on_cpu=fault_of_bf16(unwrap(network), views)
+        )
         self.gradient_clip_norm = gradient_clip_norm
         self.accumulation_steps = accumulation_steps
         self._samples_are_unknown = False

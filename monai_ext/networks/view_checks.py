@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from monai.networks.nets.resnet import ResNet
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from monai_ext.networks.encoder import encoder_stride
 
-__all__ = ["check_views"]
+__all__ = ["check_views", "fault_of_bf16"]
 
 
 def check_views(
@@ -46,6 +47,21 @@ def check_views(
         )
     if training and isinstance(encoder, ResNet) and _computes_bf16_on_a_cpu(views[0]):
         _check_pixels(views, method=method, stride=encoder_stride(encoder))
+
+
+def fault_of_bf16(network: nn.Module, views: Any) -> str | None:
+    """Why a network is not to be trained in bf16 on a CPU on the views that it will get; None where it may be.
+
+    Args:
+        network: a method with an ``encoder``; others are not limited.
+        views: what makes its views: :class:`~monai_ext.transforms.MultiView`, or one of its augmentations.
+    """
+    encoder = getattr(network, "encoder", None)
+    kinds = getattr(views, "augmentations", {"": views}).values()
+    sides = [kind.size for kind in kinds if isinstance(getattr(kind, "size", None), int)]
+    if not isinstance(encoder, ResNet) or not sides or min(sides) > encoder_stride(encoder) // 2:
+        return None
+    return f"PyTorch computes wrong bf16 gradients for views of {min(sides)} pixels on a CPU"
 
 
 def _computes_bf16_on_a_cpu(view: Tensor) -> bool:

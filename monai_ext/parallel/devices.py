@@ -65,6 +65,7 @@ class Precision:
     Args:
         name: ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"auto"``.
         device: on which the network runs.
+        fault_on_cpu: why ``auto`` must not become bf16 on a CPU whatever the processor has; None where it may.
 
     Raises:
         ValueError: when the name is another.
@@ -76,11 +77,12 @@ class Precision:
         True
     """
 
-    def __init__(self, name: str = "fp32", *, device: torch.device) -> None:
+    def __init__(self, name: str = "fp32", *, device: torch.device, fault_on_cpu: str | None = None) -> None:
         if name not in (*_AUTOCAST_DTYPES, AUTO):
             raise ValueError(f"The precision is one of {', '.join((*_AUTOCAST_DTYPES, AUTO))}; received {name!r}.")
         self.requested = name
         self.device = device
+        self.fault = fault_on_cpu if device.type == "cpu" else None
         self._name: str | None = None
 
     @property
@@ -114,8 +116,8 @@ class Precision:
     def _choose(self) -> str:
         computes_bf16, reason, slowdown = _bf16_of(self.device)
         if self.requested == AUTO:
-            name = "bf16" if computes_bf16 else "fp32"
-            logger.info("Precision auto is %s here: %s.", name, reason)
+            name = "bf16" if computes_bf16 and self.fault is None else "fp32"
+            logger.info("Precision auto is %s here: %s.", name, self.fault if computes_bf16 and self.fault else reason)
             return name
         if self.requested == "bf16" and not computes_bf16:
             cost = f"takes about {slowdown} times as long as fp32" if slowdown else "is slow"

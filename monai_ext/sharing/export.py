@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from monai_ext.bundle import latest_model, load_model
 from monai_ext.errors import BundleAuditError, WeightsError
+from monai_ext.networks.exported_program import export_program
 from monai_ext.networks.weights import read_model_metadata
 
 __all__ = ["FORMATS", "export_bundle", "export_network"]
@@ -131,12 +132,8 @@ def _read_torchscript(file: Path) -> Callable[[Tensor], Tensor]:
         return torch.jit.load(str(file))
 
 
-def _export(network: nn.Module, example: Tensor) -> Any:
-    return torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
-
-
 def _write_program(network: nn.Module, example: Tensor, file: Path, metadata: str) -> None:
-    torch.export.save(_export(network, example), str(file), extra_files={"metadata.json": metadata})
+    torch.export.save(export_program(network, example), str(file), extra_files={"metadata.json": metadata})
 
 
 def _read_program(file: Path) -> Callable[[Tensor], Tensor]:
@@ -146,7 +143,11 @@ def _read_program(file: Path) -> Callable[[Tensor], Tensor]:
 def _write_onnx(network: nn.Module, example: Tensor, file: Path, metadata: str) -> None:
     _need("onnx", "onnxscript", "onnxruntime")
     program: Any = torch.onnx.export(
-        _export(network, example), input_names=["images"], output_names=["probabilities"], dynamo=True, verbose=False
+        export_program(network, example),
+        input_names=["images"],
+        output_names=["probabilities"],
+        dynamo=True,
+        verbose=False,
     )
     program.model.metadata_props["metadata.json"] = metadata
     program.save(str(file))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -10,13 +11,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from monai_ext.locations import database_file
 from monai_ext.tracking.columns import UNKNOWN
 
 if TYPE_CHECKING:
     from monai_ext.tracking.store import MLflowStore
 
 __all__ = [
-    "Artifact", "DatasetInput", "EndRun", "Metrics", "OpenRun", "Operation", "Parameters", "Picture",
+    "Artifact", "DatasetInput", "EndRun", "Metrics", "Model", "OpenRun", "Operation", "Parameters", "Picture",
     "RefusedOperation", "Tags", "Text", "milliseconds", "operation_of",
 ]  # fmt: skip
 
@@ -227,6 +229,66 @@ class Picture(Operation):
 
 
 @dataclass(frozen=True)
+class Model(Operation):
+    """A folder in MLflow's model format as a model of the run, and as a version of a registered model if named so.
+
+    The folder is the operation's own (see :func:`~monai_ext.tracking.models.write_mlflow_model`) and is removed when
+    MLflow has it. Written again after an outage, it goes on with the model that was begun.
+    """
+
+    kind = "model"
+    is_file = True
+    path: str
+    name: str
+    registered_name: str | None = None
+
+    def write(self, store: MLflowStore) -> None:
+        from mlflow.entities import LoggedModelOutput
+        from mlflow.models import Model as Description
+
+        folder = Path(self.path)
+        if not (folder / "MLmodel").is_file():
+            raise RefusedOperation(f"{folder.name} does not hold an MLflow Model any more")
+        model = self._begun(store)
+        description = Description.load(str(folder))
+        description.run_id, description.model_id = store.run_id, model.model_id
+        description.save(str(folder / "MLmodel"))
+        store.upload_model(model, folder)
+        store.client.finalize_logged_model(model.model_id, "READY")
+        store.client.log_outputs(store.run_id, [LoggedModelOutput(model.model_id, step=0)])
+        if self.registered_name is not None:
+            self._register(store, model, self.registered_name)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _begun(self, store: MLflowStore) -> Any:
+        """The model that a failed attempt has left, or a new one."""
+        experiment_id = store.client.get_run(store.run_id).info.experiment_id
+        mine = f"source_run_id = '{store.run_id}' AND name = '{self.name}'"
+        for model in store.client.search_logged_models([experiment_id], filter_string=mine):
+            if not model.is_ready():
+                return model
+        return store.client.create_logged_model(experiment_id, name=self.name, source_run_id=store.run_id)
+
+    def _register(self, store: MLflowStore, model: Any, name: str) -> None:
+        """A server finds the model by its id; a database would look for it where MLflow's global setting points."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            store.client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        in_database = database_file(store.tracking_uri) is not None
+        store.client.create_model_version(
+            name,
+            source=model.artifact_location if in_database else f"models:/{model.model_id}",
+            run_id=store.run_id,
+            model_id=model.model_id,
+            await_creation_for=0,
+        )
+
+
+@dataclass(frozen=True)
 class EndRun(Operation):
     """The run's status, what may be said of the error, and when it ended."""
 
@@ -243,7 +305,7 @@ class EndRun(Operation):
 
 _OF_KIND: dict[str, type[Operation]] = {
     operation.kind: operation
-    for operation in (OpenRun, Metrics, Parameters, Tags, DatasetInput, Text, Artifact, Picture, EndRun)
+    for operation in (OpenRun, Metrics, Parameters, Tags, DatasetInput, Text, Artifact, Picture, Model, EndRun)
 }
 
 

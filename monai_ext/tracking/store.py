@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from monai_ext.folder_lock import FolderInUseError, FolderLock
 from monai_ext.locations import artifact_location, database_file, shown
 from monai_ext.tracking.operations import OpenRun, Operation, RefusedOperation
 from monai_ext.tracking.termination import PROCESS_TAG, is_gone
@@ -20,14 +21,15 @@ logger = logging.getLogger(__name__)
 
 KEY_TAG = "monai_ext.key"
 ERROR_TAG = "monai_ext.error"
-_MISSING = "RESOURCE_DOES_NOT_EXIST"
-_PERMANENT = {
-    _MISSING, "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE", "ENDPOINT_NOT_FOUND"
-}  # fmt: skip
+_MISSING, _EXISTS = "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"
+_PERMANENT = {_MISSING, _EXISTS, "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE", "ENDPOINT_NOT_FOUND"}
 _PASSING = ("disk is full", "database is locked", "disk I/O error")
 """SQLite's words for what is over when somebody has made room, or has finished."""
 _LONGEST_REASON = 400
 _NOISY = ("alembic", "mlflow.store.db.utils")
+_MAKING_SECONDS = 60.0
+_MADE_BY_OTHERS = ("already exists", "duplicate column", "database is locked", "UNIQUE constraint")
+"""What SQLite says where another process makes the same tables at the same time."""
 
 
 class StoreUnreachable(Exception):
@@ -103,22 +105,42 @@ class MLflowStore:
             write = files.log_artifacts if path.is_dir() else files.log_artifact
         write(str(path), None if folder in ("", ".") else folder)
 
+    def upload_model(self, model: Any, folder: Path) -> None:
+        """Add the files of a folder to an MLflow Model."""
+        place = self._folder_of_server(model.artifact_location)
+        if place is None:
+            self.client.log_model_artifacts(model.model_id, str(folder))
+        else:
+            from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+
+            LocalArtifactRepository(str(place)).log_artifacts(str(folder))
+
     def folder_of_server(self) -> Path | None:
         """Folder of the run's files when the experiment was made by ``mlflow ui`` and is now written to directly.
 
         Such an experiment's files belong to the server's ``mlartifacts`` folder beside the database, and MLflow's
         client refuses to put them there without the server.
         """
+        is_database = database_file(self.tracking_uri) is not None
+        return self._folder_of_server(self.client.get_run(self.run_id).info.artifact_uri) if is_database else None
+
+    def _folder_of_server(self, uri: str) -> Path | None:
         database = database_file(self.tracking_uri)
-        uri = "" if database is None else self.client.get_run(self.run_id).info.artifact_uri
         scheme, _, path = uri.partition(":")
         return database.parent / "mlartifacts" / path.lstrip("/") if database and scheme == "mlflow-artifacts" else None
 
     def _experiment(self, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
         found = self.client.get_experiment_by_name(name)
         if found is None:
             location = artifact_location(self.tracking_uri, experiment=name)
-            return str(self.client.create_experiment(name, artifact_location=location))
+            try:
+                return str(self.client.create_experiment(name, artifact_location=location))
+            except MlflowException as error:
+                found = self.client.get_experiment_by_name(name)  # made by another process since
+                if error.error_code != _EXISTS or found is None:
+                    raise
         if found.lifecycle_stage != "active":
             raise RefusedOperation(
                 f"the MLflow experiment {name!r} was deleted; restore it with "
@@ -174,8 +196,9 @@ def connect(tracking_uri: str) -> Any:
     try:
         for name in _NOISY:
             logging.getLogger(name).setLevel(logging.WARNING)
-        client = MlflowClient(tracking_uri=tracking_uri)
-        client.search_experiments(max_results=1)
+        with contextlib.nullcontext() if database is None else _one_at_a_time(database):
+            client = MlflowClient(tracking_uri=tracking_uri)
+            client.search_experiments(max_results=1)
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
@@ -207,6 +230,25 @@ def _check_database(database: Path) -> None:
         )
     if not exists:
         logger.info("The MLflow database %s is being made, which takes some seconds.", database)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(database: Path) -> Iterator[None]:
+    """Let one process make the tables, which MLflow does on first contact: two at once break each other's."""
+    lock = FolderLock(database.parent, name=f".{database.name}.lock")
+    others = f"another process is making the database {database}"
+    try:
+        with contextlib.suppress(PermissionError):  # in the folder of somebody else, where the database exists
+            lock.wait(_MAKING_SECONDS)
+        yield
+    except FolderInUseError as error:
+        raise StoreUnreachable(others) from error
+    except Exception as error:
+        if any(words in str(error) for words in _MADE_BY_OTHERS):  # by a server, which does not know of the lock
+            raise StoreUnreachable(others) from error
+        raise
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager

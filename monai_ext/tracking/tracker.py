@@ -14,6 +14,7 @@ from ignite.engine import Engine, Events
 from monai_ext.parallel.processes import process_rank
 from monai_ext.running_config import running_config_folder
 from monai_ext.tracking.columns import as_table, describe_run, headline, name_columns
+from monai_ext.tracking.models import check_registered_name, write_mlflow_model
 from monai_ext.tracking.operations import Artifact, Metrics, Operation, Parameters, Picture, Tags, Text
 from monai_ext.tracking.provenance import (
     bundle_tags,
@@ -57,7 +58,9 @@ class MLflowTracker:
         parent_run_id: run that this one builds upon: the pre-training of a fine-tuning, the training of an evaluation.
         run_name: when omitted, it says what ran: method, backbone, image size and budget; see
             :func:`~monai_ext.tracking.columns.describe_run`. MLflow invents one where nothing is known.
-        output_dir: folder of the training's results; what cannot be delivered waits there.
+        output_dir: folder of the training's results; what cannot be delivered waits there. A training that has one
+            leaves its network as an MLflow Model, see :func:`~monai_ext.tracking.models.write_mlflow_model`.
+        register: name in MLflow's registry, of which that model becomes the next version; None registers nothing.
         every_iterations: iterations between points of loss and rates; None gives at most 20,000 points.
         tracking_uri: where ``MLFLOW_TRACKING_URI`` is not set; None is ``mlflow.db`` in the repository's root.
         enabled: False follows nothing and logs nothing.
@@ -75,6 +78,7 @@ class MLflowTracker:
         parent_run_id: str | None = None,
         run_name: str | None = None,
         output_dir: str | None = None,
+        register: str | None = None,
         every_iterations: int | None = None,
         tracking_uri: str | None = None,
         enabled: bool = True,
@@ -85,6 +89,7 @@ class MLflowTracker:
             raise ValueError(
                 f"enabled is True or False, with a capital letter on the command line; received {enabled!r}."
             )
+        check_registered_name(register)
         self.experiment = experiment
         self.enabled = enabled
         self.parameters = dict(parameters or {})
@@ -96,6 +101,7 @@ class MLflowTracker:
         self.run_name = run_name
         self.tracking_uri = tracking_uri
         self.output_dir = output_dir
+        self.register = register
         self._resume = run_id
         self._run: TrackedRun | None = None
         self._owner: Engine | None = None
@@ -303,7 +309,13 @@ class MLflowTracker:
             return
         if self._metrics.incomplete:
             self.log(self._metrics.point(engine))
-        encoder = None if self._encoder is None else Artifact(str(Path(self._encoder).resolve()), "encoder")
-        self._run.close(error, last=[] if encoder is None else [encoder])
+        files: list[Operation] = []
+        if self._encoder is not None:
+            files.append(Artifact(str(Path(self._encoder).resolve()), "encoder"))
+        if error is None and self.output_dir is not None:
+            files += write_mlflow_model(
+                engine, Path(self.output_dir), settings=self.parameters, registered_name=self.register
+            )
+        self._run.close(error, last=files)
         self._encoder = None
         engine.state.mlflow_run_id = self._run.reference  # type: ignore[attr-defined]

@@ -7,7 +7,9 @@ import torch
 from monai.networks import nets
 from torch import Tensor
 
-from monai_ext.networks.view_checks import check_views
+from monai_ext.networks.view_checks import check_views, fault_of_bf16
+from monai_ext.parallel.devices import Precision
+from monai_ext.transforms import MultiView, RandomView
 
 
 def batches(*sizes: int) -> list[Tensor]:
@@ -61,3 +63,20 @@ def test_views_of_one_pixel_before_the_last_stride_are_not_trained_on_in_bf16_on
         check_views(enough, method="BYOL", training=True, encoder=encoder)
         check_views(small, method="BYOL", training=False, encoder=encoder)
     check_views(small, method="BYOL", training=True, encoder=encoder)
+
+
+@pytest.mark.parametrize(("side", "precision"), [(16, "fp32"), (17, "bf16")])
+def test_precision_that_is_left_to_auto_is_fp32_where_views_are_too_small_for_bf16_on_a_cpu(
+    side, precision, monkeypatch, caplog
+):
+    caplog.set_level("INFO")
+    monkeypatch.setattr("monai_ext.parallel.devices._bf16_of", lambda device: (True, "it has bf16", None))
+    network = torch.nn.Module()
+    network.encoder = nets.resnet18(spatial_dims=2, n_input_channels=1, conv1_t_stride=2, bias_downsample=False)
+    views = MultiView({"global": RandomView(32, scale=[0.9, 1.0]), "local": RandomView(side, scale=[0.1, 0.3])})
+    fault = fault_of_bf16(network, views)
+    assert Precision("auto", device=torch.device("cpu"), fault_on_cpu=fault).name == precision
+    assert ("views of 16 pixels" in caplog.text) == (side == 16)
+    assert Precision("bf16", device=torch.device("cpu"), fault_on_cpu=fault).name == "bf16"
+    assert Precision("auto", device=torch.device("meta"), fault_on_cpu=fault).fault is None
+    assert fault_of_bf16(network, None) is None

@@ -15,7 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mlflow.artifacts
+import mlflow.pytorch
 import pytest
+import torch
 from ignite.engine import Engine, Events
 from PIL import Image
 
@@ -117,6 +120,23 @@ def test_metrics_pictures_and_files_reach_the_server(client, train, tmp_path: Pa
     assert client.get_run(tracker.run_id).info.status == "FINISHED"
     assert losses(client, tracker.run_id) == [1, 2, 3, 4, 5, 6]
     assert {"config.json", "images", "packages.txt"} <= {item.path for item in client.list_artifacts(tracker.run_id)}
+
+
+def test_a_trained_network_becomes_a_registered_model_of_the_server(client, make_trainer, tmp_path: Path) -> None:
+    """With a linear network: what is registered, and where from, does not depend on the layers."""
+    tracker = MLflowTracker(
+        "tiny", parameters={"in_channels": 1, "image_size": 8}, output_dir=str(tmp_path), register="at the server"
+    )
+    trainer = make_trainer(tracker)
+    trainer.network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
+    trainer.run([torch.zeros(4, 1)], max_epochs=1)
+    (version,) = client.search_model_versions("name = 'at the server'")
+    assert (version.run_id, version.status) == (tracker.run_id, "READY")
+    place = mlflow.artifacts.download_artifacts(
+        "models:/at the server/1", tracking_uri=client.tracking_uri, dst_path=str(tmp_path)
+    )
+    images = torch.rand(3, 1, 8, 8)
+    torch.testing.assert_close(mlflow.pytorch.load_model(place)(images), trainer.network(images))
 
 
 def test_a_server_that_dies_during_training_gets_everything_when_it_is_back(
