@@ -42,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from monai_ext.sharing.infer.service import Service
 
     pacs = parse_address(options.to_pacs) if options.to_pacs else None
-    service = Service(chosen_model(options), options.device, not options.no_dicom, pacs)
+    model = chosen_model(options)
+    service = Service(model, options.device, not options.no_dicom, pacs, file_names=not options.no_file_names)
     if options.listen:
         return _listen(service, options)
     source, output = map(Path, options.folders)
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     add_classifier_options(parser)
     parser.add_argument("folders", metavar="SOURCE OUT", nargs="+", help="folder with DICOM files; a new folder")
     parser.add_argument("--no-dicom", action="store_true", help="write tables only, no DICOM objects")
+    parser.add_argument("--no-file-names", action="store_true", help="number files in files.csv instead of naming them")
     parser.add_argument("--to-pacs", metavar="AE@HOST:PORT", help="send reports and pages there by C-STORE")
     parser.add_argument("--listen", metavar="[HOST:]PORT", help="receive series there and answer them (host 127.0.0.1)")
     parser.add_argument("--ae-title", default="MONAI_EXT", help="by which this side is called (MONAI_EXT)")

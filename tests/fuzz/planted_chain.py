@@ -5,8 +5,7 @@ columns and DICOM elements. Ingestion, stores of labelled pictures, trainings st
 embedding, evaluation, inference, export, explanations, answers to DICOM series, a study with its report, and packing
 are run with it; so is a training that fails. What they wrote and said is searched as UTF-8, UTF-16 and Latin-1, also
 within zip, gzip, Zstandard, Blosc, Parquet, PNG and base64. DICOM objects made for a PACS are left out: there the
-patient belongs. So are files whose purpose is to name files: a study's plan and splits, and the list of what became of
-each file that was to be answered.
+patient belongs. So are files whose purpose is to name files: a study's plan and splits.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ PLACE = f"{NAME} {OTHER_NAME} (1950)"
 _ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "latin-1")
 _SIDE = 48
 _TINY = {"backbone": "resnet18", "image_size": 64, "num_workers": 0, "batch_size": 8}
-_NAMING = re.compile(r"answers/files\.csv|study/plan\.json|study/splits/.*")
+_NAMING = re.compile(r"study/plan\.json|study/splits/.*")
 """What names files and items because that is what it is for, and stays where the data is."""
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{80,}={0,2}")
 
@@ -267,7 +266,7 @@ STEPS: dict[str, Callable[[Path, Path], None]] = {
         "explain", _trained_bundle(out), data / "pictures" / "images", out / "explained"
     ),
     "infer": lambda data, out: _command(
-        "infer", _trained_bundle(out), data / "dicom", out / "answers", "--no-dicom"
+        "infer", _trained_bundle(out), data / "dicom", out / "answers", "--no-dicom", "--no-file-names"
     ),
     "study": _study,
     "pack": _pack,

@@ -126,6 +126,7 @@ def _volume_group(
         CodedConcept,
         Measurement,
         ReferencedSegment,
+        SourceSeriesForSegmentation,
         TrackingIdentifier,
         VolumetricROIMeasurementsAndQualitativeEvaluations,
     )
@@ -140,7 +141,12 @@ def _volume_group(
     called = "likeliest label" if model.threshold is None else f"threshold {model.threshold:g}"
     return VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(identifier=short(name)),
-        referenced_segment=ReferencedSegment.from_segmentation(segmentation, number),
+        referenced_segment=ReferencedSegment(  # from_segmentation() fails where there is one segment alone
+            sop_class_uid=segmentation.SOPClassUID,
+            sop_instance_uid=segmentation.SOPInstanceUID,
+            segment_number=number,
+            source_series=SourceSeriesForSegmentation(answer.series_uid),
+        ),
         finding_type=_property(name, model),
         algorithm_id=algorithm_of(model, [called]),
         measurements=measured,

@@ -49,12 +49,14 @@ class Service:
         device: where to run it.
         with_dicom: whether reports and pages are made.
         pacs: where to send them; nowhere when None.
+        file_names: whether the table of files names them; else it numbers them.
     """
 
     model: TrainedClassifier | TrainedSegmenter
     device: torch.device | str = "cpu"
     with_dicom: bool = True
     pacs: PacsAddress | None = None
+    file_names: bool = True
 
     def answer(self, source: Path, output: Path, progress: Callable[[int, int], None] | None = None) -> Outcome:
         """Answer a folder, write the answers, then send them.
@@ -64,7 +66,9 @@ class Service:
             PacsError: the PACS did not take them; they are written all the same.
         """
         answers, objects, notes = self._answered(source, progress)
-        written = write_answers(answers, output, source=source, objects=objects, notes=notes)
+        written = write_answers(
+            answers, output, source=source, objects=objects, notes=notes, file_names=self.file_names
+        )
         contents = [content for _, content in objects]
         sent = send_objects(contents, self.pacs) if self.pacs is not None and contents else 0
         return Outcome(answers, written, notes, sent)

@@ -127,11 +127,11 @@ def _segment_rows(answers: SegmentedAnswers) -> list[list[Any]]:
     ]
 
 
-def files_table(files: Sequence[FileUse], root: Path) -> tuple[str, bytes]:
-    """What became of every file, with names relative to the source."""
-    return "files.csv", _csv(
-        ["file", "outcome", "reason"], [[_relative(f.path, root), f.outcome, f.reason] for f in files]
-    )
+def files_table(files: Sequence[FileUse], root: Path, *, file_names: bool = True) -> tuple[str, bytes]:
+    """What became of every file, with names relative to the source or, without names, numbers in their order."""
+    names = [_relative(file.path, root) if file_names else number for number, file in enumerate(files, 1)]
+    rows = [[name, file.outcome, file.reason] for name, file in zip(names, files, strict=True)]
+    return "files.csv", _csv(["file", "outcome", "reason"], rows)
 
 
 def _relative(path: Path, root: Path) -> str:

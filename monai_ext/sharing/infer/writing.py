@@ -25,6 +25,7 @@ def write_answers(
     source: str | Path,
     objects: Sequence[tuple[str, bytes]] = (),
     notes: Any = None,
+    file_names: bool = True,
 ) -> Path:
     """Write answers into a folder that must not exist yet, or be empty.
 
@@ -34,6 +35,7 @@ def write_answers(
         source: folder that names of files are given relative to.
         objects: DICOM objects, as names and contents.
         notes: what else is to be said in the JSON file, such as series for which no DICOM object could be made.
+        file_names: whether the table of files names them; else it numbers them, since names often hold a patient's.
 
     Raises:
         DatasetError: the folder is not empty, lies in the source, or cannot be written.
@@ -52,7 +54,7 @@ def write_answers(
         raise DatasetError(f"Writing answers to {target}: {error.strerror or error}. Name another folder.") from error
     try:
         tables = answer_tables(answers, notes) if isinstance(answers, Answers) else segment_tables(answers, notes)
-        for name, content in (*tables, files_table(answers.files, root), *objects):
+        for name, content in (*tables, files_table(answers.files, root, file_names=file_names), *objects):
             _write(partial / name, content)
         partial.chmod(0o755)
         os.replace(partial, target)

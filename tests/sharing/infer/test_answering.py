@@ -122,6 +122,15 @@ def test_answers_are_written_at_once_and_the_source_stays_as_it_was(bundle: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
 
+def test_files_are_numbered_where_their_names_are_not_to_be_told(answers, tmp_path: Path) -> None:
+    rows = {}
+    for names in (True, False):
+        written = write_answers(answers, tmp_path / str(names), source=tmp_path / "source", file_names=names)
+        rows[names] = [line.split(",") for line in (written / "files.csv").read_text().splitlines()[1:]]
+    assert [row[0] for row in rows[False]] == [str(number) for number in range(1, len(answers.files) + 1)]
+    assert [row[1:] for row in rows[False]] == [row[1:] for row in rows[True]]
+
+
 def test_the_report_is_a_tid_1500_tree_that_refers_to_the_sources(answers, model, tmp_path: Path) -> None:
     hd = pytest.importorskip("highdicom")
     objects, notes = dicom_objects(answers, Network(model))
