@@ -27,6 +27,8 @@ _PAGE_COLORS = {_INK: "currentColor", _SOFT: "var(--soft)", _GRAY: "var(--gray)"
     color: f"var(--m{place})" for place, color in enumerate(_COLORS)
 }
 _PNG_DPI = 160
+_READABLE_RATIO = 1.15
+"""Of two ticks on a logarithmic axis whose texts do not touch."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def _curves(figure: Figure, panel: Panel) -> None:
             axes.plot([labels[0]] * 2, [low[0], high[0]], color=style["color"], linewidth=1)
     axes.set_xscale("log")
     ticks = sorted({panel.labels[size] for size in panel.sizes})
-    axes.set_xticks(ticks, [f"{count:.0f}" if _is_apart(ticks, count) else "" for count in ticks])
+    axes.set_xticks(ticks, _labels_apart(ticks))
     axes.minorticks_off()
     if len(ticks) == 1:
         axes.set_xlim(0.9 * ticks[0], 1.25 * ticks[0])
@@ -168,10 +170,13 @@ def _curves(figure: Figure, panel: Panel) -> None:
     figure.legend(loc="outside lower center", ncols=4)
 
 
-def _is_apart(ticks: Sequence[float], count: float) -> bool:
-    """Whether a number can be written below a logarithmic axis without touching that of the tick before it."""
-    before = [other for other in ticks if other < count]
-    return not before or count > 1.12 * before[-1]
+def _labels_apart(counts: Sequence[float]) -> list[str]:
+    """Texts of ticks on a logarithmic axis; empty where the next tick's would run into it."""
+    following = [*counts[1:], np.inf]
+    return [
+        f"{count:.0f}" if after > _READABLE_RATIO * count else ""
+        for count, after in zip(counts, following, strict=True)
+    ]
 
 
 def _differences(figure: Figure, panel: Panel, compared: dict[tuple[str, str], Comparison]) -> None:
