@@ -52,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--threads", type=int, default=1, metavar="N", help="of torch in each (1)")
     run.add_argument("--memory-limit", type=float, metavar="MIB", help="ends a cell's process that uses more")
     run.add_argument("--devices", nargs="+", metavar="D", help="such as cuda:0 cuda:1, shared by the workers in turn")
+    run.add_argument("--executor", choices=("local", "ray"), default="local", help="processes, or Ray (local)")
+    run.add_argument("--ray-address", metavar="HOST:PORT", help="of a running Ray cluster; else one is started here")
+    run.add_argument("--ray-gpus", type=float, default=0.0, metavar="N", help="of each job on Ray, such as 0.25 (0)")
     run.add_argument("--no-tracking", action="store_true", help="log nothing to MLflow")
     run.add_argument("--no-report", action="store_true", help="write records only")
     plan = add_subcommand(commands, "plan", "what a run would do: cells, hours, disk")
@@ -136,14 +139,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _executor(options: argparse.Namespace) -> Executor:
-    from monai_ext.study.executors import LocalExecutor
+    from monai_ext.study.executors import LocalExecutor, RayExecutor
 
-    return LocalExecutor(
-        workers=options.workers,
-        memory_limit_mib=options.memory_limit,
-        threads=options.threads,
-        devices=options.devices,
-    )
+    shared = {"workers": options.workers, "memory_limit_mib": options.memory_limit, "threads": options.threads}
+    if options.executor == "ray":
+        return RayExecutor(address=options.ray_address, gpus=options.ray_gpus, **shared)
+    return LocalExecutor(devices=options.devices, **shared)
 
 
 def _summary(result: StudyResult, folder: StudyFolder) -> int:

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from monai_ext.networks.exported_program import without_source_places
 from monai_ext.parallel.processes import unwrap
 from monai_ext.torch_files import read_torch_file
 from monai_ext.tracking.operations import Model
@@ -110,6 +109,8 @@ def _write(network: nn.Module, folder: Path, size: tuple[int, ...], description:
     import mlflow.pytorch
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
+
+    from monai_ext.networks.exported_program import without_source_places  # importing MONAI may import MLflow
 
     example = torch.full((2, *size), 0.5)
     with torch.no_grad():

@@ -105,7 +105,7 @@ def test_a_smaller_section_keeps_the_shares_of_classes_and_other_images_are_neve
     assert len(task.used) == 22
     assert not run_small(content, tmp_path).failed
     for file in (tmp_path / "features").glob("[!i]*.npy"):
-        assert np.isfinite(np.load(file)).all(axis=1).sum() == 22
+        assert len(np.load(file)) == 22
 
 
 def test_smaller_budgets_are_judged_at_both_ends_and_compared_with_nothing(data, tmp_path):

@@ -39,7 +39,7 @@ def encoder_features(cell: Cell, *, task: PreparedTask, folder: StudyFolder, dev
     uses the statistics that the encoder came with.
     """
     key = _file_key(cell, task)
-    return _kept(folder.features, key, lambda: _spread(_encode(cell, task, folder, device), task))
+    return _spread(_kept(folder.features, key, lambda: _encode(cell, task, folder, device)), task)
 
 
 def gray_features(cell: Cell, *, task: PreparedTask, folder: StudyFolder) -> np.ndarray:
@@ -49,19 +49,20 @@ def gray_features(cell: Cell, *, task: PreparedTask, folder: StudyFolder) -> np.
     def measure() -> np.ndarray:
         images = task.open_images(window=cell.inputs["window"])
         planes = (images[int(number)]["image"].numpy() for number in task.used)
-        rows = np.stack([np.concatenate([gray_statistics(plane), image_size(plane)]) for plane in planes])
-        return _spread(rows, task)
+        return np.stack([np.concatenate([gray_statistics(plane), image_size(plane)]) for plane in planes])
 
-    return _kept(folder.features, _file_key(cell, task), measure)
+    return _spread(_kept(folder.features, _file_key(cell, task), measure), task)
 
 
 def _file_key(cell: Cell, task: PreparedTask) -> str:
     """Features of other images are kept in another file."""
-    return name_of({"features": feature_key(cell), "images": task.used.tolist()})
+    return name_of({"features of images in use": feature_key(cell), "images": task.used.tolist()})
 
 
 def _spread(rows: np.ndarray, task: PreparedTask) -> np.ndarray:
     """A row for every item of the task, of which these are those in use."""
+    if len(rows) == len(task.numbers):
+        return rows
     values = np.full((len(task.numbers), rows.shape[1]), np.nan, dtype=np.float32)
     values[task.used] = rows
     return values

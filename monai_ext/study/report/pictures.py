@@ -255,32 +255,50 @@ def _budget_pictures(results: StudyResults) -> list[Picture]:
         return []
     found = []
     for panel in results.panels:
-        size = panel.sizes[-1]
+        there = [size for size in panel.sizes if _budget_points(panel, size, several)]
+        sizes = list(dict.fromkeys([*there[-1:], *there[:1]]))
+        if not sizes:
+            continue
         found.append(
             _picture(
                 _file_name(f"budget_{panel.protocol}_{panel.task}"),
                 f"Pre-training budget: {panel.title}",
-                f"AUC at {panel.size_title(size)} by images seen in pre-training, with 95 % intervals over patients.",
-                lambda figure, panel=panel, size=size: _budgets(figure, panel, size, several),  # type: ignore[misc]
+                "AUC by images seen in pre-training, with 95 % intervals over patients.",
+                lambda figure, panel=panel, sizes=sizes: _budgets(figure, panel, sizes, several),  # type: ignore[misc]
             )
         )
     return found
 
 
-def _budgets(figure: Figure, panel: Panel, size: str, several: dict[str, list[tuple[int, str]]]) -> None:
-    axes = figure.subplots()
-    for place, (family, ones) in enumerate(several.items()):
-        there = [(seen, panel.arms[size, name].estimate("auc")) for seen, name in ones if (size, name) in panel.arms]
-        color = _COLORS[place % len(_COLORS)]
-        seen = [images for images, _ in there]
-        axes.plot(
-            seen, [estimate.value for _, estimate in there], color=color, marker=_MARKERS[place % 8], label=family
-        )
-        axes.fill_between(seen, [o.low for _, o in there], [o.high for _, o in there], color=color, alpha=0.12)
-    axes.set_xscale("log")
-    axes.set_xlabel("images seen in pre-training (logarithmic)")
-    axes.set_ylabel("AUC on test")
-    axes.grid(visible=True)
+def _budget_points(
+    panel: Panel, size: str, several: dict[str, list[tuple[int, str]]]
+) -> dict[str, list[tuple[int, Any]]]:
+    """Of each family with several budgets at this size, images seen and score."""
+    points = {
+        family: [(seen, panel.arms[size, name].estimate("auc")) for seen, name in ones if (size, name) in panel.arms]
+        for family, ones in several.items()
+    }
+    return {family: ones for family, ones in points.items() if len(ones) > 1}
+
+
+def _budgets(figure: Figure, panel: Panel, sizes: list[str], several: dict[str, list[tuple[int, str]]]) -> None:
+    """The largest training set and the smallest one beside it."""
+    families = list(several)
+    for axes, size in zip(np.atleast_1d(figure.subplots(1, len(sizes), sharey=True)), sizes, strict=True):
+        for family, ones in _budget_points(panel, size, several).items():
+            place = families.index(family)
+            color, seen = _COLORS[place % len(_COLORS)], [images for images, _ in ones]
+            label = family if size == sizes[0] else None
+            axes.plot(seen, [one.value for _, one in ones], color=color, marker=_MARKERS[place % 8], label=label)
+            axes.fill_between(seen, [o.low for _, o in ones], [o.high for _, o in ones], color=color, alpha=0.12)
+        axes.set_xscale("log")
+        ticks = sorted({seen for ones in several.values() for seen, _ in ones})
+        axes.set_xticks(ticks, [f"{seen / 1000:g}" for seen in ticks])
+        axes.minorticks_off()
+        axes.set_title(panel.size_title(size), fontsize=9)
+        axes.set_xlabel("thousand images seen")
+        axes.grid(visible=True)
+    figure.axes[0].set_ylabel("AUC on test")
     figure.legend(loc="outside lower center", ncols=4)
 
 

@@ -16,6 +16,7 @@ from monai_ext.study.statistics.scored_cells import Arm, percentile_estimate
 __all__ = ["LEVEL", "Comparison", "compare", "correct_comparisons", "resample_folds", "resampled_p_value"]
 
 LEVEL = 0.05
+_FEWEST_BEYOND = 10
 
 
 @dataclass(frozen=True)
@@ -105,16 +106,26 @@ def resample_folds(drawn: np.ndarray) -> np.ndarray:
 def resampled_p_value(draws: np.ndarray) -> float:
     """Two-sided p-value of a paired difference: twice the share of its resamples beyond 0; 1 without resamples.
 
+    Where fewer than 10 of them lie beyond 0 the share is too coarse to be corrected for many comparisons, and the
+    tail of a normal distribution with their mean and deviation stands for it.
+
     Args:
         draws: (R,) the difference for resamples of test patients.
 
-    >>> resampled_p_value(np.array([0.1, 0.2, 0.1, -0.1]))
-    0.8
+    >>> resampled_p_value(np.array([0.1, 0.2, -0.1, -0.2] * 10))
+    1.0
+    >>> resampled_p_value(np.linspace(0.9, 1.1, 1000)) < 1e-9
+    True
     """
+    from scipy.stats import norm
+
     if not len(draws):
         return 1.0
     beyond = min((draws <= 0).sum(), (draws >= 0).sum())
-    return float(min(1.0, 2 * (beyond + 1) / (len(draws) + 1)))
+    deviation = float(np.std(draws))
+    if beyond >= _FEWEST_BEYOND or deviation == 0:
+        return float(min(1.0, 2 * (beyond + 1) / (len(draws) + 1)))
+    return float(min(1.0, 2 * norm.sf(abs(float(np.mean(draws))) / deviation)))
 
 
 def _false_claim(first: Arm, second: Arm, *, first_is_better: bool) -> float:

@@ -75,3 +75,9 @@ def test_claims_under_the_null_are_rare():
     few = {"patients": 40, "resamples": 60}
     pairs = [(arm([1.0] * 4, seed=s, **few), arm([1.0] * 4, seed=s + 5_000_000, **few)) for s in range(40)]
     assert np.mean([compare(*pair).may_be_claimed for pair in pairs]) <= 0.1
+
+
+def test_a_clear_difference_from_one_fold_outlasts_many_comparisons():
+    clear = compare(arm([3.0]), arm([0.3], seed=7))
+    many = [clear, *[compare(arm([1.0]), arm([1.0], seed=seed)) for seed in range(8, 12)] * 50]
+    assert correct_comparisons(many)[0].may_be_claimed
