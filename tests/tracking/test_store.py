@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -70,6 +72,41 @@ class Server:
             except OSError:
                 time.sleep(0.1)
         pytest.fail(f"mlflow server did not start: {(self.folder / 'server.log').read_text()[-2000:]}")
+
+
+class SlowProxy:
+    """Hands on to a server what it gets, each piece after a while, and nothing while its gate is closed."""
+
+    def __init__(self, port: int, *, delay_s: float) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self._port, self._delay_s = port, delay_s
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.uri = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                ours, _ = self._listener.accept()
+            except OSError:
+                return
+            theirs = socket.create_connection(("127.0.0.1", self._port))
+            threading.Thread(target=self._hand_on, args=(ours, theirs, self._delay_s), daemon=True).start()
+            threading.Thread(target=self._hand_on, args=(theirs, ours, 0.0), daemon=True).start()
+
+    def _hand_on(self, source: socket.socket, target: socket.socket, delay_s: float) -> None:
+        with contextlib.suppress(OSError):
+            while content := source.recv(2**20):
+                time.sleep(delay_s)
+                self.gate.wait()
+                target.sendall(content)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +199,22 @@ def test_a_server_that_dies_during_training_gets_everything_when_it_is_back(
     assert [item.path for item in client.list_artifacts(tracker.run_id, "images") if item.path.endswith(".png")]
     assert said(caplog, "does not answer") == 1
     assert list(tmp_path.glob("*.jsonl")) == []
+
+
+def test_a_slow_server_gets_everything_and_is_never_waited_for_while_training(
+    server: Server, client, make_trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers nothing between the first and the last iteration: a training that waits would never get there."""
+    proxy = SlowProxy(server.port, delay_s=0.02)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.uri)
+    tracker = MLflowTracker("slow", every_iterations=1)
+    trainer = make_trainer(tracker)
+    trainer.add_event_handler(Events.ITERATION_STARTED(once=1), proxy.gate.clear)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED(once=400), proxy.gate.set)
+    trainer.run([torch.zeros(4, 1)] * 400, max_epochs=1)
+    proxy.close()
+    assert losses(client, tracker.run_id) == list(range(1, 401))
+    assert client.get_run(tracker.run_id).info.status == "FINISHED"
 
 
 def test_without_a_server_the_run_is_delivered_later(server: Server, client, train, tmp_path, caplog) -> None:
