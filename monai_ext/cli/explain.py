@@ -38,7 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     total = min(len(images), options.limit)
     try:
         with progress_bar(total, doing="Explaining", unit=" images") as bar:
-            for _ in explain_images(network, images, output, limit=options.limit, class_name=options.class_name):
+            for _ in explain_images(
+                network,
+                images,
+                output,
+                limit=options.limit,
+                class_name=options.class_name,
+                file_names=not options.no_file_names,
+            ):
                 bar.update()
     except OSError as error:
         raise ValueError(
@@ -55,4 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("output", metavar="OUT", help="folder for the pictures")
     parser.add_argument("--class", dest="class_name", metavar="NAME", help="what spoke for this class (the one called)")
     parser.add_argument("--limit", type=int, default=100, help="at most so many images, evenly spaced (100)")
+    parser.add_argument(
+        "--no-file-names", action="store_true", help="number images in explanations.csv instead of naming them"
+    )
     return parser

@@ -263,7 +263,7 @@ STEPS: dict[str, Callable[[Path, Path], None]] = {
     ),
     "export": lambda data, out: _command("export", _trained_bundle(out), "--output", out / "exported"),
     "explain": lambda data, out: _command(
-        "explain", _trained_bundle(out), data / "pictures" / "images", out / "explained"
+        *("explain", _trained_bundle(out), data / "pictures" / "images", out / "explained", "--no-file-names")
     ),
     "infer": lambda data, out: _command(
         "infer", _trained_bundle(out), data / "dicom", out / "answers", "--no-dicom", "--no-file-names"

@@ -12,7 +12,7 @@ from PIL import Image
 
 from monai_ext.data.slice_images import SliceImages
 from monai_ext.data.sources.open import open_source
-from monai_ext.errors import DatasetError
+from monai_ext.errors import DatasetError, public_text
 from monai_ext.files import write_durably
 from monai_ext.foreign_text import csv_text
 from monai_ext.sharing.infer.answering import Network
@@ -47,7 +47,13 @@ def evenly_spaced(count: int, limit: int) -> list[int]:
 
 
 def explain_images(
-    network: Network, images: SliceImages, output: Path, *, limit: int = 100, class_name: str | None = None
+    network: Network,
+    images: SliceImages,
+    output: Path,
+    *,
+    limit: int = 100,
+    class_name: str | None = None,
+    file_names: bool = True,
 ) -> Iterator[str]:
     """Write ``output/00001.png`` and so on, and :data:`TABLE`, which says what each shows.
 
@@ -57,6 +63,7 @@ def explain_images(
         output: folder, made; files of these names are replaced.
         limit: at most so many images, evenly spaced.
         class_name: of which class; the one that is called when omitted.
+        file_names: whether the table names images; else it numbers them, since names often hold a patient's.
 
     Yields:
         The name of each image when it is done; the table is written at the end.
@@ -72,10 +79,12 @@ def explain_images(
     rows: list[list[object]] = []
     for number, index in enumerate(evenly_spaced(len(images), limit), start=1):
         name, picture = images.source.name(index), f"{number:05d}.png"
+        told = name if file_names else index + 1
         try:
             image = images[index]
         except DatasetError as error:
-            rows.append(["", name, "", *[""] * len(names), str(error)])
+            reason = str(error) if file_names else public_text(error)
+            rows.append(["", told, "", *[""] * len(names), reason])
             yield name
             continue
         probabilities = _probabilities(network, image)
@@ -87,7 +96,7 @@ def explain_images(
         with io.BytesIO() as buffer:
             Image.fromarray(drawn).save(buffer, format="PNG")
             write_durably(output / picture, buffer.getvalue())
-        rows.append([picture, name, names[shown], *(f"{value:.6f}" for value in probabilities), ""])
+        rows.append([picture, told, names[shown], *(f"{value:.6f}" for value in probabilities), ""])
         yield name
     header = ["picture", "image", "class", *names, "reason"]
     write_durably(output / TABLE, csv_text(header, rows).encode())

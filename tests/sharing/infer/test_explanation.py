@@ -119,6 +119,14 @@ def test_a_damaged_picture_is_a_row_with_its_reason(network: Network, pictures: 
     assert "ward/1.png" in rows[1]["reason"]
 
 
+def test_without_file_names_images_are_numbered_and_reasons_name_none(bundle, pictures, tmp_path) -> None:
+    (pictures / "ward" / "1.png").write_bytes((pictures / "ward" / "1.png").read_bytes()[:60])
+    assert main(["explain", str(bundle), str(pictures), str(tmp_path / "out"), "--no-file-names"]) == 0
+    assert [row["image"] for row in rows_of(tmp_path / "out")] == ["1", "2", "3"]
+    assert rows_of(tmp_path / "out")[1]["reason"]
+    assert "ward" not in (tmp_path / "out" / "explanations.csv").read_text()
+
+
 def test_the_command_draws_evenly_spaced_images_for_one_class(bundle, pictures, tmp_path, capsys) -> None:
     arguments = [str(bundle), str(pictures), str(tmp_path / "out"), "--limit", "2", "--class", "NonCOVID"]
     assert main(["explain", *arguments]) == 0
