@@ -78,12 +78,15 @@ def _listen(service: Service, options: argparse.Namespace) -> int:
         raise ValueError(f"{options.listen!r} is no port to listen on: expected is PORT or HOST:PORT.")
     receiver = Receiver(Path(options.folders[0]), title=options.ae_title, accepted=tuple(options.accept_ae))
     stop = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stop.set())
-    with receiver.listening(host or "127.0.0.1", int(port)) as listening_on:
-        sys.stdout.write(f"Listening as {options.ae_title} on port {listening_on}; end with Ctrl-C.\n")
-        sys.stdout.flush()
-        service.answer_arrivals(receiver, stop, _tell)
+    handlers = {name: signal.signal(name, lambda *_: stop.set()) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with receiver.listening(host or "127.0.0.1", int(port)) as listening_on:
+            sys.stdout.write(f"Listening as {options.ae_title} on port {listening_on}; end with Ctrl-C.\n")
+            sys.stdout.flush()
+            service.answer_arrivals(receiver, stop, _tell)
+    finally:
+        for name, handler in handlers.items():
+            signal.signal(name, handler)
     return 0
 
 

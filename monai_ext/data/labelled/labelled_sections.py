@@ -141,12 +141,14 @@ def open_labelled_sections(
     image_size: int | None = None,
     load_size: int | None = None,
     cache_gib: float = 1.0,
+    as_published: bool = False,
 ) -> LabelledSections:
     """Open labelled images, once for all of their sections.
 
-    The split is that of ``splits``, else the one that was published with the data. Where there is neither, a fifth of
-    the patients is held out for validation and a fifth for test, stratified by class, near duplicates together, as
-    ``seed`` says: the same seed gives the same split.
+    The split is that of ``splits``, else the one that was published with the data; where that has training and test
+    alone, a fifth of training is held out for validation. Where there is neither, a fifth of the patients is held out
+    for validation and a fifth for test, stratified by class, near duplicates together, as ``seed`` says: the same seed
+    gives the same split.
 
     Items of one group (patient) are never in two sections. Pairs of near duplicates in a file ``near_duplicates.csv``
     (its first two columns name items) beside the table or in the folder join their groups.
@@ -172,6 +174,7 @@ def open_labelled_sections(
         image_size: side of the network's input; smaller images are warned of.
         load_size: side of the items in pixels; each image's own size when omitted.
         cache_gib: memory for images of that size in GiB.
+        as_published: holds nothing out of a published split that has no validation section.
 
     Raises:
         DatasetError: there is no data, no label, a label that is not among ``class_names``, a single class, or a class
@@ -181,7 +184,9 @@ def open_labelled_sections(
     """
     names = class_names if class_names is None or isinstance(class_names, Mapping) else {n: n for n in class_names}
     path = _sample(names) if dataset_dir is None else dataset_dir
-    division = Division(open_labelled(path, columns=columns), splits=splits, fold=fold, seed=seed)
+    division = Division(
+        open_labelled(path, columns=columns), splits=splits, fold=fold, seed=seed, as_published=as_published
+    )
     return LabelledSections(
         division,
         class_names=names,

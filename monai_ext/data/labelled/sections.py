@@ -31,11 +31,20 @@ class Division:
         splits: file by ``python -m monai_ext splits make``.
         fold: of ``splits``.
         seed: of a split that is made here.
+        as_published: leaves a published split without a validation section as it is.
     """
 
-    def __init__(self, data: LabelledData, *, splits: str | Path | None = None, fold: int = 0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        data: LabelledData,
+        *,
+        splits: str | Path | None = None,
+        fold: int = 0,
+        seed: int = 0,
+        as_published: bool = False,
+    ) -> None:
         self.data = data
-        self._splits, self._number, self._seed = splits, fold, seed
+        self._splits, self._number, self._seed, self._as_published = splits, fold, seed, as_published
 
     @property
     def is_made_here(self) -> bool:
@@ -59,7 +68,7 @@ class Division:
             return folds[self._number]
         if items.official:
             published = official_splits(items).folds[0]
-            return published if published.validation else self._with_validation()
+            return published if published.validation or self._as_published else self._with_validation()
         made = make_splits(self.data.related, test_fraction=HELD_OUT, validation_fraction=HELD_OUT, seed=self._seed)
         logger.info(
             "%s has no split: a fifth of its groups (by %s) is held out for validation and a fifth for test, by seed"

@@ -65,7 +65,7 @@ def open_labelled_sets(
 
 
 def _open(path: str | Path, *, section: str, image_size: int, **options: Any) -> LabelledImages:
-    sections = open_labelled_sections(path, load_size=image_size, **options)
+    sections = open_labelled_sections(path, load_size=image_size, as_published=True, **options)
     if not sections.division.is_made_here:
         return sections.choose(section)
     if section not in ("training", "all"):
