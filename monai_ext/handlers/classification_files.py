@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from monai_ext.files import write_result
-from monai_ext.foreign_text import csv_text
+from monai_ext.handlers.result_files import write_estimates, write_table
 from monai_ext.metrics import (
     ClassificationEvaluation,
-    Estimate,
     write_confusion_matrix,
     write_precision_recall,
     write_reliability,
@@ -52,39 +50,13 @@ def write_classification_files(
     Raises:
         TrainingStoppedError: the disk refuses.
     """
-    content = evaluation.to_json() | dict(details or {})
     results = {"all images": evaluation}
     if without_excluded is not None:
         results["without excluded"] = without_excluded
-        content["without_excluded"] = without_excluded.to_json()
-    _write_text(folder / "metrics.json", json.dumps(content, indent=2) + "\n")
-    _write_table(folder / "metrics.csv", ["images", "metric", "value", "low", "high"], _metric_rows(results))
-    header = list(_flat(evaluation.per_class[0]))
-    _write_table(folder / "per_class.csv", header, (_flat(row).values() for row in evaluation.per_class))
+    write_estimates(folder, results, judged="images", details=details)
     _write_predictions(folder / "predictions.csv", evaluation, columns or {})
     for name, write in PICTURES.items():
         write_result(folder / f"{name}.png", partial(write, evaluation), what="a picture")
-
-
-def _metric_rows(results: Mapping[str, ClassificationEvaluation]) -> Iterable[list[Any]]:
-    for images, evaluation in results.items():
-        for name, estimate in evaluation.metrics.items():
-            yield [images, name, estimate.value, _cell(estimate.low), _cell(estimate.high)]
-
-
-def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Estimates become three columns."""
-    cells: dict[str, Any] = {}
-    for name, cell in row.items():
-        if isinstance(cell, Estimate):
-            cells |= {name: cell.value, f"{name}_low": _cell(cell.low), f"{name}_high": _cell(cell.high)}
-        else:
-            cells[name] = cell
-    return cells
-
-
-def _cell(value: float) -> float | str:
-    return value if np.isfinite(value) else ""
 
 
 def _write_predictions(path: Path, evaluation: ClassificationEvaluation, columns: Mapping[str, Sequence[Any]]) -> None:
@@ -99,12 +71,4 @@ def _write_predictions(path: Path, evaluation: ClassificationEvaluation, columns
         *judged.probabilities.T.tolist(),
         strict=True,
     )
-    _write_table(path, header, rows)
-
-
-def _write_table(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
-    _write_text(path, csv_text(header, rows))
-
-
-def _write_text(path: Path, text: str) -> None:
-    write_result(path, lambda file: file.write(text.encode()), what="a table")
+    write_table(path, header, rows)

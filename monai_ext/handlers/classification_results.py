@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from monai_ext.data import LabelledImages
 from monai_ext.handlers.classification_files import PICTURES, TABLES, write_classification_files
+from monai_ext.handlers.result_files import ResultsWriting, log_result_files, metric_numbers
 from monai_ext.metrics import ClassificationEvaluation, choose_threshold, evaluate_classification
 from monai_ext.metrics.classification import evaluate_predictions
 from monai_ext.parallel.processes import interleaved, process_count, process_rank
@@ -32,7 +32,7 @@ _SUM_TOLERANCE = 1e-3
 _SUM_TOLERANCE_OF_BFLOAT16 = torch.finfo(torch.bfloat16).eps
 
 
-class ClassificationResults:
+class ClassificationResults(ResultsWriting):
     """Gather ``pred`` and ``label`` of an evaluation's outputs and judge them when it ends.
 
     Metrics (see :func:`~monai_ext.metrics.evaluate_classification`) go into the evaluator's ``state.metrics``:
@@ -110,16 +110,6 @@ class ClassificationResults:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._judge)
 
-    @contextmanager
-    def writing(self, folder: str | Path, *, tracker: MLflowTracker | None = None) -> Iterator[None]:
-        """Write what there is to see to a folder, for the evaluations inside the context."""
-        before = self.folder, self.tracker
-        self.folder, self.tracker = Path(folder), tracker
-        try:
-            yield
-        finally:
-            self.folder, self.tracker = before
-
     @property
     def chosen_threshold(self) -> float | None:
         """That of the last evaluation; None before it, or where there is none."""
@@ -155,7 +145,11 @@ class ClassificationResults:
         if self._exclude:
             rest = evaluate_predictions(evaluation.predictions.part(keep), n_bootstrap=n_bootstrap, seed=self.seed)
         self.evaluation = evaluation
-        engine.state.metrics.update(_flat(evaluation, "") | ({} if rest is None else _flat(rest, "_without_excluded")))
+        engine.state.metrics.update(metric_numbers(evaluation.metrics))
+        if evaluation.predictions.threshold is not None:
+            engine.state.metrics["threshold"] = evaluation.predictions.threshold
+        if rest is not None:
+            engine.state.metrics.update(metric_numbers(rest.metrics, "_without_excluded"))
         if self.folder is not None and process_rank() == 0:
             self._write(self.folder, evaluation, rest, keep)
 
@@ -189,12 +183,8 @@ class ClassificationResults:
         write_classification_files(folder, evaluation, columns=columns, without_excluded=rest, details=self.details)
         logger.info("Classification results of %d images are in %s:\n%s", len(keep), folder, _as_text(evaluation, rest))
         if self.tracker is not None:
-            for name in PICTURES:
-                self.tracker.log_picture(folder / f"{name}.png", name=name)
-            self.tracker.log_json(json.loads((folder / "metrics.json").read_text()), file="results/metrics.json")
-            for table in TABLES:
-                if table.endswith(".csv") and (self.names is None or table != "predictions.csv"):
-                    self.tracker.log_artifact(folder / table, folder="results")
+            tables = [table for table in TABLES if self.names is None or table != "predictions.csv"]
+            log_result_files(self.tracker, folder, pictures=PICTURES, tables=tables)
 
 
 def _numbers(exclude: Collection[str | int], names: Sequence[str] | None) -> list[int]:
@@ -223,16 +213,6 @@ def _read_threshold(path: str | Path) -> float:
             f"No threshold can be read from {path} ({error!r}). Give a number, 'choose' for the validation section, or"
             " the metrics.json of an evaluation that chose it."
         ) from error
-
-
-def _flat(evaluation: ClassificationEvaluation, ending: str) -> dict[str, float]:
-    numbers: dict[str, float] = {}
-    for name, estimate in evaluation.metrics.items():
-        numbers[f"{name}{ending}"] = estimate.value
-        if np.isfinite(estimate.low):
-            numbers |= {f"{name}{ending}_low": estimate.low, f"{name}{ending}_high": estimate.high}
-    threshold = evaluation.predictions.threshold
-    return numbers if threshold is None or ending else numbers | {"threshold": threshold}
 
 
 def _as_text(evaluation: ClassificationEvaluation, rest: ClassificationEvaluation | None) -> str:

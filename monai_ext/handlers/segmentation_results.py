@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,7 @@ from torch.nn.functional import interpolate
 
 from monai_ext.data import SegmentedImages
 from monai_ext.data.segmented.masked_data import MaskedSlice
+from monai_ext.handlers.result_files import ResultsWriting, log_result_files, metric_numbers
 from monai_ext.handlers.segmentation_files import PICTURES, TABLES, SegmentedCase, write_segmentation_files
 from monai_ext.metrics import CaseScores, SegmentationEvaluation, evaluate_segmentation, score_case
 from monai_ext.parallel.processes import process_count, process_rank
@@ -29,7 +28,7 @@ __all__ = ["SegmentationResults"]
 logger = logging.getLogger(__name__)
 
 
-class SegmentationResults:
+class SegmentationResults(ResultsWriting):
     """Gather ``pred`` of an evaluation's outputs and judge it when it ends, case by case.
 
     Logits (B, K, S, S) become probabilities, are brought back to each image's own size bilinearly, and the likeliest
@@ -89,16 +88,6 @@ class SegmentationResults:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._judge)
 
-    @contextmanager
-    def writing(self, folder: str | Path, *, tracker: MLflowTracker | None = None) -> Iterator[None]:
-        """Write what there is to see to a folder, for the evaluations inside the context."""
-        before = self.folder, self.tracker
-        self.folder, self.tracker = Path(folder), tracker
-        try:
-            yield
-        finally:
-            self.folder, self.tracker = before
-
     def _reset(self) -> None:
         self._predicted = {}
 
@@ -132,7 +121,9 @@ class SegmentationResults:
         if 0 < len(kept) < len(cases):
             rest = self._evaluate([cases[number] for number in kept], [scores[number] for number in kept])
         self.evaluation = evaluation
-        engine.state.metrics.update(_flat(evaluation, "") | ({} if rest is None else _flat(rest, "_without_excluded")))
+        engine.state.metrics.update(metric_numbers(evaluation.metrics))
+        if rest is not None:
+            engine.state.metrics.update(metric_numbers(rest.metrics, "_without_excluded"))
         if self.folder is not None and process_rank() == 0:
             self._write(self.folder, evaluation, rest, cases)
 
@@ -192,18 +183,4 @@ class SegmentationResults:
         lines = "\n".join(f"{name:18s} {estimate}" for name, estimate in evaluation.metrics.items())
         logger.info("Segmentation results of %d cases are in %s:\n%s", len(cases), folder, lines)
         if self.tracker is not None:
-            for name in PICTURES:
-                self.tracker.log_picture(folder / f"{name}.png", name=name)
-            self.tracker.log_json(json.loads((folder / "metrics.json").read_text()), file="results/metrics.json")
-            for table in TABLES:
-                if table.endswith(".csv"):
-                    self.tracker.log_artifact(folder / table, folder="results")
-
-
-def _flat(evaluation: SegmentationEvaluation, ending: str) -> dict[str, float]:
-    numbers: dict[str, float] = {}
-    for name, estimate in evaluation.metrics.items():
-        numbers[f"{name}{ending}"] = estimate.value
-        if np.isfinite(estimate.low):
-            numbers |= {f"{name}{ending}_low": estimate.low, f"{name}{ending}_high": estimate.high}
-    return numbers
+            log_result_files(self.tracker, folder, pictures=PICTURES, tables=TABLES)
