@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +24,7 @@ SETTINGS, REFERENCE = "models/model.json", "models/reference.json"
 
 
 @dataclass(frozen=True)
-class TrainedModel:
+class TrainedModel(ABC):
     """A network as training left it.
 
     Args:
@@ -61,13 +62,18 @@ class TrainedModel:
         """Version of the bundle."""
         return str(self.metadata.get("version", "unknown"))
 
+    def about(self, **outputs: Any) -> dict[str, Any]:
+        """What answers say of it: name, version, SHA-256 of the weights, its outputs, threshold, intended use."""
+        identity = {"name": self.name, "version": self.version, "sha256": self.sha256}
+        return identity | outputs | {"threshold": self.threshold, "intended_use": self.metadata.get("intended_use")}
+
+    @abstractmethod
     def build(self, device: torch.device | str = "cpu") -> nn.Module:
         """The network with its weights, in evaluation mode; it gives logits.
 
         Raises:
             WeightsError: the weights do not fit the network.
         """
-        raise NotImplementedError
 
 
 def task_kind_of(bundle: BundleFiles) -> str:

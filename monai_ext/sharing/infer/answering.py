@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,19 +30,18 @@ from monai_ext.sharing.series_rule import MEAN_RULE, SERIES_RULE, highest_tenth,
 from monai_ext.sharing.trained_classifier import TrainedClassifier
 
 __all__ = [
-    "MODALITY",
     "Network",
+    "answer_each_series",
     "answer_folder",
     "batches",
-    "files_of_series",
-    "no_series_error",
-    "skipped_files",
     "windowed",
 ]
 
 BATCH = 16
 AIR_HU = -900.0
 MODALITY = "CT"
+
+Answered = TypeVar("Answered")
 
 
 class Network:
@@ -130,34 +129,67 @@ def answer_folder(
         DatasetError: the folder cannot be listed, or has no series that can be answered.
     """
     network = Network(model, device)
+
+    def answer(series: DicomSeries, refused: dict[Path, FileUse]) -> SeriesAnswer | None:
+        slices: list[SliceAnswer] = []
+        clipped: list[float] = []
+        for batch in batches(series, model.settings["window_hu"], refused):
+            slices += network.answer([one for one, _, _ in batch], [image for _, image, _ in batch])
+            clipped += [share for _, _, share in batch]
+        return _answer_series(model, series, slices, float(np.mean(clipped))) if slices else None
+
+    answered, files = answer_each_series(source, answer, progress)
+    return Answers(model.about(classes=model.class_names), _rules(model), _by_study(answered), files)
+
+
+def answer_each_series(
+    source: str | Path,
+    answer: Callable[[DicomSeries, dict[Path, FileUse]], Answered | None],
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[tuple[Answered, ...], tuple[FileUse, ...]]:
+    """Answer every CT series below a folder in turn.
+
+    Args:
+        source: folder with DICOM files and whatever else lies there.
+        answer: gives the answer of a series, None where none of its slices can be decoded, and puts those that cannot
+            into the dictionary that it is handed.
+        progress: called with the number of slices that are done, and of all.
+
+    Returns:
+        Answers, and what became of every file, by path.
+
+    Raises:
+        DatasetError: the folder cannot be listed, or has no series that can be answered.
+    """
     index = find_series(source, modalities=(MODALITY,))
-    files = skipped_files(index)
+    files = _skipped_files(index)
     total, done = sum(len(series.slices) for series in index.series), 0
-    answered: list[SeriesAnswer] = []
+    answered: list[Answered] = []
     for series in index.series:
-        slices, used, clipped = _answer_slices(network, series)
-        files += used
+        refused: dict[Path, FileUse] = {}
+        said = answer(series, refused)
+        if said is not None:
+            answered.append(said)
+        files += _files_of_series(series, refused)
         done += len(series.slices)
-        if slices:
-            answered.append(_answer_series(network.model, series, slices, clipped))
         if progress is not None:
             progress(done, total)
     if not answered:
-        raise no_series_error(source, files)
-    return Answers(_about(model), _rules(model), _by_study(answered), tuple(sorted(files, key=lambda file: file.path)))
+        raise _no_series_error(source, files)
+    return tuple(answered), tuple(sorted(files, key=lambda file: file.path))
 
 
-def skipped_files(index: SeriesIndex) -> list[FileUse]:
+def _skipped_files(index: SeriesIndex) -> list[FileUse]:
     """What of a folder was passed over, and why."""
     return [FileUse(file.path, file.reason.value, _told(file.reason.sentence, file.detail)) for file in index.skipped]
 
 
-def files_of_series(series: DicomSeries, refused: Mapping[Path, FileUse]) -> list[FileUse]:
+def _files_of_series(series: DicomSeries, refused: Mapping[Path, FileUse]) -> list[FileUse]:
     """What became of the files of a series: answered, but for those that could not be decoded."""
     return list(({one.path: FileUse(one.path, "answered") for one in series.slices} | dict(refused)).values())
 
 
-def no_series_error(source: str | Path, files: Sequence[FileUse]) -> DatasetError:
+def _no_series_error(source: str | Path, files: Sequence[FileUse]) -> DatasetError:
     """What is said of a folder in which nothing can be answered."""
     return DatasetError(
         f"There is no CT series in {source} that can be answered; {len(files)} files were looked at:"
@@ -176,11 +208,6 @@ def _counted(files: Sequence[FileUse]) -> str:
     return "; ".join(f"{number} because {reason}" for reason, number in counts.items()) or "none"
 
 
-def _about(model: TrainedClassifier) -> dict[str, Any]:
-    about = {"name": model.name, "version": model.version, "sha256": model.sha256, "classes": model.class_names}
-    return about | {"threshold": model.threshold, "intended_use": model.metadata.get("intended_use")}
-
-
 def _rules(model: TrainedClassifier) -> dict[str, Any]:
     rules: dict[str, Any] = {"study": STUDY_RULE, "interval": "95 %, slices of the series drawn again"}
     if not model.is_binary:
@@ -189,17 +216,6 @@ def _rules(model: TrainedClassifier) -> dict[str, Any]:
         return {"series": SERIES_RULE, "call": "none: no threshold was chosen on validation"} | rules
     told = f"from a probability of {model.call_threshold:g} on, {model.call_threshold_of}"
     return {"series": SERIES_RULE, "call": told, "validated": model.series_rule} | rules
-
-
-def _answer_slices(network: Network, series: DicomSeries) -> tuple[list[SliceAnswer], list[FileUse], float]:
-    """Answers of all slices that can be decoded, what became of each file, and how much of the body is clipped."""
-    answers: list[SliceAnswer] = []
-    refused: dict[Path, FileUse] = {}
-    clipped: list[float] = []
-    for batch in batches(series, network.model.settings["window_hu"], refused):
-        answers += network.answer([one for one, _, _ in batch], [image for _, image, _ in batch])
-        clipped += [share for _, _, share in batch]
-    return answers, files_of_series(series, refused), float(np.mean(clipped)) if clipped else 0.0
 
 
 def batches(

@@ -9,6 +9,7 @@ from typing import Any
 from monai_ext.data.dicom.series import DicomSeries, DicomSlice
 
 __all__ = [
+    "AnsweredSeries",
     "Answers",
     "FileUse",
     "SeriesAnswer",
@@ -46,8 +47,25 @@ class SliceAnswer:
 
 
 @dataclass(frozen=True)
-class SeriesAnswer:
-    """One series.
+class AnsweredSeries:
+    """What answers of all kinds have: the series as it was found."""
+
+    series: DicomSeries = field(repr=False)
+
+    @property
+    def series_uid(self) -> str:
+        """SeriesInstanceUID (0020,000E)."""
+        return self.series.series_uid.decode("ascii", errors="replace")
+
+    @property
+    def study_uid(self) -> str:
+        """StudyInstanceUID (0020,000D); empty where the source does not say."""
+        return self.series.study_uid.decode("ascii", errors="replace")
+
+
+@dataclass(frozen=True)
+class SeriesAnswer(AnsweredSeries):
+    """What a classifier says of one series.
 
     Args:
         series: as it was found.
@@ -60,7 +78,6 @@ class SeriesAnswer:
         strongest: number of the slice with the highest probability.
     """
 
-    series: DicomSeries = field(repr=False)
     slices: tuple[SliceAnswer, ...]
     probability: float
     low: float
@@ -68,16 +85,6 @@ class SeriesAnswer:
     call: str | None
     warnings: tuple[Warned, ...]
     strongest: int
-
-    @property
-    def series_uid(self) -> str:
-        """SeriesInstanceUID (0020,000E)."""
-        return self.series.series_uid.decode("ascii", errors="replace")
-
-    @property
-    def study_uid(self) -> str:
-        """StudyInstanceUID (0020,000D); empty where the source does not say."""
-        return self.series.study_uid.decode("ascii", errors="replace")
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from monai_ext.data.dicom.series import DicomSlice
 from monai_ext.errors import DatasetError
 from monai_ext.sharing.infer.answering import Network
 from monai_ext.sharing.infer.answers import Answers, SeriesAnswer
+from monai_ext.sharing.infer.dicom_file import as_bytes
 from monai_ext.sharing.infer.page import draw_page, page_object
 from monai_ext.sharing.infer.segmentation_object import (
-    as_bytes,
     draw_segmented_page,
     segmentation_object,
     volume_report,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from monai_ext.data.dicom.intensity import SliceReader
 from monai_ext.sharing.infer.answering import Network, windowed
 from monai_ext.sharing.infer.answers import SeriesAnswer, Warned
+from monai_ext.sharing.infer.dicom_file import as_bytes
 from monai_ext.sharing.infer.explanation import SCALE_WIDTH, draw_scale, explain, overlay
 from monai_ext.sharing.infer.structured_report import MANUFACTURER
 
@@ -117,6 +117,4 @@ def page_object(page: np.ndarray, name: str, source: Dataset, *, series_number: 
     )
     image.SeriesDescription = f"Answer of {name}, research use only"[:64]
     image.BurnedInAnnotation = "YES"
-    with io.BytesIO() as buffer:
-        image.save_as(buffer)
-        return buffer.getvalue()
+    return as_bytes(image)

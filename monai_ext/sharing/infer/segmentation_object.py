@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ from monai_ext.sharing.trained_segmenter import TrainedSegmenter
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["as_bytes", "draw_segmented_page", "segmentation_object", "volume_report"]
+__all__ = ["draw_segmented_page", "segmentation_object", "volume_report"]
 
 _COLOURS = ((255, 176, 60), (80, 190, 255), (150, 230, 110), (240, 110, 160), (190, 150, 255), (250, 240, 110))
 
@@ -163,8 +162,7 @@ def draw_segmented_page(answer: SegmentedSeries, model: TrainedSegmenter) -> np.
     for number, name in model.labels.items():
         volume = answer.volumes_ml[number]
         share = "its volume is not known" if volume is None else f"{volume:.1f} ml"
-        slices = int((answer.mask == number).any(axis=(1, 2)).sum())
-        told.append(f"{name}: {share}, marked in {slices} of {len(answer.slices)} slices")
+        told.append(f"{name}: {share}, marked in {answer.marked_slices(number)} of {len(answer.slices)} slices")
     told.append(f"Shown: slice at {one.position_mm:.1f} mm, the one with the most marked; right: the outlines")
     return compose_page(gray, _outlined(gray, answer.mask[answer.fullest]), text_lines(told, answer.warnings))
 
@@ -177,10 +175,3 @@ def _outlined(gray: np.ndarray, mask: np.ndarray) -> np.ndarray:
         marked = mask == number
         picture[marked & ~binary_erosion(marked)] = _COLOURS[(int(number) - 1) % len(_COLOURS)]
     return picture
-
-
-def as_bytes(dataset: Dataset) -> bytes:
-    """A DICOM object as a file."""
-    with io.BytesIO() as buffer:
-        dataset.save_as(buffer)
-        return buffer.getvalue()

@@ -12,15 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from monai_ext.data.dicom.series import DicomSeries, DicomSlice, find_series
-from monai_ext.sharing.infer.answering import (
-    MODALITY,
-    batches,
-    files_of_series,
-    no_series_error,
-    skipped_files,
-)
-from monai_ext.sharing.infer.answers import FileUse, SliceAnswer, Warned
+from monai_ext.data.dicom.series import DicomSeries, DicomSlice
+from monai_ext.sharing.infer.answering import answer_each_series, batches
+from monai_ext.sharing.infer.answers import AnsweredSeries, FileUse, SliceAnswer, Warned
 from monai_ext.sharing.infer.warning_rules import warnings_of
 from monai_ext.sharing.reference_statistics import network_inputs
 from monai_ext.sharing.trained_segmenter import TrainedSegmenter
@@ -31,7 +25,7 @@ SLICE_RULE = "each slice alone, brought to the network's size; its output is bro
 
 
 @dataclass(frozen=True)
-class SegmentedSeries:
+class SegmentedSeries(AnsweredSeries):
     """One series with its mask.
 
     Args:
@@ -42,21 +36,14 @@ class SegmentedSeries:
         warnings: why it may mean nothing.
     """
 
-    series: DicomSeries = field(repr=False)
     slices: tuple[DicomSlice, ...] = field(repr=False)
     mask: np.ndarray = field(repr=False)
     volumes_ml: dict[int, float | None]
     warnings: tuple[Warned, ...]
 
-    @property
-    def series_uid(self) -> str:
-        """SeriesInstanceUID (0020,000E)."""
-        return self.series.series_uid.decode("ascii", errors="replace")
-
-    @property
-    def study_uid(self) -> str:
-        """StudyInstanceUID (0020,000D); empty where the source does not say."""
-        return self.series.study_uid.decode("ascii", errors="replace")
+    def marked_slices(self, label: int) -> int:
+        """In how many slices there is a pixel of a label."""
+        return int((self.mask == label).any(axis=(1, 2)).sum())
 
     @property
     def fullest(self) -> int:
@@ -101,37 +88,22 @@ def segment_folder(
         DatasetError: the folder cannot be listed, or has no series that can be answered.
     """
     network = model.build(device)
-    index = find_series(source, modalities=(MODALITY,))
-    files = skipped_files(index)
-    total, done = sum(len(series.slices) for series in index.series), 0
-    answered: list[SegmentedSeries] = []
-    for series in index.series:
-        refused: dict[Path, FileUse] = {}
+
+    def answer(series: DicomSeries, refused: dict[Path, FileUse]) -> SegmentedSeries | None:
         parts: list[tuple[DicomSlice, np.ndarray, float]] = []
         for batch in batches(series, model.settings["window_hu"], refused):
-            images = [image for _, image, _ in batch]
-            masks = _masks(model, network, images, device)
+            masks = _masks(model, network, [image for _, image, _ in batch], device)
             parts += [(one, mask, share) for (one, _, share), mask in zip(batch, masks, strict=True)]
-        files += files_of_series(series, refused)
-        done += len(series.slices)
-        if parts:
-            answered.append(_segmented(model, series, parts))
-        if progress is not None:
-            progress(done, total)
-    if not answered:
-        raise no_series_error(source, files)
+        return _segmented(model, series, parts) if parts else None
+
+    answered, files = answer_each_series(source, answer, progress)
     called = "the likeliest label" if model.threshold is None else f"from a probability of {model.threshold:g} on"
     return SegmentedAnswers(
-        _about(model),
+        model.about(labels=model.labels),
         {"mask": SLICE_RULE, "call": called, "volume": "marked pixels, each as thick as half way to its neighbours"},
-        tuple(answered),
-        tuple(sorted(files, key=lambda file: file.path)),
+        answered,
+        files,
     )
-
-
-def _about(model: TrainedSegmenter) -> dict[str, Any]:
-    about = {"name": model.name, "version": model.version, "sha256": model.sha256, "labels": model.labels}
-    return about | {"threshold": model.threshold, "intended_use": model.metadata.get("intended_use")}
 
 
 def _masks(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from monai_ext.sharing.infer.answers import SeriesAnswer, Warned
+from monai_ext.sharing.infer.dicom_file import as_bytes
 from monai_ext.sharing.series_rule import MEAN_RULE, SERIES_RULE
 from monai_ext.sharing.trained_classifier import TrainedClassifier
 from monai_ext.sharing.trained_model import TrainedModel
@@ -64,9 +64,7 @@ def write_report(
         is_verified=False,
         series_description=short(f"Answer of {model.name}, research use only"),
     )
-    with io.BytesIO() as buffer:
-        report.save_as(buffer)
-        return buffer.getvalue()
+    return as_bytes(report)
 
 
 def _code(value: str, scheme: str, meaning: str) -> Any:

@@ -101,7 +101,7 @@ def _segmented(answer: SegmentedSeries, labels: Mapping[int, str]) -> dict[str, 
                 "label": number,
                 "name": name,
                 "volume_ml": answer.volumes_ml[number],
-                "marked_slices": _marked_slices(answer, number),
+                "marked_slices": answer.marked_slices(number),
             }
             for number, name in labels.items()
         ],
@@ -111,15 +111,11 @@ def _segmented(answer: SegmentedSeries, labels: Mapping[int, str]) -> dict[str, 
     }
 
 
-def _marked_slices(answer: SegmentedSeries, label: int) -> int:
-    return int((answer.mask == label).any(axis=(1, 2)).sum())
-
-
 def _segment_rows(answers: SegmentedAnswers) -> list[list[Any]]:
     return [
         [
             *(answer.study_uid, answer.series_uid, len(answer.slices), number, name),
-            *(answer.volumes_ml[number], _marked_slices(answer, number)),
+            *(answer.volumes_ml[number], answer.marked_slices(number)),
             " ".join(warning.code for warning in answer.warnings),
         ]
         for answer in answers.series

@@ -66,7 +66,7 @@ class RayExecutor:
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise StudyError(
                 f"There is no Ray cluster at {address or 'this machine'}: {str(error).splitlines()[0]} Start one with"
-                " `ray start --head`, or leave --address away."
+                " `ray start --head`, or leave --ray-address away."
             ) from error
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
