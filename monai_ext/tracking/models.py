@@ -96,7 +96,7 @@ def _trained(network: Any, state: Any, settings: Mapping[str, Any]) -> tuple[str
         trained.load_state_dict(read_torch_file(best))
     if "class_names" not in settings:
         return "network", _plain(trained)
-    name = "segmentation_network" if "mask_values" in settings else "classifier"
+    name = "segmentation_network" if settings.get("task_kind") == "segmentation" else "classifier"
     return name, _plain(nn.Sequential(trained, nn.Softmax(dim=1)))
 
 
