@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from monai_ext.errors import DatasetError
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory):
-    """The first patients of two sets, in a cache of their own."""
+def small_sets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The first patients of the sets, and a cache of their own."""
     patch = pytest.MonkeyPatch()
     patch.setattr(labelled_module, "_SIZE", 32)
     patch.setattr(labelled_module, "_CROP", 32)
@@ -26,9 +27,14 @@ def small(tmp_path_factory: pytest.TempPathFactory):
         for one, count in zip(LABELLED_SETS, (10, 2, 11), strict=True)
     )
     patch.setattr(labelled_module, "LABELLED_SETS", sets)
-    patch.setenv("MONAI_EXT_CACHE", str(tmp_path_factory.mktemp("cache")))
-    yield
+    yield tmp_path_factory.mktemp("cache")
     patch.undo()
+
+
+@pytest.fixture
+def small(small_sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set for each test, after the cache that all tests share: what is small must not get there."""
+    monkeypatch.setenv("MONAI_EXT_CACHE", str(small_sets))
 
 
 @pytest.mark.usefixtures("small")
