@@ -52,10 +52,14 @@ class ConfigJudge:
         self.own_modules = own_modules
         self.inventory = Inventory()
         self.aliases = {alias: {name} for alias, name in DEFAULT_GLOBALS.items()}
-        self.values: dict[str, list[Any]] = {}
-        for config in configs.values():
-            for place, value in flattened(config):
-                self.values.setdefault(plain_place(place), []).append(value)
+        self.values: dict[str, dict[str, Any]] = {}
+        self.overlaid: dict[str, list[Any]] = {}
+        for file, config in configs.items():
+            self.values[file] = {plain_place(place): value for place, value in flattened(config)}
+            for key, value in config.items() if isinstance(config, Mapping) else ():
+                if "::" in plain_place(str(key)):
+                    self.overlaid.setdefault(plain_place(str(key)), []).append(value)
+            for _, value in flattened(config):
                 imported = import_of(value[1:]) if isinstance(value, str) and value.startswith("$") else None
                 if imported is not None:
                     self.aliases.setdefault(imported[0], set()).add(imported[1])
@@ -79,7 +83,7 @@ class ConfigJudge:
         return reporter
 
     def _judge_text(self, key: str, text: str, place: str, reporter: Reporter) -> None:
-        if set(re.split(r"::|#", place)[-2:]) & LOOKED_UP:
+        if re.sub(r"(::|#)\d+$", "", place).replace("#", "::").rpartition("::")[2] in LOOKED_UP:
             self._judge_looked_up(text, place, reporter)
         if text.startswith("@"):
             self._judge_reference(as_monai_reads(text[1:], place)[0], place, reporter)
@@ -181,30 +185,35 @@ class ConfigJudge:
         """A parser of MONAI's evaluates what it is given; only a file of the bundle passes, which is judged itself."""
         if str(target).rpartition(".")[2] != "ConfigParser":
             return
-        above = plain_place(place).rpartition("_target_")[0]
-        arguments = {key.removeprefix(above): values for key, values in self.values.items() if key.startswith(above)}
-        given = arguments.pop("config", [])
-        known = set(arguments) <= {"_target_", "_desc_"} and bool(given)
-        if not above or not known or not all(self._is_file(value, place) for value in given):
+        above = plain_place(place).removesuffix("_target_")
+        places = [*self.values[reporter.file], *self.overlaid]
+        arguments = {name for name in places if above and name.startswith(above)}
+        given = self._meanings(f"{above}config", reporter.file)
+        passes = arguments == {f"{above}_target_", f"{above}config"}
+        if not passes or not all(self._is_file(value, place, reporter.file) for value in given):
             reporter.refuse("config-in-config", PARSER, place=place, text=target)
 
-    def _is_file(self, value: object, place: str) -> bool:
+    def _is_file(self, value: object, place: str, file: str) -> bool:
         """Whether a value refers to the content of a file, wherever that id is written."""
         if not isinstance(value, str) or not value.startswith("@"):
             return False
-        read = as_monai_reads(value[1:], place)[0]
-        targets = self._values_at(f"{read}::_target_")
+        targets = self._meanings(f"{as_monai_reads(value[1:], place)[0]}::_target_", file)
         return bool(targets) and all(target == _READS_FILES for target in targets)
 
     def _judge_reference(self, reference: str, place: str, reporter: Reporter) -> None:
         """Each attribute of a parser is evaluated: nothing but reading its plain values passes."""
-        if "ConfigParser" not in {
-            str(target).rpartition(".")[2] for target in self._values_at(f"{reference}::_target_")
-        }:
+        targets = self._meanings(f"{reference}::_target_", reporter.file)
+        if "ConfigParser" not in {str(target).rpartition(".")[2] for target in targets}:
             return
         above, _, key = plain_place(place).rpartition("::")
-        if key != "self" or set(map(str, self._values_at(f"{above}::_target_"))) != {_READS_VALUES}:
+        if key != "self" or self._meanings(f"{above}::_target_", reporter.file) != [_READS_VALUES]:
             reporter.refuse("config-in-config", PARSER, place=place, text=f"@{reference}")
+
+    def _meanings(self, place: str, file: str) -> list[Any]:
+        """What stands at an id when a file is run: its own value, else those of all others; and what overlays put."""
+        own = self.values[file]
+        found = [own[place]] if place in own else self._values_at(place)
+        return found + [value for value in self.overlaid.get(place, []) if value not in found]
 
     def _judge_looked_up(self, text: str, place: str, reporter: Reporter, depth: int = 0) -> None:
         """What some components look up by its name and call: the name of a class, not of a function of Python's."""
@@ -221,7 +230,7 @@ class ConfigJudge:
 
     def _values_at(self, place: str) -> list[Any]:
         """What stands at an id, in each config that has it."""
-        return self.values.get(place, [])
+        return [values[place] for values in self.values.values() if place in values]
 
 
 def _tell(reporter: Reporter, verdict: Verdict, place: str, text: object) -> None:

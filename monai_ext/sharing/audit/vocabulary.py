@@ -87,7 +87,7 @@ DANGEROUS_METHODS = (DANGEROUS_LEAVES - {"modules", "remove", "link", "jit", "pa
 HARMLESS_METHODS = {
     *("run", "parameters", "named_parameters", "state_dict", "load_state_dict", "to", "cuda", "cpu", "train"),
     *("keys", "values", "items", "get", "split", "join", "format", "replace", "strip", "lower", "upper", "title"),
-    *("startswith", "endswith", "index", "count", "append", "extend", "copy", "tolist", "item", "numpy", "detach"),
+    *("startswith", "endswith", "index", "count", "copy", "tolist", "item", "numpy", "detach"),
     *("mean", "sum", "max", "min", "argmax", "argmin", "softmax", "sigmoid", "round", "astype", "reshape", "view"),
     *("flatten", "unsqueeze", "squeeze", "permute", "transpose", "float", "long", "bool", "shape", "size", "ndim"),
     *("state", "metrics", "output", "batch", "epoch", "iteration", "max_epochs", "epoch_length", "device", "dtype"),
