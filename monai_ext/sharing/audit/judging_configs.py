@@ -188,9 +188,9 @@ class ConfigJudge:
         above = plain_place(place).removesuffix("_target_")
         places = [*self.values[reporter.file], *self.overlaid]
         arguments = {name for name in places if above and name.startswith(above)}
-        given = self._meanings(f"{above}config", reporter.file)
+        configs = self._meanings(f"{above}config", reporter.file)
         passes = arguments == {f"{above}_target_", f"{above}config"}
-        if not passes or not all(self._is_file(value, place, reporter.file) for value in given):
+        if not passes or not all(self._is_file(value, place, reporter.file) for value in configs):
             reporter.refuse("config-in-config", PARSER, place=place, text=target)
 
     def _is_file(self, value: object, place: str, file: str) -> bool:
