@@ -83,9 +83,9 @@ class TrainedSegmenter(TrainedModel):
     def _try(self, network: nn.Module) -> None:
         """Make sure that the network takes and gives what the settings say."""
         size, channels = int(self.settings["image_size"]), int(self.settings["in_channels"])
-        given = tuple(network(torch.zeros(1, channels, size, size)).shape)
-        if given != (1, self.channels, size, size):
-            raise ValueError(f"it gives {given} where {(1, self.channels, size, size)} is expected")
+        received = tuple(network(torch.zeros(1, channels, size, size)).shape)
+        if received != (1, self.channels, size, size):
+            raise ValueError(f"it gives {received} where {(1, self.channels, size, size)} is expected")
 
     def masks(self, logits: torch.Tensor) -> torch.Tensor:
         """Labels of logits (B, K, H, W): uint8 (B, H, W), 0 is background.

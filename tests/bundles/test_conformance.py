@@ -157,7 +157,7 @@ def test_train_has_the_familys_ids_in_the_familys_order(bundle):
 @bundles
 def test_blocks_that_are_no_matter_of_method_or_task_are_those_of_the_reference(bundle):
     own, reference = (
-        ConfigParser(_raw(one, "train")) for one in (bundle, bundle.with_name(REFERENCE[_family(bundle)]))
+        ConfigParser(_raw(folder, "train")) for folder in (bundle, bundle.with_name(REFERENCE[_family(bundle)]))
     )
     for block in BLOCKS[_family(bundle)]:
         assert json.dumps(own[block], indent=1) == json.dumps(reference[block], indent=1), block
@@ -249,7 +249,7 @@ def test_an_option_of_a_tasks_inference_is_an_id_or_monais(bundle):
 
 @classifiers
 def test_inference_of_classifiers_differs_in_the_folders_name_only(bundle):
-    text, reference = ((one / "configs" / "inference.json").read_text() for one in (bundle, CLASSIFICATION[0]))
+    text, reference = ((folder / "configs" / "inference.json").read_text() for folder in (bundle, CLASSIFICATION[0]))
     assert text.replace(bundle.name, CLASSIFICATION[0].name) == reference
 
 

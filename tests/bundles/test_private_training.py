@@ -54,13 +54,13 @@ def test_no_identity_reaches_checkpoints_pictures_logs_or_mlflow(
             dataset_dir=str(tmp_path / "store"),
             **tiny_training(bundle),
         )
-    told = capfd.readouterr()
+    printed = capfd.readouterr()
     files = [path for name in ("root", "tracked") for path in (tmp_path / name).rglob("*") if path.is_file()]
     endings = {path.suffix for path in files}
     assert {".pt", ".png", ".db"} <= endings
     assert b"slice store" in (tmp_path / "tracked" / "mlflow.db").read_bytes()
     assert_nothing_leaked(
         planter,
-        [told.out.encode(), told.err.encode(), caplog.text.encode()]
+        [printed.out.encode(), printed.err.encode(), caplog.text.encode()]
         + [part for path in files for part in (str(path).encode(), path.read_bytes())],
     )

@@ -111,15 +111,15 @@ def test_one_bad_file_never_costs_the_others(segmenter, from_root, tmp_path):
     rows = _rows(tmp_path / "out" / "predictions.csv")
     reasons = {name: row["reason"] for name, row in rows.items() if row["reason"]}
     assert rows.keys() - reasons == {"images/scan_0.nii.gz", "gray.png", "gray.jpg"}
-    told = {
+    expected = {
         "masks/scan_0.nii.gz": "label maps",
         "./=colour.png": "colours",
         "several.nii.gz": "several volumes",
         "broken.nii.gz": "gzip",
         "IM0001": "monai_ext infer",
     }
-    assert reasons.keys() == told.keys()
-    assert {name for name, words in told.items() if words not in reasons[name]} == set()
+    assert reasons.keys() == expected.keys()
+    assert {name for name, words in expected.items() if words not in reasons[name]} == set()
     assert _label_map(tmp_path / "out" / rows["gray.png"]["label_map"]).shape == (44, 40, 1)
     assert rows["gray.png"]["label_map"] != rows["gray.jpg"]["label_map"]
     assert rows["gray.png"]["unit"] == "pixels"

@@ -119,8 +119,8 @@ def test_it_runs_from_inside_the_bundle_and_from_an_unpacked_zip(place, checkout
     bundle = tmp_path / "downloads" / "spark_pretrain"
     shutil.rmtree(bundle / "models", ignore_errors=True)
     monkeypatch.chdir(bundle if place == "inside" else tmp_path)
-    given = Path() if place == "inside" else bundle
-    run_bundle(given, "smoke", **TINY | {"images_seen": 4}, dataset_dir=pictures)
+    path = Path() if place == "inside" else bundle
+    run_bundle(path, "smoke", **TINY | {"images_seen": 4}, dataset_dir=pictures)
     assert (bundle / "models" / "model.pt").is_file()
     assert len(_runs(bundle)) == 1
 

@@ -53,8 +53,8 @@ def test_a_full_disk_is_a_sentence_and_any_other_error_of_the_system_is_not_hidd
 
     fail(errno.ENOSPC)
     assert main(["splits", "make"]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("splits stopped: No space left on device (/disk/out.csv). Please make room")
+    printed = capsys.readouterr().err
+    assert printed.startswith("splits stopped: No space left on device (/disk/out.csv). Please make room")
     fail(errno.EACCES)
     assert main(["splits", "make"]) == 2
     assert "look at the permissions" in capsys.readouterr().err

@@ -304,9 +304,9 @@ def test_a_value_and_its_interval_are_of_one_evaluation_under_names_of_their_own
 
     trainer.run(BATCHES, max_epochs=2)
     (run,) = runs(client)
-    told = {name: value for name, value in run.data.metrics.items() if "auc" in name or "f1" in name}
+    logged = {name: value for name, value in run.data.metrics.items() if "auc" in name or "f1" in name}
     best = {"best_auc": 0.9, "best_auc_low": 0.8, "best_auc_high": 1.0, "best_f1": 0.7}
-    assert told == pytest.approx({"auc": 0.5, "f1": 0.4} | best)
+    assert logged == pytest.approx({"auc": 0.5, "f1": 0.4} | best)
     assert "| f1 | 0.7000 | 0.6000 to 0.8000 |" in run.data.tags["mlflow.note.content"]
 
 

@@ -199,7 +199,7 @@ def _from_folders(root: Path, images: str, masks: str) -> MaskFiles:
 def _stem(path: Path, *, is_image: bool) -> str:
     """What an image and its mask have in common; nnU-Net numbers the channels of images."""
     name = path.as_posix()
-    suffix = next((one for one in reversed(NIFTI_SUFFIXES) if name.lower().endswith(one)), path.suffix)
+    suffix = next((ending for ending in reversed(NIFTI_SUFFIXES) if name.lower().endswith(ending)), path.suffix)
     stem = name[: len(name) - len(suffix)]
     return stem.removesuffix(_FIRST_CHANNEL) if is_image else stem
 

@@ -77,7 +77,7 @@ _COLUMNS = ("kind", "file", "id", "known", "here")
 
 def as_text(report: AuditReport) -> str:
     """For a terminal: what to decide on first."""
-    lines = [f"{report.path}: {report.verdict} ({len(report.files)} files, {_told(report.counts())})"]
+    lines = [f"{report.path}: {report.verdict} ({len(report.files)} files, {_counts_text(report.counts())})"]
     for level in reversed(Level):
         found = [finding for finding in report.findings if finding.level == level]
         lines += ["", _TITLES[level]] if found else []
@@ -92,7 +92,7 @@ def as_text(report: AuditReport) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _told(counts: dict[str, int]) -> str:
+def _counts_text(counts: dict[str, int]) -> str:
     return ", ".join(f"{number} {name}" for name, number in counts.items() if number) or "no findings"
 
 

@@ -79,12 +79,12 @@ def explain_images(
     rows: list[list[object]] = []
     for number, index in enumerate(evenly_spaced(len(images), limit), start=1):
         name, picture = images.source.name(index), f"{number:05d}.png"
-        told = name if file_names else index + 1
+        image_label = name if file_names else index + 1
         try:
             image = images[index]
         except DatasetError as error:
             reason = str(error) if file_names else public_text(error)
-            rows.append(["", told, "", *[""] * len(names), reason])
+            rows.append(["", image_label, "", *[""] * len(names), reason])
             yield name
             continue
         probabilities = _probabilities(network, image)
@@ -96,7 +96,7 @@ def explain_images(
         with io.BytesIO() as buffer:
             Image.fromarray(drawn).save(buffer, format="PNG")
             write_durably(output / picture, buffer.getvalue())
-        rows.append([picture, told, names[shown], *(f"{value:.6f}" for value in probabilities), ""])
+        rows.append([picture, image_label, names[shown], *(f"{value:.6f}" for value in probabilities), ""])
         yield name
     header = ["picture", "image", "class", *names, "reason"]
     write_durably(output / TABLE, csv_text(header, rows).encode())

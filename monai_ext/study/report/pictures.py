@@ -250,7 +250,7 @@ def _budget_pictures(results: StudyResults) -> list[Picture]:
         )
         if seen and method["source"] != "scratch":
             members.setdefault(method["family"], []).append((seen, method["name"]))
-    several = {family: sorted(ones) for family, ones in members.items() if len({seen for seen, _ in ones}) > 1}
+    several = {family: sorted(budgets) for family, budgets in members.items() if len({seen for seen, _ in budgets}) > 1}
     if not several:
         return []
     found = []
@@ -275,24 +275,24 @@ def _budget_points(
 ) -> dict[str, list[tuple[int, Any]]]:
     """Of each family with several budgets at this size, images seen and score."""
     points = {
-        family: [(seen, panel.arms[size, name].estimate("auc")) for seen, name in ones if (size, name) in panel.arms]
-        for family, ones in several.items()
+        family: [(seen, panel.arms[size, name].estimate("auc")) for seen, name in budgets if (size, name) in panel.arms]
+        for family, budgets in several.items()
     }
-    return {family: ones for family, ones in points.items() if len(ones) > 1}
+    return {family: scored for family, scored in points.items() if len(scored) > 1}
 
 
 def _budgets(figure: Figure, panel: Panel, sizes: list[str], several: dict[str, list[tuple[int, str]]]) -> None:
     """The largest training set and the smallest one beside it."""
     families = list(several)
     for axes, size in zip(np.atleast_1d(figure.subplots(1, len(sizes), sharey=True)), sizes, strict=True):
-        for family, ones in _budget_points(panel, size, several).items():
+        for family, points in _budget_points(panel, size, several).items():
             place = families.index(family)
-            color, seen = _COLORS[place % len(_COLORS)], [images for images, _ in ones]
+            color, (seen, aucs) = _COLORS[place % len(_COLORS)], zip(*points, strict=True)
             label = family if size == sizes[0] else None
-            axes.plot(seen, [one.value for _, one in ones], color=color, marker=_MARKERS[place % 8], label=label)
-            axes.fill_between(seen, [o.low for _, o in ones], [o.high for _, o in ones], color=color, alpha=0.12)
+            axes.plot(seen, [auc.value for auc in aucs], color=color, marker=_MARKERS[place % 8], label=label)
+            axes.fill_between(seen, [auc.low for auc in aucs], [auc.high for auc in aucs], color=color, alpha=0.12)
         axes.set_xscale("log")
-        ticks = sorted({seen for ones in several.values() for seen, _ in ones})
+        ticks = sorted({seen for budgets in several.values() for seen, _ in budgets})
         axes.set_xticks(ticks, [f"{seen / 1000:g}" for seen in ticks])
         axes.minorticks_off()
         axes.set_title(panel.size_title(size), fontsize=9)

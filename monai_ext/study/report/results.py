@@ -90,7 +90,7 @@ class StudyResults:
     records: list[Record] = field(repr=False)
     missing: int
     failed: dict[str, str]
-    without_twins: list[Panel] = field(default_factory=list, repr=False)
+    without_near_duplicates: list[Panel] = field(default_factory=list, repr=False)
 
     @property
     def reference(self) -> str:
@@ -163,7 +163,7 @@ def load_results(folder: StudyFolder) -> StudyResults:
         records=list(records.values()),
         missing=len({cell.name for cell in index} - there),
         failed={str(f.get("cell", name)): str(f.get("error")) for name, f in folder.failed().items()},
-        without_twins=_panels(plan, rest, mean_labels) if rest else [],
+        without_near_duplicates=_panels(plan, rest, mean_labels) if rest else [],
     )
 
 
@@ -175,20 +175,20 @@ class _Scores:
 
     def of(self, cell: PlannedCell, record: Record) -> tuple[ScoredCell, ScoredCell | None]:
         """All test images, and those that resemble no training image (None where all do not, or a class is lost)."""
-        told = record.results["predictions"]
+        predicted = record.results["predictions"]
         predictions = check_predictions(
-            told["probabilities"],
-            told["labels"],
+            predicted["probabilities"],
+            predicted["labels"],
             class_names=record.results["class_names"],
             positive_class=record.results["positive_class"],
-            groups=told["groups"],
+            groups=predicted["groups"],
         )
         name = str(record.results["test_set"])
         everything = self._score(cell, record, predictions, name)
-        if not told["near_duplicates"]:
+        if not predicted["near_duplicates"]:
             return everything, None
         keep = np.ones(len(predictions.labels), dtype=bool)
-        keep[told["near_duplicates"]] = False
+        keep[predicted["near_duplicates"]] = False
         try:
             return everything, self._score(cell, record, predictions.part(keep), f"{name} without near duplicates")
         except ValueError as error:
@@ -216,8 +216,8 @@ def _panels(
         arms.setdefault((cell.protocol, cell.task, cell.size, cell.method), []).append(scored)
     methods = [method["name"] for method in plan["methods"] if not method.get("smaller_budget_of")]
     panels = []
-    for protocol in (one["name"] for one in plan["protocols"]):
-        for task in (one["name"] for one in plan["tasks"]):
+    for protocol in (entry["name"] for entry in plan["protocols"]):
+        for task in (entry["name"] for entry in plan["tasks"]):
             own = {(s, m): Arm(tuple(c)) for (p, t, s, m), c in arms.items() if (p, t) == (protocol, task)}
             sizes = sorted({size for size, _ in own}, key=lambda size: (labels[task, size], size))
             for size in sizes:

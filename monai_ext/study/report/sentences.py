@@ -52,10 +52,10 @@ def _about_methods(results: StudyResults, panel: Panel) -> list[str]:
     sentences = []
     for method in dict.fromkeys(method for _, method in may):
         sizes = [size for size in panel.sizes if (size, method) in may]
-        told = "; ".join(
+        claims = "; ".join(
             f"at {panel.size_title(size)}, {claim(method, results.reference, may[size, method])}" for size in sizes
         )
-        sentences.append(f"{panel.title}: {told}.")
+        sentences.append(f"{panel.title}: {claims}.")
     rest = sorted({method for _, method in compared} - {method for _, method in may})
     if rest:
         sentences.append(f"{panel.title}: {', '.join(rest)}: not told apart from {results.reference} at any size.")
@@ -102,7 +102,7 @@ def limits(results: StudyResults) -> list[str]:
             f"{', '.join(sorted(single))}: one fold, so the p-values rest on resamples of patients and say nothing of"
             " other training sets."
         )
-    if results.without_twins:
+    if results.without_near_duplicates:
         sentences.append(
             "Some test images resemble training images (near duplicates): the results without them stand beside."
         )

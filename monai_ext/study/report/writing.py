@@ -59,11 +59,12 @@ def _page(results: StudyResults, drawn: list[Picture]) -> str:
     sections = [("summary", "Summary"), ("results", "Results"), ("differences", "Differences")]
     sections += [("labels", "How many labels")] if curves else []
     sections += [("cost", "Cost"), ("limits", "Limits"), ("items", "Reporting items")]
-    without = result_tables(results.without_twins, also=", without near duplicates") if results.without_twins else []
+    apart = results.without_near_duplicates
+    without = result_tables(apart, also=", without near duplicates") if apart else []
     return template.render(
         name=results.plan["name"],
         description=results.plan["description"],
-        told=_told(results),
+        compared=_what_was_compared(results),
         sections=sections,
         summary=summary_sentences(results),
         pictures=drawn,
@@ -78,7 +79,7 @@ def _page(results: StudyResults, drawn: list[Picture]) -> str:
     )
 
 
-def _told(results: StudyResults) -> str:
+def _what_was_compared(results: StudyResults) -> str:
     """What was compared, in a sentence."""
     plan = results.plan
     methods = ", ".join(method["name"] for method in plan["methods"])

@@ -36,10 +36,10 @@ def test_every_claim_has_an_interval_without_zero_and_a_small_corrected_p(tmp_pa
     separations = {"scratch": 1.0, "a": 1.8, "b": 2.4, "c": 0.2, "gray levels": 0.8}
     results = load_results(write_fake_study(tmp_path, separations))
     for comparisons in (results.against_reference, results.against_best, results.against_gray):
-        for one in comparisons.values():
-            if one.may_be_claimed:
-                assert one.p_holm < 0.05
-                assert one.difference.low > 0 or one.difference.high < 0
+        for comparison in comparisons.values():
+            if comparison.may_be_claimed:
+                assert comparison.p_holm < 0.05
+                assert comparison.difference.low > 0 or comparison.difference.high < 0
     for found in re.finditer(r"is (?:better|worse) than [^(]*\(AUC difference \S+ \[(\S+), (\S+)\]", _text(results)):
         assert found[1][0] == found[2][0]
 
