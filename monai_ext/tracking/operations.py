@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from monai_ext.locations import database_file
 from monai_ext.tracking.columns import UNKNOWN
-from monai_ext.tracking.runs_table import compared_metrics, compared_parameters
+from monai_ext.tracking.runs_table import compared_cells, compared_metrics, compared_parameters
 
 if TYPE_CHECKING:
     from monai_ext.tracking.store import MLflowStore
@@ -319,6 +319,7 @@ class NestedRun(Operation):
         for portion in _portions(points, METRICS_PER_REQUEST):
             store.client.log_batch(run.info.run_id, metrics=portion)
         store.client.set_terminated(run.info.run_id, end_time=self.end_time)
+        store.show_columns(compared_cells(self.tags, self.metrics))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,10 @@ from collections.abc import Iterable, Mapping
 
 from monai_ext.tracking.columns import PRETRAINING_TASK, UNKNOWN
 
-__all__ = ["VIEW_TAG", "compared_metrics", "compared_parameters", "empty_view", "table_address", "with_columns"]
+__all__ = [
+    "VIEW_TAG", "compared_cells", "compared_metrics", "compared_parameters", "empty_view", "table_address",
+    "with_columns",
+]  # fmt: skip
 
 _KEY = "compared"
 VIEW_TAG = f"mlflow.sharedViewState.{_KEY}"
@@ -21,6 +24,8 @@ _NAME = "Compared"
 _PARAMETERS = ("method", "backbone", "images_seen", "epochs", "batch_size", "precision")
 _PARAMETERS_OF_TASKS = ("task", "labels_used", "fold")
 _METRICS = re.compile(r"knn_accuracy_.+|(best|test)_(auc|dice)(_low|_high)?")
+_TAGS_OF_CELLS = ("study.method", "study.task", "study.size", "study.protocol")
+_METRICS_OF_CELLS = ("auc", "macro_f1", "dice")
 _LARGEST_TAG = 5000
 """Characters that MLflow's databases keep of an experiment's tag."""
 
@@ -44,6 +49,17 @@ def compared_metrics(names: Iterable[str]) -> list[str]:
     ['metrics.`knn_accuracy_covid_noncovid`', 'metrics.`best_auc`', 'metrics.`best_auc_low`']
     """
     return [f"metrics.`{name}`" for name in names if _METRICS.fullmatch(name)]
+
+
+def compared_cells(tags: Iterable[str], metrics: Iterable[str]) -> list[str]:
+    """Columns for the cells of a study, which are runs below its own.
+
+    >>> compared_cells(["study.method", "study.fold"], ["auc", "seconds"])
+    ['tags.`study.method`', 'metrics.`auc`']
+    """
+    known, judged = set(tags), set(metrics)
+    columns = [f"tags.`{name}`" for name in _TAGS_OF_CELLS if name in known]
+    return columns + [f"metrics.`{name}`" for name in _METRICS_OF_CELLS if name in judged]
 
 
 def empty_view(now: int) -> str:

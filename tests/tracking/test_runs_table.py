@@ -10,7 +10,7 @@ import pytest
 
 from monai_ext.locations import tracking_uri_for
 from monai_ext.tracking import runs_table
-from monai_ext.tracking.operations import Metrics, OpenRun, Parameters, milliseconds
+from monai_ext.tracking.operations import Metrics, NestedRun, OpenRun, Parameters, milliseconds
 from monai_ext.tracking.runs_table import VIEW_TAG, empty_view, with_columns
 from monai_ext.tracking.store import MLflowStore
 
@@ -41,6 +41,12 @@ def test_the_table_of_an_experiment_has_the_columns_that_its_runs_are_compared_b
     store.write(Metrics.at_step({"best_auc": 0.5, "best_auc_low": 0.4}, 2))
     later = ["metrics.`knn_accuracy_c_d`", "metrics.`best_auc`", "metrics.`best_auc_low`"]
     assert columns_in(client) == [*OF_METHODS, *later]
+
+
+def test_cells_of_a_study_are_told_apart_by_their_tags(repository_folder: Path, client: Any):
+    tags = {"study.method": "SwAV", "study.task": "covid19", "study.fold": "1"}
+    opened("study").write(NestedRun("cell", "SwAV covid19", tags, {"auc": 0.5, "seconds": 1.0}, 0, 1))
+    assert columns_in(client) == ["tags.`study.method`", "tags.`study.task`", "metrics.`auc`"]
 
 
 def test_a_view_that_was_deleted_is_not_made_again_and_metrics_arrive(repository_folder: Path, client: Any):
