@@ -53,9 +53,9 @@ def test_a_view_that_was_deleted_is_not_made_again_and_metrics_arrive(repository
     store = opened("first")
     experiment = client.get_experiment_by_name("tiny").experiment_id
     client.delete_experiment_tag(experiment, VIEW_TAG)
-    for one in (store, opened("second")):
-        one.write(Metrics.at_step({"knn_accuracy_a_b": 0.5}, 1))
-        assert client.get_run(one.run_id).data.metrics == {"knn_accuracy_a_b": 0.5}
+    for opener in (store, opened("second")):
+        opener.write(Metrics.at_step({"knn_accuracy_a_b": 0.5}, 1))
+        assert client.get_run(opener.run_id).data.metrics == {"knn_accuracy_a_b": 0.5}
     assert VIEW_TAG not in client.get_experiment(experiment).tags
 
 
