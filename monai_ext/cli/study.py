@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 from monai_ext.cli._parser import add_subcommand, command_parser
 
 if TYPE_CHECKING:
+    from monai_ext.study.cells.cell import Cell
     from monai_ext.study.executors.job import Executor
     from monai_ext.study.plan import StudyPlan
     from monai_ext.study.records import StudyFolder
     from monai_ext.study.runner import StudyResult
-    from monai_ext.study.tracking import StudyTracking
 
 __all__ = ["main"]
 
@@ -115,26 +115,18 @@ def _run(options: argparse.Namespace) -> int:
             sys.stderr.write(f"Note: {warning}\n")
         expected = len({cell.name for cell in [*study.pretraining, *study.expected()]})
         parameters = {"plan": Path(options.plan).name, "cells": expected, "workers": options.workers}
-        tracking = None if options.no_tracking else StudyTracking(plan.name, folder, parameters=parameters)
-        status = "FAILED"
-        try:
+        with StudyTracking(plan.name, folder, parameters=parameters, enabled=not options.no_tracking) as tracking:
             with progress_bar(expected, doing=f"Study {plan.name}", unit=" cells") as bar:
 
-                def finished(cell: object) -> None:
+                def finished(cell: Cell) -> None:
                     bar.update()
-                    if tracking is not None:
-                        tracking.log_cell(cell)  # type: ignore[arg-type]
+                    tracking.log_cell(cell)
 
                 result = run_study(study, executor, finished=finished, reused=bar.update)
+            tracking.failed_cells = len(result.failed)
             if not options.no_report:
-                _write_report(folder, tracking)
-            status = "FAILED" if result.failed else "FINISHED"
-        except KeyboardInterrupt:
-            status = "KILLED"
-            raise
-        finally:
-            if tracking is not None:
-                tracking.close(status=status)
+                for file in _write_report(folder):
+                    tracking.log_report(file)
     return _summary(result, folder)
 
 
@@ -205,7 +197,7 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    _write_report(_folder(options), None)
+    _write_report(_folder(options))
     return 0
 
 
@@ -234,7 +226,7 @@ def _folder(options: argparse.Namespace) -> StudyFolder:
     return StudyFolder(_HOME / read_plan(named).name)
 
 
-def _write_report(folder: StudyFolder, tracking: StudyTracking | None) -> None:
+def _write_report(folder: StudyFolder) -> list[Path]:
     from monai_ext.cli._progress import progress_bar
     from monai_ext.study.report import write_report
 
@@ -246,6 +238,4 @@ def _write_report(folder: StudyFolder, tracking: StudyTracking | None) -> None:
 
         files = write_report(folder, progress=progress)
     sys.stdout.write(f"The report is {files[0]}.\n")
-    if tracking is not None:
-        for file in files:
-            tracking.log_report(file)
+    return files

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from monai_ext.errors import WeightsError
+from monai_ext.foreign_text import listed
 from monai_ext.networks import build_segmenter
 from monai_ext.networks.encoder import ENCODER_NAMES
 from monai_ext.sharing.bundle_files import BundleFiles
@@ -165,5 +166,5 @@ def _check_settings(settings: Mapping[str, Any], bundle: BundleFiles) -> None:
     if name not in _networks() or settings.get("output", "softmax") not in OUTPUTS or len(numbers) > MOST_LABELS:
         raise WeightsError(
             f"The model of {bundle.path} has settings that cannot be: network {name!r}, output"
-            f" {settings.get('output')!r}. Accepted networks: {', '.join(_networks())}; outputs: {', '.join(OUTPUTS)}."
+            f" {settings.get('output')!r}. Accepted networks: {listed(_networks())}; outputs: {', '.join(OUTPUTS)}."
         )

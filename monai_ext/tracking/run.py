@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +31,7 @@ _NO_ERROR = "The process ended before the work was complete."
 class TrackedRun:
     """A run that is written to from one process, and ended exactly once.
 
-    Everything but :meth:`open` and :meth:`close` returns at once. With the store away the work goes on.
+    Everything but :meth:`open`, :meth:`close` and :meth:`end` returns at once. With the store away the work goes on.
 
     Args:
         experiment: MLflow experiment; made when missing.
@@ -40,6 +40,7 @@ class TrackedRun:
         resume: ``reference`` of an earlier run, which is then continued.
         tags: of a new run.
         spool_dir: folder of the file for what cannot be delivered.
+        poll: gives further operations to the thread that writes, every two seconds until the run is closed.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class TrackedRun:
         resume: str | None = None,
         tags: Mapping[str, str] | None = None,
         spool_dir: str | Path | None = None,
+        poll: Callable[[], Iterable[Operation]] = tuple,
     ) -> None:
         pending = resume is not None and resume.startswith(_PENDING)
         self._store = MLflowStore(tracking_uri_for(tracking_uri))
@@ -70,7 +72,10 @@ class TrackedRun:
         left_over = _left_over(folder, self._opening) if self._resumed else None
         spool = Spool(left_over or folder / f"mlflow_{self._opening.key}.jsonl", header=self._reopening)
         self._delivery = Delivery(
-            self._store.write, spool=spool, store_name=f"MLflow at {self._where}", poll=self._system_metrics
+            self._store.write,
+            spool=spool,
+            store_name=f"MLflow at {self._where}",
+            poll=lambda: [*self._system_metrics(), *poll()],
         )
         self._watch = TerminationWatch(self._close_at_exit)
         self._open = False
@@ -96,7 +101,7 @@ class TrackedRun:
         self._delivery.put(self._opening)
         self._delivery.start()
         if not self._delivery.tried.wait(OPEN_SECONDS):
-            logger.warning("MLflow has not opened a run after %.0f seconds; training goes on meanwhile.", OPEN_SECONDS)
+            logger.warning("MLflow has not opened a run after %.0f seconds; the work goes on meanwhile.", OPEN_SECONDS)
         if self._store.refusal is not None:
             self._system.enabled, self._open = False, False
             self._watch.stop()
@@ -120,11 +125,12 @@ class TrackedRun:
             last: written after the status, which is small: large files.
         """
         if error is None:
-            self._end(EndRun("FINISHED"), last)
+            self.end(EndRun("FINISHED"), last=last)
         else:
-            self._end(EndRun(status_of(error), public_text(error)), last)
+            self.end(EndRun(status_of(error), public_text(error)), last=last)
 
-    def _end(self, end: EndRun, last: Sequence[Operation] = ()) -> None:
+    def end(self, end: EndRun, *, last: Sequence[Operation] = ()) -> None:
+        """End the run with a status; otherwise as :meth:`close`."""
         if not self._open:
             return
         for operation in (end, *last):
@@ -137,7 +143,7 @@ class TrackedRun:
 
     def _close_at_exit(self, error: BaseException | None) -> None:
         if error is None:
-            self._end(EndRun("KILLED", _NO_ERROR))
+            self.end(EndRun("KILLED", _NO_ERROR))
         else:
             self.close(error)
 

@@ -14,7 +14,7 @@ from monai_ext.data.slice_images import SliceImages
 from monai_ext.data.sources.open import open_source
 from monai_ext.errors import DatasetError, public_text
 from monai_ext.files import write_durably
-from monai_ext.foreign_text import csv_text
+from monai_ext.foreign_text import csv_text, listed
 from monai_ext.sharing.infer.answering import Network
 from monai_ext.sharing.infer.explanation import draw_explanation, explain
 from monai_ext.sharing.trained_classifier import TrainedClassifier
@@ -74,7 +74,7 @@ def explain_images(
     """
     names = network.model.class_names
     if class_name is not None and class_name not in names:
-        raise ValueError(f"The model knows no class {class_name!r}; its classes are {', '.join(names)}.")
+        raise ValueError(f"The model knows no class {class_name!r}; its classes are {listed(names)}.")
     output.mkdir(parents=True, exist_ok=True)
     rows: list[list[object]] = []
     for number, index in enumerate(evenly_spaced(len(images), limit), start=1):
