@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -386,9 +387,15 @@ def test_an_encoder_of_another_architecture_is_refused_before_training(labelled,
 
 @pytest.mark.slow
 def test_a_fine_tuning_is_tracked_as_a_child_of_its_pre_training(
-    classifier: Path, checkout: Path, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    classifier: Path,
+    checkout: Path,
+    labelled: Path,
+    empty_database: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(checkout)
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     client = mlflow.MlflowClient()
     pretraining = client.create_run(client.create_experiment("pretraining", (tmp_path / "artifacts").as_uri()))

@@ -2,11 +2,8 @@
 
 import csv
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from monai.bundle import ConfigParser, run
 from PIL import Image
 
 from helpers.bundle_files import SEGMENTATION, run_bundle, tiny_model, tiny_training, untracked
+from helpers.fresh_process import run_program_twice
 from helpers.masked_images import disc, write_masked_volumes
 from helpers.tiny_resnet import TINY_SEGMENTER
 from monai_ext.networks import build_encoder, build_segmenter
@@ -185,11 +183,9 @@ def test_two_processes_segment_together_as_one_would(repository, masked, tmp_pat
     overrides = untracked(repository / LUNG, "train") | {"image_size": 32, "batch_size": 4, "epochs": 2}
     overrides |= {"pretrained": tmp_path / "encoder.pth", "dataset_dir": masked, "bundle_root": tmp_path}
     flags = [text for name, value in overrides.items() for text in (f"--{name}", str(value))]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
-    command += ["-m", "monai.bundle", "run", "--config_file", f"[{files}]", *flags]
-    environment = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-2000:]
+    command = ("-m", "monai.bundle", "run", "--config_file", f"[{files}]", *flags)
+    for done in run_program_twice(*command, cwd=repository, env={"OMP_NUM_THREADS": "1"}):
+        assert done.returncode == 0, done.stderr[-2000:]
     (folder,) = (tmp_path / "models").glob("*/")
     assert json.loads((folder / "validation" / "metrics.json").read_text())["cases"] == 4
 
