@@ -18,6 +18,7 @@ from monai_ext.bundle import latest_model, load_model
 from monai_ext.errors import BundleAuditError, WeightsError
 from monai_ext.networks.exported_program import export_program
 from monai_ext.networks.weights import read_model_metadata
+from monai_ext.sharing.torchscript_places import remove_source_places
 
 __all__ = ["FORMATS", "export_bundle", "export_network"]
 
@@ -124,6 +125,7 @@ def _write_torchscript(network: nn.Module, example: Tensor, file: Path, metadata
         warnings.filterwarnings("ignore", message=r".*torch\.jit", category=DeprecationWarning)
         traced = torch.jit.trace(network, example)
         torch.jit.save(traced, str(file), _extra_files={"metadata.json": metadata})
+    remove_source_places(file)
 
 
 def _read_torchscript(file: Path) -> Callable[[Tensor], Tensor]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from monai_ext.locations import database_file
 from monai_ext.tracking.columns import UNKNOWN
+from monai_ext.tracking.runs_table import compared_cells, compared_metrics, compared_parameters
 
 if TYPE_CHECKING:
     from monai_ext.tracking.store import MLflowStore
@@ -99,6 +100,7 @@ class Metrics(Operation):
 
         for points in _portions(self.content, METRICS_PER_REQUEST):
             store.client.log_batch(store.run_id, metrics=[Metric(*point) for point in points])
+        store.show_columns(compared_metrics(dict.fromkeys(name for name, *_ in self.points)))
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ class Parameters(Operation):
 
         known = store.client.get_run(store.run_id).data.params
         fresh: dict[str, str] = {}
-        for name, value in self._inherited(store).items():
+        values = self._inherited(store)
+        for name, value in values.items():
             if name not in known:
                 fresh[name] = value
             elif known[name] != value:
@@ -127,6 +130,7 @@ class Parameters(Operation):
         parameters = [Param(name, value) for name, value in fresh.items() if name not in known]
         for portion in _portions(parameters, ITEMS_PER_REQUEST):
             store.client.log_batch(store.run_id, params=portion)
+        store.show_columns(compared_parameters(values))
 
     def _inherited(self, store: MLflowStore) -> dict[str, str]:
         """The values, and of the parent run what is unknown here."""
@@ -315,6 +319,7 @@ class NestedRun(Operation):
         for portion in _portions(points, METRICS_PER_REQUEST):
             store.client.log_batch(run.info.run_id, metrics=portion)
         store.client.set_terminated(run.info.run_id, end_time=self.end_time)
+        store.show_columns(compared_cells(self.tags, self.metrics))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from monai_ext.errors import public_text
 from monai_ext.locations import database_file, shown, tracking_uri_for
 from monai_ext.tracking.delivery import Delivery, Spool
 from monai_ext.tracking.operations import EndRun, OpenRun, Operation, RefusedOperation, milliseconds
+from monai_ext.tracking.runs_table import table_address
 from monai_ext.tracking.store import MLflowStore
 from monai_ext.tracking.termination import PROCESS_TAG, TerminationWatch, process_identity, status_of
 from monai_ext.tracking.training_metrics import SystemMetrics
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 OPEN_SECONDS = 30.0
 END_SECONDS = 120.0
 INTERRUPTED_SECONDS = 10.0
+_LOCAL_SERVER = "http://127.0.0.1:5000"
+"""Where ``mlflow ui`` answers by itself."""
 _PENDING = "pending:"
 _NO_ERROR = "The process ended before the work was complete."
 
@@ -159,7 +162,10 @@ class TrackedRun:
 
     def _say_where(self) -> None:
         database = database_file(self._store.tracking_uri)
-        look = f"see it with 'mlflow ui' in {database.parent}" if database is not None else "see it there"
+        server = self._where if database is None else _LOCAL_SERVER
+        look = "see it there" if database is None else f"see it with 'mlflow ui' in {database.parent}"
+        if server.startswith("http"):
+            look += f", compared with others at {table_address(server, self._store.experiment_id)}"
         logger.info(
             "MLflow run %r (%s) in experiment %r at %s; %s.",
             self._store.run_name, self.run_id, self._opening.experiment, self._where, look,

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from monai_ext.folder_lock import FolderInUseError, FolderLock
 from monai_ext.locations import artifact_location, database_file, shown
-from monai_ext.tracking.operations import OpenRun, Operation, RefusedOperation
+from monai_ext.tracking.operations import OpenRun, Operation, RefusedOperation, milliseconds
+from monai_ext.tracking.runs_table import VIEW_TAG, empty_view, with_columns
 from monai_ext.tracking.termination import PROCESS_TAG, is_gone
 
 __all__ = ["MLflowStore", "StoreUnreachable", "connect"]
@@ -51,6 +52,8 @@ class MLflowStore:
         self.experiment_id = ""
         self.run_id: str | None = None
         self.run_name = ""
+        self.experiment_id = ""
+        self.view: str | None = None
         self.refusal: str | None = None
         self.first_system_step = 0
 
@@ -102,6 +105,22 @@ class MLflowStore:
             self.experiment_id, start_time=start_time, tags={**tags, KEY_TAG: key}, run_name=run_name
         )
 
+    def show_columns(self, columns: Sequence[str]) -> None:
+        """Give MLflow's table of runs further columns; a view that a person has made or deleted stays so.
+
+        It is no reason to lose what was to be written: what the store says against it is passed over.
+        """
+        if self.view is None or with_columns(self.view, columns) is None:
+            return
+        try:
+            self.view = self.client.get_experiment(self.experiment_id).tags.get(VIEW_TAG)  # others may have added some
+            view = None if self.view is None else with_columns(self.view, columns)
+            if view is not None:
+                self.client.set_experiment_tag(self.experiment_id, VIEW_TAG, view)
+                self.view = view
+        except Exception as error:  # MLflow's, its database's, the network's
+            logger.debug("The table of runs got no further columns: %s.", _reason(error))
+
     def upload(self, path: Path, folder: str = "") -> None:
         """Add a file or a folder to the run's files, below ``folder``."""
         if not path.exists():
@@ -148,8 +167,10 @@ class MLflowStore:
         found = self.client.get_experiment_by_name(name)
         if found is None:
             location = artifact_location(self.tracking_uri, experiment=name)
+            self.view = empty_view(milliseconds())
+            tags = {VIEW_TAG: self.view}
             try:
-                return str(self.client.create_experiment(name, artifact_location=location))
+                return str(self.client.create_experiment(name, artifact_location=location, tags=tags))
             except MlflowException as error:
                 found = self.client.get_experiment_by_name(name)  # made by another process since
                 if error.error_code != _EXISTS or found is None:
@@ -159,6 +180,7 @@ class MLflowStore:
                 f"the MLflow experiment {name!r} was deleted; restore it with "
                 f"'mlflow experiments restore -x {found.experiment_id}', or choose another name"
             )
+        self.view = found.tags.get(VIEW_TAG)
         return str(found.experiment_id)
 
     def _find(self, opening: OpenRun) -> Any:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,16 @@ from monai_ext.tracking.store import MLflowStore, StoreUnreachable
 from monai_ext.tracking.termination import PROCESS_TAG, process_identity
 
 BATCHES = [torch.zeros(4, 1)] * 3
+
+
+@pytest.fixture(autouse=True)
+def _as_in_the_foreground() -> Iterator[None]:
+    """What ``nohup`` or ``&`` has started ignores SIGHUP or SIGINT, which a training then leaves as it is."""
+    usual = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 class QuietEvaluator(Evaluator):

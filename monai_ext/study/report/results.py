@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -127,8 +127,12 @@ class StudyResults:
         return dict(zip(found, correct_comparisons(list(found.values())), strict=True))
 
 
-def load_results(folder: StudyFolder) -> StudyResults:
+def load_results(folder: StudyFolder, *, progress: Callable[[int, int], None] | None = None) -> StudyResults:
     """Read and score the records of a study.
+
+    Args:
+        folder: of the study.
+        progress: called after each record with 1 and the number of all.
 
     Raises:
         StudyError: the folder holds no study, no cell is done yet, or a record was edited.
@@ -143,15 +147,16 @@ def load_results(folder: StudyFolder) -> StudyResults:
     cells: dict[PlannedCell, tuple[ScoredCell, ScoredCell | None]] = {}
     labels: dict[tuple[str, str], list[float]] = {}
     records: dict[str, Record] = {}
-    for cell in index:
-        if cell.name not in there:
-            continue
+    made = [cell for cell in index if cell.name in there]
+    for cell in made:
         record = folder.read(cell.name)
         if cell.protocol != "pretraining":
             cells[cell] = scores.of(cell, record)
             labels.setdefault((cell.task, cell.size), []).append(float(record.results["labels_per_class"]))
         light = {key: value for key, value in record.results.items() if key != "predictions"}
         records[cell.name] = Record(record.name, record.cell, record.inputs, light, record.measured)
+        if progress is not None:
+            progress(1, len(made))
     if not cells:
         raise StudyError(f"No cell of the study in {folder.path} has a record yet: there is nothing to report.")
     mean_labels = {key: float(np.mean(values)) for key, values in labels.items()}
