@@ -49,8 +49,8 @@ def check_overrides(
         raise refusal(
             ConfigOverrideError(
                 f"The configs {' + '.join(configs)} in {folder or bundle_root} were written for an older version of"
-                " monai_ext, whose components had other names and arguments. Nothing was started; take the configs of this"
-                " version from its folder bundles/, and give what you had changed as overrides."
+                " monai_ext, whose components had other names and arguments. Nothing was started; take the configs of"
+                " this version from its folder bundles/, and give what you had changed as overrides."
             )
         )
     parser = running_parser()
