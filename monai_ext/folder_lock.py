@@ -13,6 +13,8 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+from monai_ext.files import read_json
+
 try:
     import fcntl
 except ImportError:  # systems that are not POSIX
@@ -141,7 +143,7 @@ def notes_of_holder(folder: str | Path) -> dict[str, Any]:
 
 def _notes(path: Path) -> dict[str, Any]:
     try:
-        notes = json.loads(path.read_text(encoding="utf-8"))
+        notes = read_json(path)
     except (OSError, ValueError):
         return {}
     return notes if isinstance(notes, dict) else {}

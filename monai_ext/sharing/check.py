@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import re
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ext.errors import BundleAuditError
+from monai_ext.files import read_json
 from monai_ext.sharing.audit import audit_bundle
 from monai_ext.sharing.audit.config_text import CONFIG_SUFFIXES, parse_config
 from monai_ext.sharing.audit.findings import Reporter
@@ -93,7 +93,7 @@ def _row(check: str, problems: list[str], fine: str) -> CheckRow:
 def _metadata(folder: Path) -> dict[str, Any]:
     path = folder / "configs" / "metadata.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         raise BundleAuditError(
             f"Checking {folder}: {path} cannot be read ({error}). Name the folder of a bundle, with its configs."
@@ -118,7 +118,7 @@ def _schema_row(metadata: dict[str, Any], schema: str | Path | None) -> CheckRow
         return CheckRow("schema file", "skipped", "name MONAI's file with --schema to validate with it, too")
     import jsonschema
 
-    validator = jsonschema.Draft201909Validator(json.loads(Path(schema).read_text(encoding="utf-8")))
+    validator = jsonschema.Draft201909Validator(read_json(schema))
     problems = [f"{'::'.join(map(str, e.absolute_path))}: {e.message}" for e in validator.iter_errors(metadata)]
     return _row("schema file", problems, str(schema))
 

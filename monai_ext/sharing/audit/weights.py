@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy
 
+from monai_ext.files import parse_json
 from monai_ext.sharing.audit.findings import Reporter
 from monai_ext.sharing.audit.pickle_text import follow_pickle
+from monai_ext.sharing.bundle_files import LARGEST_RATIO, RATIO_COUNTS_FROM
 
 __all__ = ["WEIGHTS_CHECKS"]
 
@@ -35,9 +36,19 @@ def check_torch(content: bytes, reporter: Reporter) -> None:
         return
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            _check_torch_zip(archive, reporter)
+            if not _is_bomb(archive, content, reporter):
+                _check_torch_zip(archive, reporter)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError) as error:
         reporter.refuse("weights-damaged", f"the weights cannot be read ({error})")
+
+
+def _is_bomb(archive: zipfile.ZipFile, content: bytes, reporter: Reporter) -> bool:
+    """Whether what is packed in a file is far larger than the file; nothing of it is unpacked then."""
+    unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked <= RATIO_COUNTS_FROM or unpacked <= LARGEST_RATIO * len(content):
+        return False
+    reporter.refuse("zip-bomb", f"what is packed in it has over {LARGEST_RATIO} times its size")
+    return True
 
 
 def _check_torch_zip(archive: zipfile.ZipFile, reporter: Reporter) -> None:
@@ -80,7 +91,7 @@ def check_safetensors(content: bytes, reporter: Reporter) -> None:
         length = int.from_bytes(content[:8], "little")
         if len(content) < 8 or length > len(content) - 8:
             raise ValueError("the header is longer than the file")
-        header = json.loads(content[8 : 8 + length])
+        header = parse_json(content[8 : 8 + length])
         spans = sorted(value["data_offsets"] for name, value in header.items() if name != "__metadata__")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reporter.refuse("weights-damaged", f"it is no safetensors file ({error})")
@@ -93,6 +104,10 @@ def check_safetensors(content: bytes, reporter: Reporter) -> None:
 def check_numpy(content: bytes, reporter: Reporter) -> None:
     """A ``.npy`` or ``.npz`` file: arrays of numbers pass, arrays of objects are pickles."""
     try:
+        if zipfile.is_zipfile(io.BytesIO(content)):
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                if _is_bomb(archive, content, reporter):
+                    return
         loaded = numpy.load(io.BytesIO(content), allow_pickle=False)
         if hasattr(loaded, "files"):
             for name in loaded.files:
