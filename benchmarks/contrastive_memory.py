@@ -48,7 +48,7 @@ def measure(bundle: str, batch: int, precision: str) -> float:
 
 
 def measure_in_a_process(bundle: str, batch: int, precision: str) -> float:
-    command = [sys.executable, __file__, "--one", bundle, str(batch), precision]
+    command = [sys.executable, __file__, "--measured-alone", bundle, str(batch), precision]
     return float(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
@@ -56,10 +56,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, nargs=2, default=(4, 12), help="two batch sizes")
     parser.add_argument("--bundles", nargs="+", choices=BUNDLES, default=BUNDLES, help="which to measure; all of them")
-    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--measured-alone", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one:
-        bundle, batch, precision = options.one
+    if options.measured_alone:
+        bundle, batch, precision = options.measured_alone
         print(measure(bundle, int(batch), precision))
         return
     small, large = sorted(options.batches)

@@ -51,7 +51,7 @@ def measure(source: Path, store: Path, results: Any) -> None:
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
     report = ingest(source, store, workers=2, key_file=store.parent / "pseudonym.key")
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    seconds = sum(one.ru_utime + one.ru_stime for one in used)
+    seconds = sum(usage.ru_utime + usage.ru_stime for usage in used)
     results.put(
         {
             "files": report.files,

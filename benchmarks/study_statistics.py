@@ -128,7 +128,7 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    told = {"trials": options.trials, "seed": options.seed}
+    settings = {"trials": options.trials, "seed": options.seed}
     results = {
         "coverage by patients": {
             n: coverage(n, trials=options.trials, seed=options.seed) for n in (12, 25, 40, 60, 120)
@@ -141,7 +141,7 @@ def main() -> int:
         },
         "forecast": forecast_errors(trials=options.trials, seed=options.seed),
     }
-    sys.stdout.write(json.dumps(told | results, indent=2) + "\n")
+    sys.stdout.write(json.dumps(settings | results, indent=2) + "\n")
     return 0
 
 

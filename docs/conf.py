@@ -2,6 +2,9 @@
 
 The pages are the Markdown files of this folder as they are, the bundles' READMEs, and an API reference made from the
 docstrings: a page for every room with public names. What is made here goes to ``_generated``, which git ignores.
+
+Formulas become MathML, which browsers draw themselves, so that the pages need no network: Sphinx's own way is a script
+from a server.
 """
 
 from __future__ import annotations
@@ -10,6 +13,11 @@ import ast
 import re
 import shutil
 from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.errors import ExtensionError
 
 from monai_ext import __version__
 
@@ -24,6 +32,9 @@ release = version = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx_copybutton"]
 exclude_patterns = ["_generated/**/README.md"]
 html_theme = "furo"
+html_math_renderer = "mathml"
+html_static_path = ["static"]
+html_css_files = ["formulas.css"]
 html_title = "monai-ext"
 html_show_sphinx = False
 myst_heading_anchors = 4
@@ -97,10 +108,33 @@ def escape_stars(app: object, what: str, name: str, obj: object, options: object
         )
 
 
-def setup(app: object) -> None:
+def write_formula(writer: Any, node: nodes.Element) -> None:
+    """LaTeX as MathML; what the converter does not know is an error, as everything is that does not build."""
+    formula = tex2mathml(node.astext(), as_block=isinstance(node, nodes.math_block))
+    writer.body.append(formula)
+    raise nodes.SkipNode
+
+
+def refuse_what_needs_a_network(app: Any, exception: Exception | None) -> None:
+    """Scripts, styles and pictures lie beside the pages: where patients are, machines often have no way out."""
+    pages = Path(app.outdir).rglob("*.html") if exception is None else ()
+    remote = {
+        f"{page.relative_to(app.outdir)} loads {address}"
+        for page in pages
+        for address in re.findall(
+            r"<(?:script|link|img)\b[^>]*?(?:src|href)=\"((?:https?:)?//[^\"]+)", page.read_text()
+        )
+    }
+    if remote:
+        raise ExtensionError(f"Pages must open without a network: {'; '.join(sorted(remote)[:5])}.")
+
+
+def setup(app: Any) -> None:
     """Make the generated pages before Sphinx looks for pages."""
     shutil.rmtree(GENERATED, ignore_errors=True)
     write_api_pages()
     write_bundle_pages()
-    app.connect("autodoc-process-docstring", escape_stars)  # type: ignore[attr-defined]
-    app.connect("source-read", rewrite_links)  # type: ignore[attr-defined]
+    app.connect("autodoc-process-docstring", escape_stars)
+    app.connect("source-read", rewrite_links)
+    app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
+    app.connect("build-finished", refuse_what_needs_a_network)

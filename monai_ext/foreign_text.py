@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["csv_text", "plain_cell", "printable"]
+__all__ = ["csv_text", "listed", "plain_cell", "printable"]
 
 _TRIGGERS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """The last four are their full-width forms, which some spreadsheets obey too."""
@@ -42,6 +42,17 @@ def printable(text: str) -> str:
     scan\\x1b[2J\\x0a.dcm
     """
     return "".join(character if character.isprintable() else _escaped(character) for character in text)
+
+
+def listed(names: Iterable[str], *, most: int = 10, separator: str = ", ") -> str:
+    """Names in a sentence: the first ones, and how many more there are.
+
+    >>> listed(["a", "b", "c", "d"], most=2)
+    'a, b and 2 more'
+    """
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return separator.join(names[:most]) + more
 
 
 def _line(cells: list[Any]) -> str:

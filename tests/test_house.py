@@ -110,6 +110,36 @@ def test_no_room_is_a_corridor(room: Path) -> None:
     assert len(list(room.glob("*.py"))) <= 31
 
 
+SAYS_NOTHING = {"one", "told", "given", "twins", "without_twins"}
+"""Names that were replaced, since they say of a value how it is spoken of and not what it is."""
+
+
+def names_made_in(file: Path) -> set[str]:
+    """Variables, parameters, attributes, functions and classes that a file makes; imported names are not its own."""
+    made: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            made.add(node.name)
+        elif isinstance(node, ast.arg):
+            made.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            made.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            made.add(node.attr)
+    return made
+
+
+def test_names_say_what_a_value_is() -> None:
+    folders = [PACKAGE, TESTS, *(PACKAGE.parent / name for name in ("benchmarks", "docs", "examples", "scripts"))]
+    bad = {
+        str(file.relative_to(PACKAGE.parent)): sorted(found)
+        for folder in folders
+        for file in folder.rglob("*.py")
+        if (found := {name for name in names_made_in(file) if name.strip("_").lower() in SAYS_NOTHING})
+    }
+    assert not bad
+
+
 TESTED_THROUGH = {
     # Commands parse, call and print; they are run as commands, beside what they call.
     "cli/_bundle/*": "cli/_bundle/test_sign.py",

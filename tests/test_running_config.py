@@ -75,9 +75,9 @@ def test_on_the_command_line_an_error_is_shown_briefly_and_stays_what_it_is(prob
     with pytest.raises(RuntimeError, match="Failed to instantiate component") as caught:
         ConfigParser(config).get_parsed_content("trainer")
     sys.excepthook(caught.type, caught.value, caught.tb)
-    told = capsys.readouterr().err
-    assert told == shown or (shown is None and told.strip().endswith("\nValueError: The loss is wrong."))
-    assert told.startswith("Error") or told.startswith("Traceback")
+    printed = capsys.readouterr().err
+    assert printed == shown or (shown is None and printed.strip().endswith("\nValueError: The loss is wrong."))
+    assert printed.startswith("Error") or printed.startswith("Traceback")
 
 
 def test_elsewhere_errors_are_shown_as_ever(monkeypatch):

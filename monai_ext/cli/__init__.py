@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import errno
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +25,16 @@ _DISK = _FULL | {errno.EACCES, errno.EPERM, errno.EROFS}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status: 2 when it was called wrongly or its input cannot be used."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        try:
+            return _run(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        return _nobody_reads()
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(_overview())
         return 0 if arguments else 2
@@ -53,6 +63,15 @@ def commands() -> dict[str, str]:
     files = sorted(Path(__file__).parent.glob("[!_]*.py"))
     docstrings = ((file.stem, ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))) for file in files)
     return {name: (text or "").split("\n")[0] for name, text in docstrings}
+
+
+def _nobody_reads() -> int:
+    """What reads the output, such as ``head``, has enough: Python must not try once more on its way out.
+
+    What a command makes is complete by then, since it says so last; only the saying is cut short.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141  # as a shell says that SIGPIPE ended it
 
 
 def _about_disk(command: str, error: OSError) -> str:

@@ -50,6 +50,7 @@ def chosen_model(options: argparse.Namespace) -> TrainedClassifier | TrainedSegm
 
 def _chosen_files(options: argparse.Namespace) -> BundleFiles:
     from monai_ext.errors import PackageError
+    from monai_ext.foreign_text import listed
     from monai_ext.sharing.bundle_files import open_bundle_files
     from monai_ext.sharing.verification import verify_package
 
@@ -58,5 +59,5 @@ def _chosen_files(options: argparse.Namespace) -> BundleFiles:
     found = verify_package(options.bundle, trusted=trusted_keys(options))
     problems = [problem for problem in found.problems if not (options.accept_unsigned and "not signed" in problem)]
     if problems:
-        raise PackageError(f"{options.bundle} is not used: {'; '.join(problems)}.")
+        raise PackageError(f"{options.bundle} is not used: {listed(problems, separator='; ')}.")
     return found.bundle

@@ -20,7 +20,7 @@ COMMANDS = {
     "keys": "make keys, show fingerprints, say whose signatures count",
     "sign": "put a signature into a package",
     "verify": "make sure of who signed a package, and that nothing was changed",
-    "check": "what the model zoo's CI checks about a bundle of your own, without a network",
+    "check": "what the model zoo's CI checks about a bundle of your own",
     "audit": "look through a bundle from somebody else without executing anything of it",
     "run-safe": "verify, audit and run a package without network and without your files",
 }

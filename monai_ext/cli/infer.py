@@ -108,8 +108,8 @@ def _advance(bar: tqdm) -> Callable[[int, int], None]:
 def _as_text(outcome: Outcome) -> str:
     answers = outcome.answers
     lines = [f"{answers.model['name']} {answers.model['version']}. Research use only; not for diagnosis."]
-    for study, told in _told(answers):
-        lines += [f"study {study or 'without UID'}", *told]
+    for study, series_lines in _lines_of_studies(answers):
+        lines += [f"study {study or 'without UID'}", *series_lines]
     counts: dict[str, int] = {}
     for file in answers.files:
         counts[file.outcome] = counts.get(file.outcome, 0) + 1
@@ -119,7 +119,7 @@ def _as_text(outcome: Outcome) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _told(answers: Answers | SegmentedAnswers) -> list[tuple[str, list[str]]]:
+def _lines_of_studies(answers: Answers | SegmentedAnswers) -> list[tuple[str, list[str]]]:
     """Of each study its UID, and lines about its series."""
     from monai_ext.sharing.infer.segmenting import SegmentedSeries
 

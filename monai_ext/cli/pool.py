@@ -60,10 +60,10 @@ def pool(folders: Sequence[str], *, output_dir: str, n_bootstrap: int = 2000) ->
     from monai_ext.handlers.classification_files import write_classification_files
     from monai_ext.metrics import evaluate_classification
 
-    classes, positive = _told(folders[0])
+    classes, positive = _classes(folders[0])
     shares, labels, groups, evaluated = [], [], [], []
     for folder in folders:
-        if _told(folder) != (classes, positive):
+        if _classes(folder) != (classes, positive):
             raise ValueError(f"{folder} and {folders[0]} have other classes, and cannot be judged together.")
         for row in _rows(folder):
             shares.append([float(row[_SHARE + name]) for name in classes])
@@ -82,7 +82,7 @@ def pool(folders: Sequence[str], *, output_dir: str, n_bootstrap: int = 2000) ->
     return {name: str(estimate) for name, estimate in evaluation.metrics.items()}
 
 
-def _told(folder: str) -> tuple[list[str], str | None]:
+def _classes(folder: str) -> tuple[list[str], str | None]:
     try:
         content = read_json(Path(folder) / "metrics.json")
         return list(content["class_names"]), content["positive_class"]

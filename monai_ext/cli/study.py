@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 from monai_ext.cli._parser import add_subcommand, command_parser
 
 if TYPE_CHECKING:
+    from monai_ext.study.cells.cell import Cell
     from monai_ext.study.executors.job import Executor
     from monai_ext.study.plan import StudyPlan
     from monai_ext.study.records import StudyFolder
     from monai_ext.study.runner import StudyResult
-    from monai_ext.study.tracking import StudyTracking
 
 __all__ = ["main"]
 
@@ -83,8 +83,8 @@ def _add_plan(command: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="changes the plan: tasks::CT::dataset_dir=/data"
     )
     for what in ("data", "encoders"):
-        told = f"where the plan's relative paths of {what} are; the first folder that has one counts"
-        command.add_argument(f"--{what}", nargs="+", default=[], metavar="DIR", help=told)
+        explanation = f"where the plan's relative paths of {what} are; the first folder that has one counts"
+        command.add_argument(f"--{what}", nargs="+", default=[], metavar="DIR", help=explanation)
     for what in ("protocols", "methods", "tasks"):
         command.add_argument(f"--{what}", nargs="+", metavar="NAME", help=f"only these {what} of the plan")
 
@@ -114,27 +114,19 @@ def _run(options: argparse.Namespace) -> int:
         for warning in study.warnings:
             sys.stderr.write(f"Note: {warning}\n")
         expected = len({cell.name for cell in [*study.pretraining, *study.expected()]})
-        told = {"plan": Path(options.plan).name, "cells": expected, "workers": options.workers}
-        tracking = None if options.no_tracking else StudyTracking(plan.name, folder, parameters=told)
-        status = "FAILED"
-        try:
+        parameters = {"plan": Path(options.plan).name, "cells": expected, "workers": options.workers}
+        with StudyTracking(plan.name, folder, parameters=parameters, enabled=not options.no_tracking) as tracking:
             with progress_bar(expected, doing=f"Study {plan.name}", unit=" cells") as bar:
 
-                def finished(cell: object) -> None:
+                def finished(cell: Cell) -> None:
                     bar.update()
-                    if tracking is not None:
-                        tracking.log_cell(cell)  # type: ignore[arg-type]
+                    tracking.log_cell(cell)
 
                 result = run_study(study, executor, finished=finished, reused=bar.update)
+            tracking.failed_cells = len(result.failed)
             if not options.no_report:
-                _write_report(folder, tracking)
-            status = "FAILED" if result.failed else "FINISHED"
-        except KeyboardInterrupt:
-            status = "KILLED"
-            raise
-        finally:
-            if tracking is not None:
-                tracking.close(status=status)
+                for file in _write_report(folder):
+                    tracking.log_report(file)
     return _summary(result, folder)
 
 
@@ -154,8 +146,8 @@ def _summary(result: StudyResult, folder: StudyFolder) -> int:
         f" {len(result.failed)} failed. Records are in {folder.records}.\n"
     )
     for name, reason in list(result.failed.items())[:_SHOWN]:
-        told = next((cell.told for cell in result.cells if cell.name == name), name)
-        sys.stdout.write(f"  failed: {told}: {reason}\n")
+        label = next((cell.label for cell in result.cells if cell.name == name), name)
+        sys.stdout.write(f"  failed: {label}: {reason}\n")
     return 1 if result.failed else 0
 
 
@@ -171,7 +163,7 @@ def _plan(options: argparse.Namespace) -> int:
     for warning in study.warnings:
         sys.stdout.write(f"Note: {warning}\n")
     executor = None if options.no_timing else LocalExecutor()
-    parts = estimate_study(study, executor, timing=lambda told: sys.stderr.write(f"Timing {told} ...\n"))
+    parts = estimate_study(study, executor, timing=lambda part: sys.stderr.write(f"Timing {part} ...\n"))
     lines = [f"{'':14s}{'':28s}{'cells':>8s}{'missing':>9s}{'hours':>9s}{'MB':>8s}"]
     for part in parts:
         hours = "?" if part.seconds is None else f"{part.seconds / 3600 / options.workers:.2f}"
@@ -199,13 +191,13 @@ def _status(options: argparse.Namespace) -> int:
     rate = "" if status.cells_per_hour is None else f", {status.cells_per_hour:.0f} cells an hour"
     left = "" if not status.hours_left else f", {status.hours_left:.2f} hours left"
     sys.stdout.write(f"{status.count} of {status.all} cells have records{rate}{left}; {len(status.failed)} failed.\n")
-    for told, reason in list(status.failed.items())[:_SHOWN]:
-        sys.stdout.write(f"  failed: {told}: {reason}\n")
+    for label, reason in list(status.failed.items())[:_SHOWN]:
+        sys.stdout.write(f"  failed: {label}: {reason}\n")
     return 0
 
 
 def _report(options: argparse.Namespace) -> int:
-    _write_report(_folder(options), None)
+    _write_report(_folder(options))
     return 0
 
 
@@ -234,11 +226,16 @@ def _folder(options: argparse.Namespace) -> StudyFolder:
     return StudyFolder(_HOME / read_plan(named).name)
 
 
-def _write_report(folder: StudyFolder, tracking: StudyTracking | None) -> None:
+def _write_report(folder: StudyFolder) -> list[Path]:
+    from monai_ext.cli._progress import progress_bar
     from monai_ext.study.report import write_report
 
-    files = write_report(folder)
+    with progress_bar(None, doing="Scoring records", unit=" records") as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done)
+
+        files = write_report(folder, progress=progress)
     sys.stdout.write(f"The report is {files[0]}.\n")
-    if tracking is not None:
-        for file in files:
-            tracking.log_report(file)
+    return files

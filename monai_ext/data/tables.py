@@ -10,7 +10,7 @@ from pathlib import Path
 
 from monai_ext.errors import SplitError
 from monai_ext.files import read_regular
-from monai_ext.foreign_text import plain_cell
+from monai_ext.foreign_text import listed, plain_cell
 
 __all__ = ["Table", "read_table"]
 
@@ -41,7 +41,7 @@ class Table:
             SplitError: there is no such column, or a value is missing.
         """
         if name not in self.header:
-            raise SplitError(f"{self.path.name} has no column {name!r}; its columns are {', '.join(self.header)}.")
+            raise SplitError(f"{self.path.name} has no column {name!r}; its columns are {listed(self.header)}.")
         place = self.header.index(name)
         values = tuple(row[place].strip() for row in self.rows)
         if "" in values:

@@ -130,7 +130,7 @@ def draw_map_page(
     places = _MARGIN + (points - low) * scale
     places[:, 1] = _SIDE - places[:, 1]
     circles = [
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{html.escape(_told(row))}</title></circle>'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{html.escape(_title(row))}</title></circle>'
         for (x, y), colour, row in zip(places, _colours_of(labels, len(rows)), rows, strict=True)
     ]
     legend = [
@@ -151,7 +151,7 @@ def draw_map_page(
     write_atomically(Path(path), lambda file: file.write(page.encode()))
 
 
-def _told(row: Mapping[str, Any]) -> str:
+def _title(row: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in row.items() if value is not None)
 
 

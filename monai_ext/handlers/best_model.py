@@ -14,6 +14,7 @@ import torch.distributed
 from ignite.engine import Events
 
 from monai_ext.files import write_result
+from monai_ext.foreign_text import listed
 from monai_ext.networks.weights.files import weights_on_cpu
 from monai_ext.parallel.processes import process_count, process_rank, unwrap
 from monai_ext.torch_files import read_torch_file
@@ -102,7 +103,7 @@ class BestModel:
         if self.metric not in metrics:
             raise ValueError(
                 f"The best model is to be chosen by {self.metric!r}, which the validation did not compute; it gave"
-                f" {', '.join(sorted(metrics)) or 'nothing'}."
+                f" {listed(sorted(metrics)) or 'nothing'}."
             )
         return float(metrics[self.metric])
 

@@ -119,13 +119,13 @@ class ClassificationResults(ResultsWriting):
         self._gathered.update(engine.state.output)
 
     def _judge(self, engine: Engine) -> None:
-        told = [len(sequence) for sequence in (self.names, self.groups) if sequence is not None]
-        predictions, labels = self._gathered.all(told[0] if told else _length(engine))
-        if any(count != len(labels) for count in told) or any(number >= len(labels) for number in self._exclude):
+        lengths = [len(sequence) for sequence in (self.names, self.groups) if sequence is not None]
+        predictions, labels = self._gathered.all(lengths[0] if lengths else _length(engine))
+        if any(count != len(labels) for count in lengths) or any(number >= len(labels) for number in self._exclude):
             raise ValueError(
                 f"Names, groups and excluded images belong to the images of the evaluation, in the loader's order:"
-                f" {len(labels)} were judged, {' and '.join(map(str, told)) or 'no'} names or groups are given. Do not"
-                " shuffle, and take them from the same section."
+                f" {len(labels)} were judged, {' and '.join(map(str, lengths)) or 'no'} names or groups are given. Do"
+                " not shuffle, and take them from the same section."
             )
         probabilities = as_probabilities(predictions).numpy()
         threshold = self._chosen_threshold(probabilities, labels.numpy())

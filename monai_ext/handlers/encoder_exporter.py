@@ -87,7 +87,7 @@ class EncoderExporter:
 
     def _write(self, engine: PretrainingTrainer, path: Path) -> None:
         network = unwrap(engine.network)
-        told = settled(self.metadata, engine)
+        metadata = settled(self.metadata, engine)
         content = {
             "state_dict": weights_on_cpu(network.encoder),
             "metadata": {
@@ -96,8 +96,8 @@ class EncoderExporter:
                 "images_seen": engine.state.images_seen,
                 "monai_ext_version": monai_ext.__version__,
                 **_tracked_run(engine),
-                **told,
-                "adaptation_plan": adaptation_plan(network.encoder, told),
+                **metadata,
+                "adaptation_plan": adaptation_plan(network.encoder, metadata),
             },
         }
         write_result(path, lambda file: torch.save(content, file), what="the encoder", state=engine.state)

@@ -8,8 +8,10 @@ from ignite.engine import Events
 
 from monai_ext.engines.automatic_choices import precision_of
 from monai_ext.engines.events import PretrainingEvents
+from monai_ext.networks.view_checks import fault_of_bf16
 from monai_ext.optimizers.training_length import TrainingLength
 from monai_ext.parallel.devices import Precision
+from monai_ext.parallel.processes import unwrap
 from monai_ext.parallel.random_streams import part_random_streams
 
 __all__ = ["TrainingBookkeeping"]
@@ -41,6 +43,8 @@ class TrainingBookkeeping:
 
     def _start(self, engine: Any) -> None:
         engine.precision = precision_of(engine) or Precision("fp32", device=engine.state.device)
+        views = getattr(engine.prepare_batch, "views", None)
+        engine.precision.heed(fault_of_bf16(unwrap(engine.network), views))
         part_random_streams()
         if not engine.has_event_handler(_raise_again, Events.EXCEPTION_RAISED):
             engine.add_event_handler(Events.EXCEPTION_RAISED, _raise_again)  # now that all others are attached

@@ -19,7 +19,7 @@ __all__ = ["StartingPoint", "name_start", "start_from"]
 logger = logging.getLogger(__name__)
 
 _RUNS = "runs:/"
-_TOLD = ("method", "images_seen", "window", "data_fingerprint", "monai_ext_version")
+_LINEAGE = ("method", "images_seen", "window", "data_fingerprint", "monai_ext_version")
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ def start_from(network: nn.Module, *, pretrained: str | None = None, encoder: Re
         "pretrained_run_id": run_id,
         "pretrained_sha256": _sha256(pretrained),
     }
-    told = {f"pretrained_{name}": report.metadata[name] for name in _TOLD if name in report.metadata}
-    return StartingPoint(network, pretrained=True, run_id=run_id, lineage=lineage | told)
+    origin = {f"pretrained_{name}": report.metadata[name] for name in _LINEAGE if name in report.metadata}
+    return StartingPoint(network, pretrained=True, run_id=run_id, lineage=lineage | origin)
 
 
 def _run_id(source: str, metadata: dict[str, Any]) -> str | None:

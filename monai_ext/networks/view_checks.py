@@ -46,35 +46,36 @@ def check_views(
             f"normalisation has no statistics of one image; received {min(sizes)}. Use a larger batch_size."
         )
     if training and isinstance(encoder, ResNet) and _computes_bf16_on_a_cpu(views[0]):
-        _check_pixels(views, method=method, stride=encoder_stride(encoder))
+        fault = _fault_at(min(min(view.shape[2:]) for view in views), encoder)
+        if fault is not None:
+            raise ValueError(f"{method} was to be trained in bf16, but {fault}. Use larger views, or --precision fp32.")
 
 
 def fault_of_bf16(network: nn.Module, views: Any) -> str | None:
-    """Why a network is not to be trained in bf16 on a CPU on the views that it will get; None where it may be.
+    """Why a network is not to be trained in bf16 on a CPU on the images that it will get; None where it may be.
+
+    For a strided convolution over a map of one pixel, oneDNN leaves parts of the bf16 weight gradient unwritten.
 
     Args:
-        network: a method with an ``encoder``; others are not limited.
-        views: what makes its views: :class:`~monai_ext.transforms.MultiView`, or one of its augmentations.
+        network: a ResNet, or a method with one as ``encoder``; others are not limited.
+        views: what makes its images: :class:`~monai_ext.transforms.MultiView`, or one of its augmentations.
     """
-    encoder = getattr(network, "encoder", None)
+    encoder = getattr(network, "encoder", network)
     kinds = getattr(views, "augmentations", {"": views}).values()
     sides = [kind.size for kind in kinds if isinstance(getattr(kind, "size", None), int)]
-    if not isinstance(encoder, ResNet) or not sides or min(sides) > encoder_stride(encoder) // 2:
+    if not isinstance(encoder, ResNet) or not sides:
         return None
-    return f"PyTorch computes wrong bf16 gradients for views of {min(sides)} pixels on a CPU"
+    return _fault_at(min(sides), encoder)
+
+
+def _fault_at(pixels: int, encoder: ResNet) -> str | None:
+    """Said of the images' smallest side: the map before the last stride has one pixel."""
+    enough = encoder_stride(encoder) // 2
+    if pixels > enough:
+        return None
+    return f"PyTorch computes wrong bf16 gradients on a CPU for images of {pixels} pixels (more than {enough} are fine)"
 
 
 def _computes_bf16_on_a_cpu(view: Tensor) -> bool:
     kind = view.device.type
     return kind == "cpu" and torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.bfloat16
-
-
-def _check_pixels(views: Sequence[Tensor], *, method: str, stride: int) -> None:
-    """Refuse views that are one pixel before the last stride: oneDNN leaves parts of that bf16 gradient unwritten."""
-    smallest = min(min(view.shape[2:]) for view in views)
-    if smallest <= stride // 2:
-        raise ValueError(
-            f"{method} was given views of {smallest} pixels to be trained on in bf16 on a CPU, where PyTorch 2.13 "
-            "computes wrong gradients for strided convolutions of a map of one pixel. Use views of more than "
-            f"{stride // 2} pixels, or --precision fp32."
-        )

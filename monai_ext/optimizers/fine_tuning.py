@@ -41,10 +41,10 @@ def fine_tuning_groups(
     heads = [value for name, value in named.items() if is_head[name]]
     others = [value for name, value in named.items() if not is_head[name]]
     if not heads or not others:
-        told = f"a head {head!r}" if encoder is None else "a decoder"
+        part = f"a head {head!r}" if encoder is None else "a decoder"
         raise ValueError(
             f"Fine-tuning treats encoder and head differently, but of {type(network).__name__} {len(heads)} parameters"
-            f" belong to {told} and {len(others)} to the rest: name its last layer, or give the encoder that it has."
+            f" belong to {part} and {len(others)} to the rest: name its last layer, or give the encoder that it has."
         )
     common = {"lr": learning_rate, "weight_decay": weight_decay}
     return [{"name": "encoder", "params": others, **common}, {"name": "head", "params": heads, **common}]

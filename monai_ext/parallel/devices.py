@@ -65,10 +65,10 @@ class Precision:
     Args:
         name: ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"auto"``.
         device: on which the network runs.
-        fault_on_cpu: why ``auto`` must not become bf16 on a CPU whatever the processor has; None where it may.
+        fault_on_cpu: why bf16 must not be computed on a CPU, whatever the processor has; None where it may.
 
     Raises:
-        ValueError: when the name is another.
+        ValueError: when the name is another, or it is bf16 where there is a fault.
 
     Example:
         >>> Precision("bf16", device=torch.device("cpu")).scaler.is_enabled()
@@ -82,8 +82,9 @@ class Precision:
             raise ValueError(f"The precision is one of {', '.join((*_AUTOCAST_DTYPES, AUTO))}; received {name!r}.")
         self.requested = name
         self.device = device
-        self.fault = fault_on_cpu if device.type == "cpu" else None
+        self.fault: str | None = None
         self._name: str | None = None
+        self.heed(fault_on_cpu)
 
     @property
     def name(self) -> str:
@@ -97,13 +98,32 @@ class Precision:
         """Scales losses in fp16, and lets them be in the others."""
         return torch.amp.GradScaler(self.device.type, enabled=self.name == "fp16")
 
+    def heed(self, fault_on_cpu: str | None) -> None:
+        """Take note of why bf16 must not be computed on a CPU: ``auto`` becomes fp32 there.
+
+        Args:
+            fault_on_cpu: half a sentence; None where there is nothing to say.
+
+        Raises:
+            ValueError: when bf16 itself was asked for, on a CPU.
+        """
+        if fault_on_cpu is None or self.device.type != "cpu":
+            return
+        if self.requested == "bf16":
+            raise ValueError(f"Precision bf16 was asked for, but {fault_on_cpu}. Use fp32, or auto, which chooses.")
+        self.fault = fault_on_cpu
+        if self._name == "bf16":
+            self._name = None
+
     def keep(self, name: str | None) -> None:
         """Compute as what is continued did, where the choice was left to ``"auto"``.
 
         Args:
-            name: what became of the precision then; unknown names are passed over.
+            name: what became of the precision then; unknown names are passed over, and bf16 where it has a fault.
         """
         if self.requested != AUTO or name not in _AUTOCAST_DTYPES or name == self._name:
+            return
+        if name == "bf16" and self.fault is not None:
             return
         self._name = name
         self.__dict__.pop("scaler", None)

@@ -6,9 +6,14 @@ Names are imported when they are used: to look through a bundle, nothing has to 
 import importlib
 from typing import Any
 
-__all__ = ["FORMATS", "audit_bundle", "export_bundle"]
+__all__ = ["FORMATS", "audit_bundle", "export_bundle", "remove_source_places"]
 
-_HOMES = {"FORMATS": "export", "audit_bundle": "audit", "export_bundle": "export"}
+_HOMES = {
+    "FORMATS": "export",
+    "audit_bundle": "audit",
+    "export_bundle": "export",
+    "remove_source_places": "torchscript_places",
+}
 
 
 def __getattr__(name: str) -> Any:

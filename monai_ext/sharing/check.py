@@ -7,11 +7,13 @@ import logging
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from monai_ext.errors import BundleAuditError
 from monai_ext.files import read_json
@@ -19,8 +21,9 @@ from monai_ext.sharing.audit import audit_bundle
 from monai_ext.sharing.audit.config_text import CONFIG_SUFFIXES, parse_config
 from monai_ext.sharing.audit.findings import Reporter
 from monai_ext.sharing.metadata_rules import changelog_problems, metadata_problems, version_problems
+from monai_ext.sharing.metadata_schema import kept_schema, schema_problems
 
-__all__ = ["EXPORTS", "CheckRow", "as_table", "check_bundle"]
+__all__ = ["EXPORTS", "CheckRow", "as_overview", "as_table", "check_bundle", "read_metadata"]
 
 NEEDED_FILES = ("LICENSE", "configs/metadata.json", "docs/README.md")
 NEEDED_CONFIGS = ("inference", "train")
@@ -39,6 +42,17 @@ NEEDED_IDS = {
 LARGEST_FILE = 10 * 2**20
 EXPORTS = ("TorchScript", "ONNX")
 WEIGHTS = "models/model.pt"
+STEPS = {
+    "directory": ("name", "files", "large files"),
+    "version": ("version", "changelog"),
+    "metadata": ("metadata", "libraries"),
+    "schema": ("schema file",),
+    "verify_net_in_out": ("network",),
+    "ckpt_export": ("export to TorchScript",),
+    "onnx_export": ("export to ONNX",),
+    "audit": ("ids of inference.json", "ids of train.json", "audit"),
+}
+"""Steps of the zoo's CI, by MONAI's own names, and the checks of each; the last is this project's."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +64,22 @@ class CheckRow:
     detail: str = ""
 
 
-def check_bundle(bundle: str | Path, *, schema: str | Path | None = None, export: Sequence[str] = ()) -> list[CheckRow]:
-    """Check a bundle of one's own: its network is built and run.
+def check_bundle(
+    bundle: str | Path, *, schema: str | Path | None = None, export: Sequence[str] = EXPORTS
+) -> list[CheckRow]:
+    """Check a bundle of one's own: its network is built, run and exported.
 
     Args:
         bundle: its folder.
-        schema: file of MONAI's schema of metadata, to validate with it as well as with the rules kept here.
-        export: of :data:`EXPORTS`, formats that the trained model is to be exported to, which takes a while.
+        schema: file of MONAI's schema of metadata, to validate with it as well as with the rules kept here; None takes
+            the copy in the cache folder, where there is one.
+        export: of :data:`EXPORTS`, formats that the trained model is exported to, which takes some seconds each.
 
     Raises:
-        BundleAuditError: there is no such folder, or its metadata cannot be read.
+        BundleAuditError: there is no such folder, or its metadata or the schema cannot be read.
     """
     folder = Path(bundle)
-    metadata = _metadata(folder)
+    metadata = read_metadata(folder)
     rows = [
         _row("name", _name_problems(folder.resolve().name), folder.resolve().name),
         _row("files", [name for name in NEEDED_FILES if not (folder / name).is_file()], "all there"),
@@ -86,11 +103,32 @@ def as_table(rows: list[CheckRow]) -> str:
     return "".join(f"{row.check:{width}s}  {row.status:7s}  {row.detail}".rstrip() + "\n" for row in rows)
 
 
+def as_overview(tables: Mapping[str, list[CheckRow]]) -> str:
+    """One line a bundle, one column a step of the zoo's CI: the worst of its checks, as aligned text.
+
+    >>> print(as_overview({"tiny": [CheckRow("name", "ok"), CheckRow("files", "failed"), CheckRow("network", "ok")]}))
+    bundle  directory  version  metadata  schema  verify_net_in_out  ckpt_export  onnx_export  audit
+    tiny    failed     -        -         -       ok                 -            -            -
+    """
+    lines = [["bundle", *STEPS]]
+    for name, rows in tables.items():
+        found = {row.check: row.status for row in rows}
+        steps = ([found[check] for check in checks if check in found] for checks in STEPS.values())
+        lines.append([name, *map(_worst, steps)])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def _worst(found: list[str]) -> str:
+    return next((status for status in ("failed", "skipped", "ok") if status in found), "-")
+
+
 def _row(check: str, problems: list[str], fine: str) -> CheckRow:
     return CheckRow(check, "failed", "; ".join(problems)) if problems else CheckRow(check, "ok", fine)
 
 
-def _metadata(folder: Path) -> dict[str, Any]:
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """Content of its ``metadata.json``; see :func:`check_bundle` for errors."""
     path = folder / "configs" / "metadata.json"
     try:
         content = read_json(path)
@@ -114,13 +152,11 @@ def _large_files(folder: Path) -> list[str]:
 
 
 def _schema_row(metadata: dict[str, Any], schema: str | Path | None) -> CheckRow:
-    if schema is None:
-        return CheckRow("schema file", "skipped", "name MONAI's file with --schema to validate with it, too")
-    import jsonschema
-
-    validator = jsonschema.Draft201909Validator(read_json(schema))
-    problems = [f"{'::'.join(map(str, e.absolute_path))}: {e.message}" for e in validator.iter_errors(metadata)]
-    return _row("schema file", problems, str(schema))
+    file = kept_schema(metadata) if schema is None else schema
+    if file is None:
+        advice = "no copy is here: name one with --schema FILE, or fetch it once with --fetch-schema"
+        return CheckRow("schema file", "skipped", f"{metadata.get('schema')}: {advice}")
+    return _row("schema file", schema_problems(metadata, file), Path(file).name)
 
 
 def _library_problems(metadata: dict[str, Any]) -> list[str]:
@@ -165,9 +201,13 @@ def _audit_row(folder: Path) -> CheckRow:
 
 
 def _network_row(folder: Path) -> CheckRow:
-    """Build the network and compare what it gives with the metadata; before a training, as ``train.json`` builds it."""
-    candidates = [("inference.json", "network_def")] if (folder / WEIGHTS).is_file() else []
-    candidates += [("train.json", "network_def"), ("train.json", "network_def::encoder")]
+    """Build the network and compare what it gives with the metadata; before a training, as ``train.json`` builds it.
+
+    Of a trained bundle the zoo's CI asks ``inference.json``, whose network has the sizes that were trained.
+    """
+    candidates = [("train.json", "network_def"), ("train.json", "network_def::encoder")]
+    if (folder / WEIGHTS).is_file():
+        candidates = [("inference.json", "network_def")]
     found_problems = []
     for config, place in candidates:
         if not (folder / "configs" / config).is_file():
@@ -194,12 +234,14 @@ def _verify_network(folder: Path, config: str, place: str) -> None:
 def _export_row(folder: Path, kind: str, *, wanted: bool) -> CheckRow:
     check = f"export to {kind}"
     if not wanted:
-        return CheckRow(check, "skipped", "asked for with --export")
+        return CheckRow(check, "skipped", "left out with --no-export")
     if not (folder / WEIGHTS).is_file():
-        return CheckRow(check, "skipped", f"there is no {WEIGHTS} yet")
+        return CheckRow(check, "skipped", f"there is no {WEIGHTS} yet: train first")
     with tempfile.TemporaryDirectory() as temporary:
-        problem = _problem_of(lambda: _export(folder, kind, Path(temporary) / "model"))
-    return CheckRow(check, "ok" if problem is None else "failed", problem or "the same numbers as the network")
+        file = Path(temporary) / ("model.ts" if kind == "TorchScript" else "model.onnx")
+        problem = _problem_of(lambda: _export(folder, kind, file))
+        size = file.stat().st_size if file.is_file() else 0
+    return CheckRow(check, "ok" if problem is None else "failed", problem or f"{size / 1e6:.1f} MB, which can be read")
 
 
 def _export(folder: Path, kind: str, file: Path) -> None:
@@ -214,6 +256,12 @@ def _export(folder: Path, kind: str, file: Path) -> None:
         config_file=str(folder / "configs" / "inference.json"),
         bundle_root=str(folder),
     )
+    if kind == "TorchScript":
+        torch.jit.load(str(file), map_location="cpu")
+        return
+    import onnx
+
+    onnx.checker.check_model(str(file))
 
 
 def _problem_of(action: Callable[[], None]) -> str | None:

@@ -20,6 +20,7 @@ from monai_ext.errors import BundleAuditError, WeightsError
 from monai_ext.files import write_atomically
 from monai_ext.networks.exported_program import export_program
 from monai_ext.networks.weights import read_model_metadata
+from monai_ext.sharing.torchscript_places import program_without_places
 
 __all__ = ["FORMATS", "export_bundle", "export_network"]
 
@@ -132,7 +133,7 @@ def _write_torchscript(network: nn.Module, example: Tensor, metadata: str) -> by
         warnings.filterwarnings("ignore", message=r".*torch\.jit", category=DeprecationWarning)
         traced = torch.jit.trace(network, example)
         torch.jit.save(traced, content, _extra_files={"metadata.json": metadata})
-        return content.getvalue()
+        return program_without_places(content.getvalue())
 
 
 def _read_torchscript(content: bytes) -> Callable[[Tensor], Tensor]:

@@ -55,7 +55,7 @@ def model_card(
 
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
     environment.filters["as_json"] = lambda value: json.dumps(value, ensure_ascii=False)
-    environment.filters["estimate"] = _told
+    environment.filters["estimate"] = _estimate_text
     environment.filters["one_line"] = lambda value: " ".join(str(value).split())
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         name=name,
@@ -111,10 +111,10 @@ def _read(path: str | Path) -> Any:
 
 
 def _metric_rows(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(name, _told(metrics[name])) for name in SHOWN if metrics.get(name) is not None]
+    return [(name, _estimate_text(metrics[name])) for name in SHOWN if metrics.get(name) is not None]
 
 
-def _told(estimate: Any) -> str:
+def _estimate_text(estimate: Any) -> str:
     """``0.79 (0.68 to 0.88)``: a value with its interval, however it was written down."""
     if isinstance(estimate, Mapping):
         estimate = [estimate.get("value"), estimate.get("low"), estimate.get("high")]
@@ -129,7 +129,8 @@ def _class_rows(results: Mapping[str, Any] | None) -> tuple[list[str], list[list
     rows = list((results or {}).get("per_class", []))
     columns = list(rows[0]) if rows else []
     cells = [
-        [_told(row[c]) if isinstance(row[c], (dict, list, float)) else str(row[c]) for c in columns] for row in rows
+        [_estimate_text(row[c]) if isinstance(row[c], (dict, list, float)) else str(row[c]) for c in columns]
+        for row in rows
     ]
     return columns, cells
 
@@ -139,7 +140,7 @@ def _subgroup_rows(subgroups: Sequence[Mapping[str, Any]]) -> tuple[list[str], l
     measured = [name for name in SHOWN if any(name in row for row in subgroups)]
     header = ["column", "value", "images", "groups", *measured]
     return header, [
-        [str(row[c]) for c in header[:4]] + [_told(row[c]) if c in row else "too few" for c in measured]
+        [str(row[c]) for c in header[:4]] + [_estimate_text(row[c]) if c in row else "too few" for c in measured]
         for row in subgroups
     ]
 
@@ -152,5 +153,5 @@ def _published(metrics: Any) -> list[tuple[str, list[tuple[str, str]]]]:
         dicts = [entry for entry in entries if isinstance(entry, Mapping)]
         for number, entry in enumerate(dicts, start=1):
             title = f"{name}, run {number}" if len(dicts) > 1 else name
-            found.append((title, [(metric, _told(value)) for metric, value in entry.items()]))
+            found.append((title, [(metric, _estimate_text(value)) for metric, value in entry.items()]))
     return found

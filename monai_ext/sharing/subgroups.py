@@ -48,15 +48,17 @@ def measure_subgroups(
     Raises:
         BundleAuditError: a column has more values than there can be subgroups, as names or ids have.
     """
-    told, patients = np.asarray(labels), np.asarray(groups)
+    label_numbers, patients = np.asarray(labels), np.asarray(groups)
     rows = []
     for name, values in columns.items():
         cut = np.asarray(_cut(name, values))
         for value in sorted(set(cut), key=lambda text: (text == UNKNOWN, text)):
             here = cut == value
             row = {"column": name, "value": str(value), "images": int(here.sum()), "groups": len(set(patients[here]))}
-            if _is_large(told[here], patients[here], len(class_names)):
-                row |= _judged(probabilities[here], told[here], patients[here], class_names, positive_class, threshold)
+            if _is_large(label_numbers[here], patients[here], len(class_names)):
+                row |= _judged(
+                    probabilities[here], label_numbers[here], patients[here], class_names, positive_class, threshold
+                )
             rows.append(row)
     return rows
 

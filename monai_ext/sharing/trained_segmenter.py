@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from monai_ext.errors import WeightsError
+from monai_ext.foreign_text import listed
 from monai_ext.networks import build_segmenter
 from monai_ext.networks.encoder import ENCODER_NAMES
 from monai_ext.sharing.bundle_files import BundleFiles
@@ -83,9 +84,9 @@ class TrainedSegmenter(TrainedModel):
     def _try(self, network: nn.Module) -> None:
         """Make sure that the network takes and gives what the settings say."""
         size, channels = int(self.settings["image_size"]), int(self.settings["in_channels"])
-        given = tuple(network(torch.zeros(1, channels, size, size)).shape)
-        if given != (1, self.channels, size, size):
-            raise ValueError(f"it gives {given} where {(1, self.channels, size, size)} is expected")
+        received = tuple(network(torch.zeros(1, channels, size, size)).shape)
+        if received != (1, self.channels, size, size):
+            raise ValueError(f"it gives {received} where {(1, self.channels, size, size)} is expected")
 
     def masks(self, logits: torch.Tensor) -> torch.Tensor:
         """Labels of logits (B, K, H, W): uint8 (B, H, W), 0 is background.
@@ -165,5 +166,5 @@ def _check_settings(settings: Mapping[str, Any], bundle: BundleFiles) -> None:
     if name not in _networks() or settings.get("output", "softmax") not in OUTPUTS or len(numbers) > MOST_LABELS:
         raise WeightsError(
             f"The model of {bundle.path} has settings that cannot be: network {name!r}, output"
-            f" {settings.get('output')!r}. Accepted networks: {', '.join(_networks())}; outputs: {', '.join(OUTPUTS)}."
+            f" {settings.get('output')!r}. Accepted networks: {listed(_networks())}; outputs: {', '.join(OUTPUTS)}."
         )

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from monai_ext.errors import PackageError
 from monai_ext.files import read_json, write_atomically
+from monai_ext.foreign_text import listed
 from monai_ext.sharing.keys import fingerprint, open_public_key, public_key_text, read_public_key
 
 __all__ = ["TRUST_VARIABLE", "TrustedKey", "add_trusted_key", "read_trust", "remove_trusted_key", "trust_file"]
@@ -76,8 +77,13 @@ def add_trusted_key(path: Path, name: str, public_key: Path, *, expires: datetim
     """Trust a key from now on, after its fingerprint has been compared with its owner's.
 
     Raises:
-        PackageError: it is no key, or the name belongs to another one.
+        PackageError: it is no key, the name belongs to another one, or the last day is past.
     """
+    if expires is not None and expires < (today := datetime.date.today()):
+        raise PackageError(
+            f"Trusting {public_key} until {expires}: that day is past, so that no signature would count; today is"
+            f" {today}. Give a later day, or none."
+        )
     key = open_public_key(public_key)
     new = TrustedKey(name, public_key_text(key), expires)
     known = read_trust(path)
@@ -100,9 +106,7 @@ def remove_trusted_key(path: Path, name: str) -> None:
     known = read_trust(path)
     left = [key for key in known if key.name != name]
     if len(left) == len(known):
-        raise PackageError(
-            f"No key of {name} is trusted; trusted are {', '.join(key.name for key in known) or 'none'}."
-        )
+        raise PackageError(f"No key of {name} is trusted; trusted are {listed(key.name for key in known) or 'none'}.")
     _write(path, left)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from monai_ext.errors import PackageError
+from monai_ext.foreign_text import listed
 from monai_ext.sharing.bundle_files import BundleFiles
 from monai_ext.sharing.keys import fingerprint
 from monai_ext.sharing.manifest import Manifest, changes, digests_of, read_manifest, without_own_files
@@ -57,7 +58,7 @@ def sign_package(path: Path, *, private_key: Path, output: Path | None = None, p
     different = changes(manifest.files, without_own_files(digests_of(files)))
     if different:
         raise PackageError(
-            f"Signing {path}: since it was packed, {'; '.join(different)}. Pack it again before you sign."
+            f"Signing {path}: since it was packed, {listed(different, separator='; ')}. Pack it again before you sign."
         )
     files[SIGNATURE] = sign_files(files, root=bundle.root, private_key=private_key, passphrase=passphrase)
     target = output or path
@@ -108,7 +109,7 @@ def _with_signature(
         return found
     owner = next((key for key in trusted if key_hint(key.key) == signature.hint), None)
     if owner is None:
-        names = ", ".join(key.name for key in trusted) or "nobody yet"
+        names = listed(key.name for key in trusted) or "nobody yet"
         problems.append(
             f"it is signed with a key that is not trusted here (key hint {signature.hint[:16]}...); trusted: {names}."
             " Add the sender's key with `bundle keys trust`, after comparing fingerprints on the phone"

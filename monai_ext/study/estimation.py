@@ -45,7 +45,7 @@ class Estimated:
 
 
 def estimate_study(
-    study: PreparedStudy, executor: Executor | None, *, timing: Callable[[str], object] = lambda told: None
+    study: PreparedStudy, executor: Executor | None, *, timing: Callable[[str], object] = lambda part: None
 ) -> list[Estimated]:
     """Estimate every part of a study.
 

@@ -171,10 +171,10 @@ def _check_folds(plan: StudyPlan, task: PreparedTask, problems: Problems) -> Non
 
 
 def _pretraining_data(plan: StudyPlan) -> dict[str, Any]:
-    given = plan.pretraining["dataset_dir"]
-    if given is None:
+    dataset_dir = plan.pretraining["dataset_dir"]
+    if dataset_dir is None:
         return {"dataset_dir": None, "fingerprint": "embedded sample"}
-    path = Path(given).expanduser().resolve()
+    path = Path(dataset_dir).expanduser().resolve()
     if not path.exists():
         raise StudyError(f"the pre-training data {path} are not there (--data names folders to look in).")
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
@@ -239,5 +239,5 @@ def _unequal_budgets(plan: StudyPlan) -> list[str]:
             largest[method.family] = max(seen, largest.get(method.family, 0))
     if len(set(largest.values())) < 2:
         return []
-    told = ", ".join(f"{family} {seen}" for family, seen in largest.items())
-    return [f"Budgets differ, so that methods are not compared on equal terms (images seen: {told})."]
+    budgets = ", ".join(f"{family} {seen}" for family, seen in largest.items())
+    return [f"Budgets differ, so that methods are not compared on equal terms (images seen: {budgets})."]

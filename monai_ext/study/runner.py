@@ -19,7 +19,7 @@ __all__ = ["StudyResult", "run_study"]
 
 logger = logging.getLogger(__name__)
 
-_TRIES, _TOLD = 2, 5
+_TRIES, _WARNINGS_SHOWN = 2, 5
 _FULL = "No space left on device"
 Finished = Callable[[Cell], object]
 
@@ -115,18 +115,18 @@ def _count_tries(outcome: Outcome, done: set[str], tries: Counter[str], reasons:
         reasons[cell.name] = outcome.reason(cell)
         if _FULL in reasons[cell.name]:
             raise StudyError(
-                f"The disk is full: {cell.told} could not be written. Records that are there stay as they are: free"
+                f"The disk is full: {cell.label} could not be written. Records that are there stay as they are: free"
                 " space and run the study again, which goes on where it stopped."
             )
-        if len(reasons) <= _TOLD:
+        if len(reasons) <= _WARNINGS_SHOWN:
             again = ", it is tried again" if tries[cell.name] < _TRIES else ""
-            logger.warning("%s failed%s: %s", cell.told, again, reasons[cell.name])
+            logger.warning("%s failed%s: %s", cell.label, again, reasons[cell.name])
 
 
 def _give_up(study: PreparedStudy, cell: Cell, reasons: dict[str, str], result: StudyResult) -> None:
     reason = reasons.get(cell.name, "it was not tried.")
     result.failed[cell.name] = reason
-    study.folder.note_failure(cell.name, {"cell": cell.told, "error": reason})
+    study.folder.note_failure(cell.name, {"cell": cell.label, "error": reason})
 
 
 def _tell_reused(cells: Sequence[Cell], there: set[str]) -> None:

@@ -9,14 +9,14 @@ import torch
 
 from monai_ext.parallel.processes import unwrap
 
-__all__ = ["COLUMNS", "UNKNOWN", "as_table", "describe_run", "headline", "name_columns"]
+__all__ = ["COLUMNS", "PRETRAINING_TASK", "UNKNOWN", "as_table", "describe_run", "headline", "name_columns"]
 
 COLUMNS = (
     "method", "backbone", "images_seen", "epochs", "optimizer", "base_learning_rate", "batch_size", "precision",
     "device", "task", "labels_used", "fold", "parent",
 )  # fmt: skip
 UNKNOWN = "-"
-_PRETRAINING = "pre-training"
+PRETRAINING_TASK = "pre-training"
 _ENDINGS = ("_classification", "_segmentation")
 _WITH_INTERVAL = ("auc", "dice")
 _BOUNDS = ("_low", "_high")
@@ -50,7 +50,7 @@ def name_columns(
         "backbone": settings.get("backbone"),
         "precision": _precision(settings, engine),
         "device": _device(engine),
-        "task": _PRETRAINING if pretrains else _task(bundle),
+        "task": PRETRAINING_TASK if pretrains else _task(bundle),
         "fold": settings.get("fold"),
         "parent": parent_run_id,
         **(_training(settings, engine) if getattr(engine, "optimizer", None) is not None else {}),
@@ -71,7 +71,7 @@ def describe_run(columns: Mapping[str, str], settings: Mapping[str, Any]) -> str
     names = [columns.get(name, UNKNOWN) for name in ("method", "backbone")]
     if set(names) == {UNKNOWN}:
         return None
-    if columns.get("task", UNKNOWN) != _PRETRAINING:
+    if columns.get("task", UNKNOWN) != PRETRAINING_TASK:
         names.insert(0, columns.get("task", UNKNOWN))
     if "image_size" in settings:
         names.append(f"{settings['image_size']} px")

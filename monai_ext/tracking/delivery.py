@@ -1,4 +1,4 @@
-"""Hand operations to a tracking store from a thread of its own, so that training never waits for it."""
+"""Hand operations to a tracking store from a thread of its own, so that nobody's work ever waits for it."""
 
 from __future__ import annotations
 
@@ -139,11 +139,11 @@ class Delivery:
         self._thread.start()
 
     def put(self, operation: Operation) -> None:
-        """Hand over an operation; beyond 20,000 waiting ones it is lost."""
-        if len(self._queue) < QUEUE_LENGTH:
-            self._queue.append(operation)
+        """Hand over an operation; beyond 20,000 waiting ones metrics are lost, and all others are kept."""
+        if isinstance(operation, Metrics) and len(self._queue) >= QUEUE_LENGTH:
+            self._lost_values += len(operation.points)
         else:
-            self._lost_values += 1
+            self._queue.append(operation)
 
     def close(self, *, timeout: float) -> None:
         """Deliver what can be delivered within ``timeout`` seconds, keep the rest in the spool, and say so."""
@@ -243,7 +243,7 @@ class Delivery:
             self._outages += 1
             logger.log(
                 logging.WARNING if self._outages == 1 else logging.INFO,
-                "The tracking store %s does not answer (%s). Training goes on; what is to be logged waits in %s and is "
+                "The tracking store %s does not answer (%s). The work goes on; what is to be logged waits in %s and is "
                 "delivered when the store is back.",
                 self._store_name, error, self.spool.path,
             )  # fmt: skip
@@ -263,7 +263,7 @@ class Delivery:
         if waiting:
             logger.warning(
                 "%s did not get %d metric values and %d other entries of this run. They wait in %s; when the store is "
-                "back, resume the training or call monai_ext.tracking.deliver(%r).",
+                "back, resume what was run or call monai_ext.tracking.deliver(%r).",
                 self._store_name,
                 metric_values(waiting),
                 sum(not isinstance(operation, Metrics) for operation in waiting),

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 _FOLDER = "mlflow_model"
 _LONGEST_NAME = 200
-_TOLD = (
+_USAGE_SETTINGS = (
     *("bundle", "backbone", "in_channels", "image_size", "window"),
     *("class_names", "positive_class", "threshold", "best_epoch"),
 )
@@ -134,4 +134,4 @@ def _write(network: nn.Module, folder: Path, size: tuple[int, ...], description:
 def _description(settings: Mapping[str, Any], state: Any) -> dict[str, Any]:
     chosen = {"threshold": getattr(state, "threshold", None), "best_epoch": getattr(state, "best_metric_epoch", None)}
     values = {**settings, **{name: value for name, value in chosen.items() if value is not None}}
-    return dict(without_places({name: values[name] for name in _TOLD if values.get(name) is not None}))
+    return dict(without_places({name: values[name] for name in _USAGE_SETTINGS if values.get(name) is not None}))

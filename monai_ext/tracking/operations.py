@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from monai_ext.locations import database_file
 from monai_ext.tracking.columns import UNKNOWN
+from monai_ext.tracking.runs_table import compared_cells, compared_metrics, compared_parameters
 
 if TYPE_CHECKING:
     from monai_ext.tracking.store import MLflowStore
 
 __all__ = [
-    "Artifact", "DatasetInput", "EndRun", "Metrics", "Model", "OpenRun", "Operation", "Parameters", "Picture",
-    "RefusedOperation", "Tags", "Text", "milliseconds", "operation_of",
+    "Artifact", "DatasetInput", "EndRun", "Metrics", "Model", "NestedRun", "OpenRun", "Operation", "Parameters",
+    "Picture", "RefusedOperation", "Tags", "Text", "milliseconds", "operation_of",
 ]  # fmt: skip
 
 METRICS_PER_REQUEST = 1000
@@ -99,6 +100,7 @@ class Metrics(Operation):
 
         for points in _portions(self.content, METRICS_PER_REQUEST):
             store.client.log_batch(store.run_id, metrics=[Metric(*point) for point in points])
+        store.show_columns(compared_metrics(dict.fromkeys(name for name, *_ in self.points)))
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ class Parameters(Operation):
 
         known = store.client.get_run(store.run_id).data.params
         fresh: dict[str, str] = {}
-        for name, value in self._inherited(store).items():
+        values = self._inherited(store)
+        for name, value in values.items():
             if name not in known:
                 fresh[name] = value
             elif known[name] != value:
@@ -127,6 +130,7 @@ class Parameters(Operation):
         parameters = [Param(name, value) for name, value in fresh.items() if name not in known]
         for portion in _portions(parameters, ITEMS_PER_REQUEST):
             store.client.log_batch(store.run_id, params=portion)
+        store.show_columns(compared_parameters(values))
 
     def _inherited(self, store: MLflowStore) -> dict[str, str]:
         """The values, and of the parent run what is unknown here."""
@@ -262,12 +266,11 @@ class Model(Operation):
 
     def _begun(self, store: MLflowStore) -> Any:
         """The model that a failed attempt has left, or a new one."""
-        experiment_id = store.client.get_run(store.run_id).info.experiment_id
         mine = f"source_run_id = '{store.run_id}' AND name = '{self.name}'"
-        for model in store.client.search_logged_models([experiment_id], filter_string=mine):
+        for model in store.client.search_logged_models([store.experiment_id], filter_string=mine):
             if not model.is_ready():
                 return model
-        return store.client.create_logged_model(experiment_id, name=self.name, source_run_id=store.run_id)
+        return store.client.create_logged_model(store.experiment_id, name=self.name, source_run_id=store.run_id)
 
     def _register(self, store: MLflowStore, model: Any, name: str) -> None:
         """A server finds the model by its id; a database would look for it where MLflow's global setting points."""
@@ -289,6 +292,37 @@ class Model(Operation):
 
 
 @dataclass(frozen=True)
+class NestedRun(Operation):
+    """A run below this one that is over already: what a part of the work came to.
+
+    Written again after an outage, it goes on with the run that was begun, which has its ``key``.
+    """
+
+    kind = "nested"
+    key: str
+    name: str
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+    start_time: int
+    end_time: int
+
+    def write(self, store: MLflowStore) -> None:
+        from mlflow.entities import Metric, RunStatus
+
+        parent = {"mlflow.parentRunId": str(store.run_id)}
+        run = store.run_of(self.key) or store.make_run(
+            self.key, start_time=self.start_time, tags={**self.tags, **parent}, run_name=self.name
+        )
+        if RunStatus.is_terminated(RunStatus.from_string(run.info.status)):
+            return
+        points = [Metric(name, float(value), self.end_time, 0) for name, value in self.metrics.items()]
+        for portion in _portions(points, METRICS_PER_REQUEST):
+            store.client.log_batch(run.info.run_id, metrics=portion)
+        store.client.set_terminated(run.info.run_id, end_time=self.end_time)
+        store.show_columns(compared_cells(self.tags, self.metrics))
+
+
+@dataclass(frozen=True)
 class EndRun(Operation):
     """The run's status, what may be said of the error, and when it ended."""
 
@@ -303,10 +337,7 @@ class EndRun(Operation):
         store.client.set_terminated(store.run_id, status=self.status, end_time=self.time)
 
 
-_OF_KIND: dict[str, type[Operation]] = {
-    operation.kind: operation
-    for operation in (OpenRun, Metrics, Parameters, Tags, DatasetInput, Text, Artifact, Picture, Model, EndRun)
-}
+_OF_KIND: dict[str, type[Operation]] = {operation.kind: operation for operation in Operation.__subclasses__()}
 
 
 def operation_of(kind: str, content: Any) -> Operation:

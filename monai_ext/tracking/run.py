@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from monai_ext.errors import public_text
 from monai_ext.locations import database_file, shown, tracking_uri_for
 from monai_ext.tracking.delivery import Delivery, Spool
 from monai_ext.tracking.operations import EndRun, OpenRun, Operation, RefusedOperation, milliseconds
+from monai_ext.tracking.runs_table import table_address
 from monai_ext.tracking.store import MLflowStore
 from monai_ext.tracking.termination import PROCESS_TAG, TerminationWatch, process_identity, status_of
 from monai_ext.tracking.training_metrics import SystemMetrics
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 OPEN_SECONDS = 30.0
 END_SECONDS = 120.0
 INTERRUPTED_SECONDS = 10.0
+_LOCAL_SERVER = "http://127.0.0.1:5000"
+"""Where ``mlflow ui`` answers by itself."""
 _PENDING = "pending:"
 _NO_ERROR = "The process ended before the work was complete."
 
@@ -31,7 +34,7 @@ _NO_ERROR = "The process ended before the work was complete."
 class TrackedRun:
     """A run that is written to from one process, and ended exactly once.
 
-    Everything but :meth:`open` and :meth:`close` returns at once. With the store away the work goes on.
+    Everything but :meth:`open`, :meth:`close` and :meth:`end` returns at once. With the store away the work goes on.
 
     Args:
         experiment: MLflow experiment; made when missing.
@@ -40,6 +43,7 @@ class TrackedRun:
         resume: ``reference`` of an earlier run, which is then continued.
         tags: of a new run.
         spool_dir: folder of the file for what cannot be delivered.
+        poll: gives further operations to the thread that writes, every two seconds until the run is closed.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class TrackedRun:
         resume: str | None = None,
         tags: Mapping[str, str] | None = None,
         spool_dir: str | Path | None = None,
+        poll: Callable[[], Iterable[Operation]] = tuple,
     ) -> None:
         pending = resume is not None and resume.startswith(_PENDING)
         self._store = MLflowStore(tracking_uri_for(tracking_uri))
@@ -70,7 +75,10 @@ class TrackedRun:
         left_over = _left_over(folder, self._opening) if self._resumed else None
         spool = Spool(left_over or folder / f"mlflow_{self._opening.key}.jsonl", header=self._reopening)
         self._delivery = Delivery(
-            self._store.write, spool=spool, store_name=f"MLflow at {self._where}", poll=self._system_metrics
+            self._store.write,
+            spool=spool,
+            store_name=f"MLflow at {self._where}",
+            poll=lambda: [*self._system_metrics(), *poll()],
         )
         self._watch = TerminationWatch(self._close_at_exit)
         self._open = False
@@ -96,7 +104,7 @@ class TrackedRun:
         self._delivery.put(self._opening)
         self._delivery.start()
         if not self._delivery.tried.wait(OPEN_SECONDS):
-            logger.warning("MLflow has not opened a run after %.0f seconds; training goes on meanwhile.", OPEN_SECONDS)
+            logger.warning("MLflow has not opened a run after %.0f seconds; the work goes on meanwhile.", OPEN_SECONDS)
         if self._store.refusal is not None:
             self._system.enabled, self._open = False, False
             self._watch.stop()
@@ -120,11 +128,12 @@ class TrackedRun:
             last: written after the status, which is small: large files.
         """
         if error is None:
-            self._end(EndRun("FINISHED"), last)
+            self.end(EndRun("FINISHED"), last=last)
         else:
-            self._end(EndRun(status_of(error), public_text(error)), last)
+            self.end(EndRun(status_of(error), public_text(error)), last=last)
 
-    def _end(self, end: EndRun, last: Sequence[Operation] = ()) -> None:
+    def end(self, end: EndRun, *, last: Sequence[Operation] = ()) -> None:
+        """End the run with a status; otherwise as :meth:`close`."""
         if not self._open:
             return
         for operation in (end, *last):
@@ -137,7 +146,7 @@ class TrackedRun:
 
     def _close_at_exit(self, error: BaseException | None) -> None:
         if error is None:
-            self._end(EndRun("KILLED", _NO_ERROR))
+            self.end(EndRun("KILLED", _NO_ERROR))
         else:
             self.close(error)
 
@@ -153,7 +162,10 @@ class TrackedRun:
 
     def _say_where(self) -> None:
         database = database_file(self._store.tracking_uri)
-        look = f"see it with 'mlflow ui' in {database.parent}" if database is not None else "see it there"
+        server = self._where if database is None else _LOCAL_SERVER
+        look = "see it there" if database is None else f"see it with 'mlflow ui' in {database.parent}"
+        if server.startswith("http"):
+            look += f", compared with others at {table_address(server, self._store.experiment_id)}"
         logger.info(
             "MLflow run %r (%s) in experiment %r at %s; %s.",
             self._store.run_name, self.run_id, self._opening.experiment, self._where, look,

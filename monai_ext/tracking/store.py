@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from monai_ext.folder_lock import FolderInUseError, FolderLock
 from monai_ext.locations import artifact_location, database_file, shown
-from monai_ext.tracking.operations import OpenRun, Operation, RefusedOperation
+from monai_ext.tracking.operations import OpenRun, Operation, RefusedOperation, milliseconds
+from monai_ext.tracking.runs_table import VIEW_TAG, empty_view, with_columns
 from monai_ext.tracking.termination import PROCESS_TAG, is_gone
 
 __all__ = ["MLflowStore", "StoreUnreachable", "connect"]
@@ -48,8 +49,11 @@ class MLflowStore:
     def __init__(self, tracking_uri: str) -> None:
         self.tracking_uri = tracking_uri
         self.client: Any = None
+        self.experiment_id = ""
         self.run_id: str | None = None
         self.run_name = ""
+        self.experiment_id = ""
+        self.view: str | None = None
         self.refusal: str | None = None
         self.first_system_step = 0
 
@@ -75,19 +79,47 @@ class MLflowStore:
 
     def open(self, opening: OpenRun) -> None:
         """Find or make the run that is meant, and end others whose process is gone."""
-        experiment_id = self._experiment(opening.experiment)
-        run = self._find(opening, experiment_id)
+        self.experiment_id = self._experiment(opening.experiment)
+        run = self._find(opening)
         if run is None:
-            tags = {**opening.tags, KEY_TAG: opening.key}
-            if opening.run_id:
-                tags["monai_ext.continues_run_id"] = opening.run_id
-            run = self.client.create_run(
-                experiment_id, start_time=opening.start_time, tags=tags, run_name=opening.run_name
+            continues = {"monai_ext.continues_run_id": opening.run_id} if opening.run_id else {}
+            run = self.make_run(
+                opening.key,
+                start_time=opening.start_time,
+                tags={**opening.tags, **continues},
+                run_name=opening.run_name,
             )
         elif run.info.run_id != self.run_id:
             self._reopen(run, opening)
-        self.run_id, self.run_name = run.info.run_id, run.info.run_name
-        self._end_dead_runs(experiment_id)
+        self.experiment_id, self.run_id, self.run_name = run.info.experiment_id, run.info.run_id, run.info.run_name
+        self._end_dead_runs()
+
+    def run_of(self, key: str) -> Any:
+        """The run in the experiment that was made with this key; None where there is none."""
+        found = self.client.search_runs([self.experiment_id], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+        return found[0] if found else None
+
+    def make_run(self, key: str, *, start_time: int, tags: Mapping[str, str], run_name: str | None) -> Any:
+        """A new run in the experiment, which ``key`` finds again."""
+        return self.client.create_run(
+            self.experiment_id, start_time=start_time, tags={**tags, KEY_TAG: key}, run_name=run_name
+        )
+
+    def show_columns(self, columns: Sequence[str]) -> None:
+        """Give MLflow's table of runs further columns; a view that a person has made or deleted stays so.
+
+        It is no reason to lose what was to be written: what the store says against it is passed over.
+        """
+        if self.view is None or with_columns(self.view, columns) is None:
+            return
+        try:
+            self.view = self.client.get_experiment(self.experiment_id).tags.get(VIEW_TAG)  # others may have added some
+            view = None if self.view is None else with_columns(self.view, columns)
+            if view is not None:
+                self.client.set_experiment_tag(self.experiment_id, VIEW_TAG, view)
+                self.view = view
+        except Exception as error:  # MLflow's, its database's, the network's
+            logger.debug("The table of runs got no further columns: %s.", _reason(error))
 
     def upload(self, path: Path, folder: str = "") -> None:
         """Add a file or a folder to the run's files, below ``folder``."""
@@ -135,8 +167,10 @@ class MLflowStore:
         found = self.client.get_experiment_by_name(name)
         if found is None:
             location = artifact_location(self.tracking_uri, experiment=name)
+            self.view = empty_view(milliseconds())
+            tags = {VIEW_TAG: self.view}
             try:
-                return str(self.client.create_experiment(name, artifact_location=location))
+                return str(self.client.create_experiment(name, artifact_location=location, tags=tags))
             except MlflowException as error:
                 found = self.client.get_experiment_by_name(name)  # made by another process since
                 if error.error_code != _EXISTS or found is None:
@@ -146,9 +180,10 @@ class MLflowStore:
                 f"the MLflow experiment {name!r} was deleted; restore it with "
                 f"'mlflow experiments restore -x {found.experiment_id}', or choose another name"
             )
+        self.view = found.tags.get(VIEW_TAG)
         return str(found.experiment_id)
 
-    def _find(self, opening: OpenRun, experiment_id: str) -> Any:
+    def _find(self, opening: OpenRun) -> Any:
         if opening.run_id:
             from mlflow.exceptions import MlflowException
 
@@ -161,8 +196,7 @@ class MLflowStore:
             if run is not None and run.info.lifecycle_stage == "active":
                 return run
             logger.warning("The MLflow run %s does not exist any more; a new one is made.", opening.run_id)
-        found = self.client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{opening.key}'", max_results=1)
-        return found[0] if found else None
+        return self.run_of(opening.key)
 
     def _reopen(self, run: Any, opening: OpenRun) -> None:
         run_id = run.info.run_id
@@ -174,9 +208,9 @@ class MLflowStore:
         if system is not None:
             self.first_system_step = 1 + max(point.step for point in self.client.get_metric_history(run_id, system))
 
-    def _end_dead_runs(self, experiment_id: str) -> None:
+    def _end_dead_runs(self) -> None:
         """Mark runs as KILLED whose process on this machine is gone without having said so (SIGKILL, power)."""
-        for run in self.client.search_runs([experiment_id], "attributes.status = 'RUNNING'", max_results=200):
+        for run in self.client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'", max_results=200):
             if run.info.run_id != self.run_id and is_gone(run.data.tags.get(PROCESS_TAG, "")):
                 self.client.set_tag(run.info.run_id, ERROR_TAG, "The process ended without a word.")
                 self.client.set_terminated(run.info.run_id, status="KILLED")

@@ -134,9 +134,9 @@ def test_on_the_command_line_the_sentence_alone_is_shown_and_the_error_stays_an_
         run(config_file=str(bundle / "configs" / "train.json"), epohcs=3)
     capsys.readouterr()
     sys.excepthook(caught.type, caught.value, caught.tb)
-    told = capsys.readouterr().err
-    assert told.startswith("Error: Checking the overrides of train.json: there is no id 'epohcs'")
-    assert "Traceback" not in told
+    printed = capsys.readouterr().err
+    assert printed.startswith("Error: Checking the overrides of train.json: there is no id 'epohcs'")
+    assert "Traceback" not in printed
 
 
 def test_an_overlay_of_the_bundle_itself_brings_its_own_ids(bundle):

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -87,8 +88,8 @@ def test_an_ensemble_of_equal_models_is_the_model(classifier, labelled, from_roo
     for name, models in (("one", [model]), ("three", [model] * 3)):
         settings = {"network_def": TINY_CLASSIFIER, "models": models, "output_dir": str(tmp_path / name)}
         run_bundle(COVID, "evaluate", dataset_dir=str(labelled), **settings)
-    one, three = (_rows(tmp_path / name / "predictions.csv") for name in ("one", "three"))
-    for row, other in zip(one, three, strict=True):
+    single, ensemble = (_rows(tmp_path / name / "predictions.csv") for name in ("one", "three"))
+    for row, other in zip(single, ensemble, strict=True):
         assert row.keys() == other.keys()
         numbers = [(float(row[name]), float(other[name])) for name in row if name.startswith("probability")]
         assert numbers
@@ -239,7 +240,7 @@ def test_one_bad_file_never_costs_the_others(classifier, broken_folder, from_roo
     rows = {row["file"]: row for row in _rows(tmp_path / "out" / "predictions.csv")}
     reasons = {name: row["reason"] for name, row in rows.items() if row["reason"]}
     assert rows.keys() - reasons == {"Upper^Case.PNG", "sl\\udcffice.png", "IM0001", "IM0002.DCM"}
-    told = {
+    expected = {
         "./=truncated.png": "truncated",
         "page.png": "colours",
         "mask.png": "label map",
@@ -248,8 +249,8 @@ def test_one_bad_file_never_costs_the_others(classifier, broken_folder, from_roo
         "localizer.dcm": "localizer",
         "capture.dcm": "CT Image Storage",
     }
-    assert reasons.keys() == told.keys()
-    assert {name for name, words in told.items() if words not in reasons[name]} == set()
+    assert reasons.keys() == expected.keys()
+    assert {name for name, words in expected.items() if words not in reasons[name]} == set()
     assert str(broken_folder) not in (tmp_path / "out" / "predictions.csv").read_text()
     assert all(row["class"] == "" for name, row in rows.items() if name in reasons)
     assert rows["IM0001"]["sop_uid"].startswith("1.2.")
@@ -373,22 +374,28 @@ def test_bad_data_ends_the_command_with_one_sentence(replace, overrides, sentenc
 
 def test_weights_for_another_number_of_classes_are_refused(classifier, labelled, from_root, tmp_path, command_line):
     settings = {"network_def": {**TINY_CLASSIFIER, "num_classes": 3}, "dataset_dir": str(labelled)}
-    told = command_line(lambda: run_bundle(COVID, "evaluate", **settings, output_dir=str(tmp_path)))
-    assert re.search(r"^Error: .*do not fit the network of this config .*fc\.weight", told)
+    printed = command_line(lambda: run_bundle(COVID, "evaluate", **settings, output_dir=str(tmp_path)))
+    assert re.search(r"^Error: .*do not fit the network of this config .*fc\.weight", printed)
 
 
 def test_an_encoder_of_another_architecture_is_refused_before_training(labelled, from_root, tmp_path, command_line):
     torch.save(build_encoder("resnet18").state_dict(), tmp_path / "encoder.pt")
     overrides = {**TINY, "pretrained": str(tmp_path / "encoder.pt"), "output_dir::parent": str(tmp_path)}
-    told = command_line(lambda: run_bundle(COVID, "smoke", dataset_dir=str(labelled), **overrides))
-    assert re.search(r"^Error: Nothing was loaded from .*resnet18", told)
+    printed = command_line(lambda: run_bundle(COVID, "smoke", dataset_dir=str(labelled), **overrides))
+    assert re.search(r"^Error: Nothing was loaded from .*resnet18", printed)
 
 
 @pytest.mark.slow
 def test_a_fine_tuning_is_tracked_as_a_child_of_its_pre_training(
-    classifier: Path, checkout: Path, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    classifier: Path,
+    checkout: Path,
+    labelled: Path,
+    empty_database: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(checkout)
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     client = mlflow.MlflowClient()
     pretraining = client.create_run(client.create_experiment("pretraining", (tmp_path / "artifacts").as_uri()))

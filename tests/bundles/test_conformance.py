@@ -88,6 +88,18 @@ BUDGETS = {
 }
 """Lines and expressions that a config may have."""
 LONGEST_EXPRESSION = 60
+LONGER = {
+    "are_known": 157, "picture::reader::converter": 108, "files": 74, "name_of": 115, "refuse": 153, "stream": 79,
+    "run::2": 128, "refusals::it has no value below 0, or few gray levels, as label maps": 75,
+}  # fmt: skip
+LONGER_IN = {
+    "classification": LONGER
+    | {"refusals::it has colours or several channels": 106, "read": 178, "slices_of": 98, "outcome": 253, "write": 206},
+    "segmentation": LONGER
+    | {"refusals::it has colours, or several volumes": 85, "read": 213, "volume_of": 268, "write": 402}
+    | {"step": 215, "network_def": 437, "picture::slices::0": 167},
+}
+"""Expressions of a task's ``inference.json`` that may be longer, and how long: why, says docs/design.md."""
 WHAT_MONAI_NEEDS = {"monai", "ignite", "numpy", "torch"}
 MONAI_ARGUMENTS = {
     "config_file",
@@ -145,7 +157,7 @@ def test_train_has_the_familys_ids_in_the_familys_order(bundle):
 @bundles
 def test_blocks_that_are_no_matter_of_method_or_task_are_those_of_the_reference(bundle):
     own, reference = (
-        ConfigParser(_raw(one, "train")) for one in (bundle, bundle.with_name(REFERENCE[_family(bundle)]))
+        ConfigParser(_raw(folder, "train")) for folder in (bundle, bundle.with_name(REFERENCE[_family(bundle)]))
     )
     for block in BLOCKS[_family(bundle)]:
         assert json.dumps(own[block], indent=1) == json.dumps(reference[block], indent=1), block
@@ -169,16 +181,22 @@ def test_a_config_fits_on_a_page(bundle, name):
     assert len([value for value in _texts(_raw(bundle, name)) if value.startswith("$")]) <= expressions
 
 
+def _expressions(config: dict) -> dict[str, str]:
+    return {place: text for place, text in walk(config) if isinstance(text, str) and text.startswith("$")}
+
+
 @bundles
 @configs
 def test_expressions_are_short_and_plain(bundle, name):
-    if bundle in STANDALONE and name == "inference":
-        pytest.skip("what it does stands in functions of one line, since it may not call those of this project")
     config = _raw(bundle, name)
-    for expression in (text for text in _texts(config) if text.startswith("$")):
-        assert len(expression) <= LONGEST_EXPRESSION, expression
-        assert not re.search(r"lambda|\[|\bfor\b|\bif\b|import", expression), expression
     assert not [place for place, component in _components(config) if component.get("_mode_") == "callable"]
+    functions = LONGER_IN[_family(bundle)] if bundle in STANDALONE and name == "inference" else {}
+    long = {place: len(text) for place, text in _expressions(config).items() if len(text) > LONGEST_EXPRESSION}
+    assert {place: length for place, length in long.items() if length > functions.get(place, 0)} == {}
+    assert functions.keys() <= long.keys(), "what became short leaves the list"
+    if not functions:
+        for expression in _expressions(config).values():
+            assert not re.search(r"lambda|\[|\bfor\b|\bif\b|import", expression), expression
 
 
 @bundles
@@ -231,7 +249,7 @@ def test_an_option_of_a_tasks_inference_is_an_id_or_monais(bundle):
 
 @classifiers
 def test_inference_of_classifiers_differs_in_the_folders_name_only(bundle):
-    text, reference = ((one / "configs" / "inference.json").read_text() for one in (bundle, CLASSIFICATION[0]))
+    text, reference = ((folder / "configs" / "inference.json").read_text() for folder in (bundle, CLASSIFICATION[0]))
     assert text.replace(bundle.name, CLASSIFICATION[0].name) == reference
 
 

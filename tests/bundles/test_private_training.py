@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,12 +41,14 @@ def test_no_identity_reaches_checkpoints_pictures_logs_or_mlflow(
     bundle: Path,
     tmp_path: Path,
     from_root: Path,
+    empty_database: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/tracked/mlflow.db")
     (tmp_path / "tracked").mkdir()
+    shutil.copy(empty_database, tmp_path / "tracked" / "mlflow.db")
     with caplog.at_level(logging.DEBUG):
         run(
             config_file=config_files(from_root / "bundles" / bundle.name, "smoke"),
@@ -54,13 +57,13 @@ def test_no_identity_reaches_checkpoints_pictures_logs_or_mlflow(
             dataset_dir=str(tmp_path / "store"),
             **tiny_training(bundle),
         )
-    told = capfd.readouterr()
+    printed = capfd.readouterr()
     files = [path for name in ("root", "tracked") for path in (tmp_path / name).rglob("*") if path.is_file()]
     endings = {path.suffix for path in files}
     assert {".pt", ".png", ".db"} <= endings
     assert b"slice store" in (tmp_path / "tracked" / "mlflow.db").read_bytes()
     assert_nothing_leaked(
         planter,
-        [told.out.encode(), told.err.encode(), caplog.text.encode()]
+        [printed.out.encode(), printed.err.encode(), caplog.text.encode()]
         + [part for path in files for part in (str(path).encode(), path.read_bytes())],
     )

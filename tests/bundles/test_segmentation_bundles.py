@@ -2,11 +2,8 @@
 
 import csv
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from monai.bundle import ConfigParser, run
 from PIL import Image
 
 from helpers.bundle_files import SEGMENTATION, run_bundle, tiny_model, tiny_training, untracked
+from helpers.fresh_process import run_program_twice
 from helpers.masked_images import disc, write_masked_volumes
 from helpers.tiny_resnet import TINY_SEGMENTER
 from monai_ext.networks import build_encoder, build_segmenter
@@ -111,15 +109,15 @@ def test_one_bad_file_never_costs_the_others(segmenter, from_root, tmp_path):
     rows = _rows(tmp_path / "out" / "predictions.csv")
     reasons = {name: row["reason"] for name, row in rows.items() if row["reason"]}
     assert rows.keys() - reasons == {"images/scan_0.nii.gz", "gray.png", "gray.jpg"}
-    told = {
+    expected = {
         "masks/scan_0.nii.gz": "label maps",
         "./=colour.png": "colours",
         "several.nii.gz": "several volumes",
         "broken.nii.gz": "gzip",
         "IM0001": "monai_ext infer",
     }
-    assert reasons.keys() == told.keys()
-    assert {name for name, words in told.items() if words not in reasons[name]} == set()
+    assert reasons.keys() == expected.keys()
+    assert {name for name, words in expected.items() if words not in reasons[name]} == set()
     assert _label_map(tmp_path / "out" / rows["gray.png"]["label_map"]).shape == (44, 40, 1)
     assert rows["gray.png"]["label_map"] != rows["gray.jpg"]["label_map"]
     assert rows["gray.png"]["unit"] == "pixels"
@@ -185,11 +183,9 @@ def test_two_processes_segment_together_as_one_would(repository, masked, tmp_pat
     overrides = untracked(repository / LUNG, "train") | {"image_size": 32, "batch_size": 4, "epochs": 2}
     overrides |= {"pretrained": tmp_path / "encoder.pth", "dataset_dir": masked, "bundle_root": tmp_path}
     flags = [text for name, value in overrides.items() for text in (f"--{name}", str(value))]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
-    command += ["-m", "monai.bundle", "run", "--config_file", f"[{files}]", *flags]
-    environment = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-2000:]
+    command = ("-m", "monai.bundle", "run", "--config_file", f"[{files}]", *flags)
+    for done in run_program_twice(*command, cwd=repository, env={"OMP_NUM_THREADS": "1"}):
+        assert done.returncode == 0, done.stderr[-2000:]
     (folder,) = (tmp_path / "models").glob("*/")
     assert json.loads((folder / "validation" / "metrics.json").read_text())["cases"] == 4
 

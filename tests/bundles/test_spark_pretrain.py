@@ -119,8 +119,8 @@ def test_it_runs_from_inside_the_bundle_and_from_an_unpacked_zip(place, checkout
     bundle = tmp_path / "downloads" / "spark_pretrain"
     shutil.rmtree(bundle / "models", ignore_errors=True)
     monkeypatch.chdir(bundle if place == "inside" else tmp_path)
-    given = Path() if place == "inside" else bundle
-    run_bundle(given, "smoke", **TINY | {"images_seen": 4}, dataset_dir=pictures)
+    path = Path() if place == "inside" else bundle
+    run_bundle(path, "smoke", **TINY | {"images_seen": 4}, dataset_dir=pictures)
     assert (bundle / "models" / "model.pt").is_file()
     assert len(_runs(bundle)) == 1
 
@@ -229,7 +229,8 @@ def test_a_misspelt_override_ends_the_command_with_one_sentence_and_makes_nothin
 
 
 @pytest.mark.slow
-def test_two_processes_train_together_under_torchrun(repository, pictures, tmp_path):
+def test_two_processes_train_together_under_torchrun(repository, pictures, empty_database, tmp_path):
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
     tiny = _flags(backbone="resnet18", image_size=64, decoder_width=32, batch_size=4, images_seen=8, num_workers=0)
     files = ",".join(f"'bundles/spark_pretrain/configs/{name}.json'" for name in ("train", "multi_gpu_train"))
     launcher = ("-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone")

@@ -10,11 +10,11 @@ from monai_ext.checks.gray_statistics import GRAY_STATISTICS, IMAGE_SIZE, gray_s
 
 def test_statistics_are_those_worked_out_by_hand() -> None:
     image = np.linspace(0, 1, 101).reshape(1, 101)
-    told = dict(zip(GRAY_STATISTICS, gray_statistics(image), strict=True))
-    assert told["mean"] == pytest.approx(0.5)
-    assert told["deviation"] == pytest.approx(np.sqrt((101**2 - 1) / 12) / 100)
-    assert [told[f"percentile_{p}"] for p in (5, 25, 50, 75, 95)] == pytest.approx([0.05, 0.25, 0.5, 0.75, 0.95])
-    assert told["black"] == told["white"] == pytest.approx(4 / 101)
+    statistics = dict(zip(GRAY_STATISTICS, gray_statistics(image), strict=True))
+    assert statistics["mean"] == pytest.approx(0.5)
+    assert statistics["deviation"] == pytest.approx(np.sqrt((101**2 - 1) / 12) / 100)
+    assert [statistics[f"percentile_{p}"] for p in (5, 25, 50, 75, 95)] == pytest.approx([0.05, 0.25, 0.5, 0.75, 0.95])
+    assert statistics["black"] == statistics["white"] == pytest.approx(4 / 101)
 
 
 def test_size_is_rows_columns_and_their_ratio() -> None:

@@ -79,10 +79,10 @@ def test_the_correlation_of_a_shifted_picture_peaks_at_the_shift() -> None:
     picture = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(32, 32)), 1, mode="wrap")
     shifted = np.roll(picture, (3, 5), axis=(0, 1))
     for whiten in (False, True):
-        one, other = (detail_spectrum(x, coarse=3.0, whiten=whiten) for x in (shifted, picture))
-        surface = correlations(one, other)
+        moved, still = (detail_spectrum(x, coarse=3.0, whiten=whiten) for x in (shifted, picture))
+        surface = correlations(moved, still)
         assert np.unravel_index(surface.argmax(), surface.shape) == (3, 5)
-        assert correlations(one, one).max() == pytest.approx(1, abs=1e-5)
+        assert correlations(moved, moved).max() == pytest.approx(1, abs=1e-5)
 
 
 def test_enlarging_keeps_the_centre() -> None:

@@ -22,11 +22,11 @@ def aucs(results: list[Shortcut]) -> dict[str, float]:
 @pytest.mark.parametrize(("leak", "finder"), [("size", "image size"), ("brightness", "gray levels")])
 def test_what_leaks_is_found_by_the_predictor_that_looks_at_it(tmp_path: Path, leak: str, finder: str) -> None:
     results = measure_shortcuts(make_data(tmp_path, leak=leak), **OPTIONS)
-    told = aucs(results)
-    assert told["majority class"] == 0.5
-    assert told[finder] == told["gray levels and image size"] == 1
+    found = aucs(results)
+    assert found["majority class"] == 0.5
+    assert found[finder] == found["gray levels and image size"] == 1
     blind = ({"image size", "gray levels"} - {finder}).pop()
-    assert told[blind] < 0.9
+    assert found[blind] < 0.9
     assert (results[0].fitted_on, results[0].judged_on) == ("training and validation", "test")
     assert results[0].without_near_duplicates is None
     assert isinstance(results[1].evaluation.metrics["auc"], Estimate)
@@ -70,5 +70,5 @@ def test_real_head_ct_leaks_by_its_sizes(shared_data: Path, tmp_path: Path) -> N
     table = shared_data / "head_ct" / "labels.csv"
     source = open_split_source(table, group_column=None)
     make_splits(source, folds=5).save(tmp_path / "splits.json")
-    told = aucs(measure_shortcuts(table, splits=tmp_path / "splits.json", n_bootstrap=0))
-    assert told["gray levels and image size"] == pytest.approx(0.87, abs=0.03)
+    found = aucs(measure_shortcuts(table, splits=tmp_path / "splits.json", n_bootstrap=0))
+    assert found["gray levels and image size"] == pytest.approx(0.87, abs=0.03)

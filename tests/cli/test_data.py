@@ -40,10 +40,10 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_the_list_names_data_sets_and_licences(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
-    told = capsys.readouterr().out
-    assert "lidc" in told
-    assert "organsmnist_224" in told
-    assert "licence: CC BY 4.0" in told
+    printed = capsys.readouterr().out
+    assert "lidc" in printed
+    assert "organsmnist_224" in printed
+    assert "licence: CC BY 4.0" in printed
 
 
 def test_the_licence_is_shown_and_nothing_happens_before_it_is_agreed_to(
@@ -52,9 +52,9 @@ def test_the_licence_is_shown_and_nothing_happens_before_it_is_agreed_to(
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
     with pytest.raises(DatasetError, match="add --accept-licence"):
         main(["get", "covid_ct", "folder"])
-    told = capsys.readouterr().out
-    assert "licence:  none is stated" in told
-    assert "The publisher states no checksums" in told
+    printed = capsys.readouterr().out
+    assert "licence:  none is stated" in printed
+    assert "The publisher states no checksums" in printed
     assert asked_for == []
 
 

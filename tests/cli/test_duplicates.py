@@ -19,9 +19,11 @@ def test_pairs_are_written_compared_and_grouped(tmp_path: Path, capsys: pytest.C
     (tmp_path / "known.csv").write_text("a,b\n0.png,6.png\n2.png,3.png\n")
     output = tmp_path / "pairs.csv"
     assert main([str(tmp_path), "--output", str(output), "--compare", str(tmp_path / "known.csv")]) == 0
-    told = capsys.readouterr().out
-    assert "8 items of labels.csv were compared.\n     2  pairs\n     2  across groups\n     0  across labels" in told
-    assert "lists 2 pairs; 1 of them were found (50%), which is 50% of what was found" in told
+    printed = capsys.readouterr().out
+    assert (
+        "8 items of labels.csv were compared.\n     2  pairs\n     2  across groups\n     0  across labels" in printed
+    )
+    assert "lists 2 pairs; 1 of them were found (50%), which is 50% of what was found" in printed
     with output.open(newline="") as stream:
         assert {(row["file_a"], row["file_b"]) for row in csv.DictReader(stream)} == {
             ("0.png", "6.png"),

@@ -52,9 +52,9 @@ def test_class_folders_give_features_a_map_and_the_accuracy_of_neighbours(
     with (output / "map.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["label"] for row in rows] == table.column("label").to_pylist()
-    told = capsys.readouterr().out
-    assert "k-NN accuracy" in told
-    assert "24 slices)" in told
+    printed = capsys.readouterr().out
+    assert "k-NN accuracy" in printed
+    assert "24 slices)" in printed
     assert not any(b"DOE" in file.read_bytes() for file in output.iterdir())
 
 

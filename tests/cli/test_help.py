@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -53,11 +55,29 @@ def test_a_full_disk_is_a_sentence_and_any_other_error_of_the_system_is_not_hidd
 
     fail(errno.ENOSPC)
     assert main(["splits", "make"]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("splits stopped: No space left on device (/disk/out.csv). Please make room")
+    printed = capsys.readouterr().err
+    assert printed.startswith("splits stopped: No space left on device (/disk/out.csv). Please make room")
     fail(errno.EACCES)
     assert main(["splits", "make"]) == 2
     assert "look at the permissions" in capsys.readouterr().err
     fail(errno.EBADF)
     with pytest.raises(OSError, match="Bad file descriptor"):
         main(["splits", "make"])
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["data", "list"]])
+def test_a_reader_that_has_enough_ends_a_command_without_a_traceback(arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "monai_ext", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        printed = process.stderr.read()
+    assert printed == ""
+    assert process.returncode == 141
+
+
+def test_a_day_that_is_none_is_refused_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["bundle", "keys", "trust", "a.pub", "--name", "A", "--expires", "2027-02-30"])
+    assert "'2027-02-30' is no day of the calendar" in capsys.readouterr().err

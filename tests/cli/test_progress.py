@@ -18,11 +18,11 @@ def test_elsewhere_than_on_a_terminal_there_are_whole_lines(
     with progress_bar(4, doing="Counting", unit=" sheep") as bar:
         bar.update(3)
         tqdm.write("a result", file=sys.stdout)
-    told = capsys.readouterr()
-    assert told.out == "a result\n"
-    assert "\r" not in told.err
-    assert told.err.splitlines()[-1].startswith("Counting: 3 of 4, ")
-    assert told.err.splitlines()[-1].endswith(" left")
+    printed = capsys.readouterr()
+    assert printed.out == "a result\n"
+    assert "\r" not in printed.err
+    assert printed.err.splitlines()[-1].startswith("Counting: 3 of 4, ")
+    assert printed.err.splitlines()[-1].endswith(" left")
 
 
 def test_short_work_is_quiet_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,10 +17,10 @@ def test_a_table_is_printed_and_files_are_written(tmp_path: Path, capsys: pytest
     output = tmp_path / "results" / "shortcuts"
     arguments = [str(table), "official", "--output", str(output), "--resamples", "20", "--positive-class", "b"]
     assert main(arguments) == 0
-    told = capsys.readouterr().out
-    assert "Fitted on training and validation, judged on test: 12 images of 6 groups" in told
-    assert "gray levels                 1.000 (1.000 to 1.000)" in told
-    assert "Without images that resemble one that was fitted on, 11 images" in told
+    printed = capsys.readouterr().out
+    assert "Fitted on training and validation, judged on test: 12 images of 6 groups" in printed
+    assert "gray levels                 1.000 (1.000 to 1.000)" in printed
+    assert "Without images that resemble one that was fitted on, 11 images" in printed
     content = json.loads(output.with_suffix(".json").read_text())
     assert [row["predictor"] for row in content][:2] == ["majority class", "image size"]
     assert content[0]["without_near_duplicates"]["images"] == 11

@@ -27,8 +27,8 @@ def test_splits_are_made_shown_and_checked(table: Path, tmp_path: Path, capsys: 
     output = tmp_path / "splits.json"
     request = ["--test", "0.2", "--folds", "3", "--reduce-fractions", "0.5", "--reduce-per-class", "4", "--seed", "7"]
     assert main(["make", str(table), "--output", str(output), *request]) == 0
-    told = capsys.readouterr().out
-    assert "fold 2  4_per_class          8  4 of class 'a', 4 of class 'b'" in told
+    printed = capsys.readouterr().out
+    assert "fold 2  4_per_class          8  4 of class 'a', 4 of class 'b'" in printed
     assert json.loads(output.read_text())["made"]["seed"] == 7
     assert main(["check", str(output), str(table)]) == 0
     assert "3 fold(s) of 60 items, no patient_id in two sections" in capsys.readouterr().out

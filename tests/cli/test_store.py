@@ -30,9 +30,9 @@ def damage(store: Path) -> None:
 
 def test_info_says_what_is_in_a_store(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(store), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["slices"], told["series"], told["patients"], told["source_kind"]) == (2, 1, 1, "ct")
-    assert told["content_hash"] == SliceStore(store).content_hash
+    info = json.loads(capsys.readouterr().out)
+    assert (info["slices"], info["series"], info["patients"], info["source_kind"]) == (2, 1, 1, "ct")
+    assert info["content_hash"] == SliceStore(store).content_hash
     assert main(["info", str(store)]) == 0
     assert "int16 Hounsfield units" in capsys.readouterr().out
 
@@ -49,9 +49,9 @@ def test_verify_ends_with_1_on_damage_and_with_0_once_it_is_set_aside(
     assert main(["verify", str(store)]) == 0
     damage(store)
     assert main(["verify", str(store)]) == 1
-    told = capsys.readouterr().out
-    assert "Slice 1 of series series-a1" in told
-    assert "1 of 2 slices are damaged, in 1 series." in told
+    printed = capsys.readouterr().out
+    assert "Slice 1 of series series-a1" in printed
+    assert "1 of 2 slices are damaged, in 1 series." in printed
     assert main(["verify", str(store), "--set-aside"]) == 0
     assert "and set aside" in capsys.readouterr().out
     assert len(SliceStore(store)) == 1

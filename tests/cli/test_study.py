@@ -22,9 +22,9 @@ def study(tmp_path_factory):
 def test_the_commands_in_the_order_in_which_they_are_used(study, capsys):
     plan, results = study
     assert main(["study", "plan", plan, "--output", results]) == 0
-    told = capsys.readouterr().out
-    assert "15 cells, 15 of them missing" in told
-    assert told.count("a timed cell") == 3
+    printed = capsys.readouterr().out
+    assert "15 cells, 15 of them missing" in printed
+    assert printed.count("a timed cell") == 3
     assert main(["study", "run", plan, "--output", results, "--workers", "2", "--no-tracking"]) == 0
     assert "15 were computed, 0 failed" in capsys.readouterr().out
     assert main(["study", "status", results]) == 0

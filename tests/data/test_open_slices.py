@@ -77,10 +77,10 @@ def test_the_sample_limits_the_length_of_a_demonstration_and_real_data_do_not(tm
 
 @EVERY_KIND
 def test_the_description_can_be_written_as_json(folder: Path) -> None:
-    told = open_slices(folder, image_size=28).describe()
-    assert json.loads(json.dumps(told)) == told
-    assert told["kind"] in ("pictures", "DICOM", "NIfTI")
-    assert told["source"] == str(folder)
+    description = open_slices(folder, image_size=28).describe()
+    assert json.loads(json.dumps(description)) == description
+    assert description["kind"] in ("pictures", "DICOM", "NIfTI")
+    assert description["source"] == str(folder)
 
 
 def test_training_slices_are_larger_than_the_views_and_the_others_as_large(tmp_path: Path) -> None:

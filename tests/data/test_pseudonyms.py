@@ -44,10 +44,10 @@ def test_different_identities_have_different_pseudonyms(first: list[bytes], seco
 
 
 def test_another_key_or_kind_gives_another_pseudonym() -> None:
-    one = Pseudonyms(KEY).of("patient", "42")
-    assert one != Pseudonyms(bytes(32)).of("patient", "42")
-    assert one != Pseudonyms(KEY).of("study", "42")
-    assert one == Pseudonyms(KEY).of("patient", b"42")
+    pseudonym = Pseudonyms(KEY).of("patient", "42")
+    assert pseudonym != Pseudonyms(bytes(32)).of("patient", "42")
+    assert pseudonym != Pseudonyms(KEY).of("study", "42")
+    assert pseudonym == Pseudonyms(KEY).of("patient", b"42")
 
 
 def test_letters_have_no_digits() -> None:

@@ -121,8 +121,8 @@ def test_only_the_chosen_slices_are_there() -> None:
 
 
 def test_the_description_is_plain_and_complete() -> None:
-    told = _images(channels=2, window=["lung", "bone"], labels={"section": "training"}).describe()
-    assert told == {
+    description = _images(channels=2, window=["lung", "bone"], labels={"section": "training"}).describe()
+    assert description == {
         "count": 6,
         "kind": "NIfTI",
         "source": "/data",

@@ -99,12 +99,12 @@ def test_no_slice_is_refused(folder: Path, tmp_path: Path) -> None:
 
 
 def test_features_that_are_kept_are_those_of_the_chosen_rows() -> None:
-    kept, told = KeptFeatures(10, limit=4), []
+    kept, progress = KeptFeatures(10, limit=4), []
     features = torch.arange(20.0).view(10, 2)
-    passed = list(kept.pass_on(iter(features.split(3)), told.append))
+    passed = list(kept.pass_on(iter(features.split(3)), progress.append))
     assert torch.equal(torch.cat(passed), features)
     assert torch.equal(kept.features, features[[0, 2, 5, 7]])
-    assert told == [3, 3, 3, 1]
+    assert progress == [3, 3, 3, 1]
 
 
 @pytest.fixture

@@ -181,8 +181,10 @@ def test_the_dense_part_of_spark_has_a_format_of_its_own(monkeypatch):
         monkeypatch.setattr(memory_format, "processor", lambda here=here: here)
         torch.manual_seed(0)
         network = SparK(build_encoder("resnet18"), SparKDecoder(256))
-        given = []
-        network.decoder.levels[0].register_forward_pre_hook(lambda _, inputs, given=given: given.append(inputs[0]))
+        received = []
+        network.decoder.levels[0].register_forward_pre_hook(
+            lambda _, inputs, received=received: received.append(inputs[0])
+        )
         trainer = small_training(
             network=network, images=small_images(4, side=64), views=None, patch_size=32, length=small_length(4)
         )
@@ -190,7 +192,7 @@ def test_the_dense_part_of_spark_has_a_format_of_its_own(monkeypatch):
         if not here.has_avx512:
             dense = dict.fromkeys(("densify_projections", "decoder"), torch.contiguous_format)
             assert trainer.memory_formats == {"": torch.channels_last, **dense}
-            assert given[0].is_contiguous()
+            assert received[0].is_contiguous()
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
@@ -226,10 +228,10 @@ def test_events_of_an_iteration_come_in_order_and_with_the_state_that_they_promi
 
 @pytest.mark.parametrize("error", [RuntimeError("broken"), KeyboardInterrupt()])
 def test_an_exception_is_told_to_every_handler_once_and_leaves_run(error):
-    told = []
+    reported = []
     trainer = small_trainer()
     for _ in range(2):
-        trainer.add_event_handler(Events.EXCEPTION_RAISED, lambda engine, exception: told.append(exception))
+        trainer.add_event_handler(Events.EXCEPTION_RAISED, lambda engine, exception: reported.append(exception))
 
     def fail() -> None:
         raise error
@@ -237,7 +239,7 @@ def test_an_exception_is_told_to_every_handler_once_and_leaves_run(error):
     trainer.add_event_handler(Events.ITERATION_COMPLETED(once=2), fail)
     with pytest.raises(type(error)):
         trainer.run()
-    assert told == [error, error]
+    assert reported == [error, error]
 
 
 def test_training_for_longer_than_the_length_is_refused():
@@ -376,10 +378,10 @@ def test_a_reader_that_was_killed_is_told_in_a_sentence_wherever_pytorch_notices
     def notice(engine: object) -> None:
         raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
 
-    trainer, told = small_trainer(), []
+    trainer, reported = small_trainer(), []
     trainer.add_event_handler(IterationEvents.FORWARD_COMPLETED, notice)
     trainer.add_event_handler(Events.ITERATION_COMPLETED, notice)
-    trainer.add_event_handler(Events.EXCEPTION_RAISED, lambda engine, exception: told.append(exception))
+    trainer.add_event_handler(Events.EXCEPTION_RAISED, lambda engine, exception: reported.append(exception))
     with pytest.raises(TrainingStoppedError, match=r"memory ran out.*resume from the last checkpoint") as stopped:
         trainer.run()
-    assert told == [stopped.value]
+    assert reported == [stopped.value]

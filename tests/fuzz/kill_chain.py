@@ -242,14 +242,14 @@ def main() -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         result = kill_chain(Path(folder), kills=options.kills, seed=options.seed)
-    told = {
+    summary = {
         "kills": result.kills.total(),
         "rounds": result.rounds,
         "different": result.different,
         "struck": dict(sorted(result.kills.items())),
         "seconds": round(time.monotonic() - started),
     }
-    print(json.dumps(told, indent=2))
+    print(json.dumps(summary, indent=2))
     return 1 if result.different else 0
 
 

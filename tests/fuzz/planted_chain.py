@@ -94,9 +94,9 @@ def unpacked(content: bytes, path: Path | None = None, part: str = "") -> Iterat
         import pyarrow.parquet
 
         table = pyarrow.parquet.read_table(io.BytesIO(content))
-        told = repr((table.schema.metadata, table.schema.names))
+        header = repr((table.schema.metadata, table.schema.names))
         texts = [name for name in table.schema.names if "string" in str(table.schema.field(name).type)]
-        yield f"{part}!parquet", (told + json.dumps(table.select(texts).to_pydict(), ensure_ascii=False)).encode()
+        yield f"{part}!parquet", (header + json.dumps(table.select(texts).to_pydict(), ensure_ascii=False)).encode()
     elif content[:8] == b"\x89PNG\r\n\x1a\n":
         yield f"{part}!text", _png_text(content)
     elif path is not None and path.suffix == ".b2nd":
@@ -331,7 +331,7 @@ def main() -> int:
         search, failed = run_chain(home, only=options.only)
         said = sorted(home.glob("said *.log"))
         loud = [file.name for file in said if NAME.lower().encode() in file.read_bytes().lower()]
-    told = {
+    summary = {
         "steps": len(said),
         "failed": failed,
         "files": search.files,
@@ -340,7 +340,7 @@ def main() -> int:
         "hits": search.hits,
         "said on this machine's terminal": loud,
     }
-    print(json.dumps(told, indent=2, ensure_ascii=False))
+    print(json.dumps(summary, indent=2, ensure_ascii=False))
     return 1 if search.hits or failed else 0
 
 

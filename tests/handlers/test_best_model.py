@@ -17,14 +17,14 @@ def _train(path, values, **options):
 
     def handlers(network):
         evaluator = classifier_evaluator(network)
-        return [_Given(evaluator, values, kept), BestModel(path, evaluator=evaluator, **options)]
+        return [_FixedValues(evaluator, values, kept), BestModel(path, evaluator=evaluator, **options)]
 
     trainer = classifier_trainer(handlers, epochs=len(values))
     trainer.run()
     return trainer, kept
 
 
-class _Given:
+class _FixedValues:
     def __init__(self, evaluator, values, kept):
         self.evaluator, self.values, self.kept = evaluator, values, kept
 

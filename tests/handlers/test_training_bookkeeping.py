@@ -3,11 +3,15 @@
 import pytest
 import torch
 from ignite.engine import Events
+from monai.networks import nets
 
 from helpers.small_classifier import classifier_evaluator, classifier_trainer
+from monai_ext.engines import AugmentedBatch
 from monai_ext.errors import TrainingStoppedError
 from monai_ext.handlers import BestModel, EncoderFreezer, NonFiniteLossGuard, TrainingCheckpoint
+from monai_ext.inferers import PrecisionInferer
 from monai_ext.optimizers import FineTuningSchedule
+from monai_ext.transforms import RandomView
 
 
 class _Accuracy:
@@ -75,3 +79,26 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
     trainer.loss_function = lambda prediction, labels: prediction.sum() * float("nan")
     with pytest.raises(TrainingStoppedError, match="iteration 1 is nan"):
         trainer.run()
+
+
+def _on_images_of(side, precision):
+    """A ResNet's trainer of which the first handler alone sees the start."""
+    network = nets.resnet18(spatial_dims=2, n_input_channels=1, num_classes=2, conv1_t_stride=2, bias_downsample=False)
+    trainer = classifier_trainer(network=network)
+    trainer.prepare_batch = AugmentedBatch(RandomView(side, scale=[0.7, 1.0]))
+    trainer.inferer = PrecisionInferer(precision)
+    trainer.add_event_handler(Events.STARTED, trainer.terminate)
+    return trainer
+
+
+@pytest.mark.parametrize(("side", "precision"), [(16, "fp32"), (17, "bf16")])
+def test_auto_is_fp32_on_a_cpu_where_images_are_too_small_for_gradients_in_bf16(side, precision, monkeypatch):
+    monkeypatch.setattr("monai_ext.parallel.devices._bf16_of", lambda device: (True, "it has bf16", None))
+    trainer = _on_images_of(side, "auto")
+    trainer.run()
+    assert trainer.precision.name == trainer.inferer.precision_on(torch.device("cpu")).name == precision
+
+
+def test_bf16_that_is_asked_for_is_refused_on_a_cpu_for_such_images():
+    with pytest.raises(ValueError, match=r"bf16 was asked for, but .* images of 16 pixels .* Use fp32, or auto"):
+        _on_images_of(16, "bf16").run()

@@ -26,7 +26,13 @@ MEASURED = {
 
 
 def write_fake_study(
-    path: Path, separations: Mapping[str, float], *, patients: int = 60, folds: int = 5, seed: int = 0, twins: int = 0
+    path: Path,
+    separations: Mapping[str, float],
+    *,
+    patients: int = 60,
+    folds: int = 5,
+    seed: int = 0,
+    near_duplicates: int = 0,
 ) -> StudyFolder:
     """A finished probe study.
 
@@ -37,7 +43,7 @@ def write_fake_study(
         patients: in the test set of each fold.
         folds: number of folds.
         seed: of the draws.
-        twins: test images of every fold that resemble training images.
+        near_duplicates: test images of every fold that resemble training images.
     """
     plan = parse_plan(
         {
@@ -73,14 +79,17 @@ def write_fake_study(
                 truth = np.arange(patients) % 2
                 share = 1 / (1 + np.exp(-(noise + separation * (labels / 100) ** 0.3 * (truth - 0.5))))
                 write_record(
-                    folder.records, cell, results=_results(truth, share, fold, labels, twins), measured=MEASURED
+                    folder.records,
+                    cell,
+                    results=_results(truth, share, fold, labels, near_duplicates),
+                    measured=MEASURED,
                 )
                 cells.append(cell)
     write_index(folder, cells)
     return folder
 
 
-def _results(truth: np.ndarray, share: np.ndarray, fold: int, labels: int, twins: int) -> dict:
+def _results(truth: np.ndarray, share: np.ndarray, fold: int, labels: int, near_duplicates: int) -> dict:
     ids = [f"{fold:08x}{number:08x}" for number in range(len(truth))]
     return {
         "metrics": {"auc": 0.5},
@@ -97,7 +106,7 @@ def _results(truth: np.ndarray, share: np.ndarray, fold: int, labels: int, twins
             "ids": ids,
             "groups": ids,
             "labels": truth.tolist(),
-            "near_duplicates": list(range(twins)),
+            "near_duplicates": list(range(near_duplicates)),
             "probabilities": np.stack([1 - share, share], axis=1).tolist(),
         },
     }

@@ -38,19 +38,21 @@ class Canary:
 def honest_files() -> Files:
     """A small bundle that passes."""
     return {
-        "configs/inference.json": _json(HONEST),
-        "configs/metadata.json": _json(METADATA),
+        "configs/inference.json": json_bytes(HONEST),
+        "configs/metadata.json": json_bytes(METADATA),
         "docs/README.md": b"# A bundle\n",
         "LICENSE": b"Apache-2.0\n",
     }
 
 
-def _json(content: object) -> bytes:
+def json_bytes(content: object) -> bytes:
+    """A value as a JSON file."""
     return json.dumps(content).encode()
 
 
-def _config(change: dict, name: str = "inference") -> Files:
-    return {f"configs/{name}.json": _json(HONEST | change)}
+def config_with(change: dict, name: str = "inference") -> Files:
+    """The honest config with other values."""
+    return {f"configs/{name}.json": json_bytes(HONEST | change)}
 
 
 def _pickle_of(canary: Canary) -> object:
@@ -61,14 +63,15 @@ def _pickle_of(canary: Canary) -> object:
     return Payload()
 
 
-def _torch_file(content: object, **options: object) -> bytes:
+def torch_file(content: object, **options: object) -> bytes:
+    """What ``torch.save`` writes."""
     buffer = io.BytesIO()
     torch.save(content, buffer, **options)
     return buffer.getvalue()
 
 
 def _short_storage() -> bytes:
-    source, changed = io.BytesIO(_torch_file({"weight": torch.zeros(64)})), io.BytesIO()
+    source, changed = io.BytesIO(torch_file({"weight": torch.zeros(64)})), io.BytesIO()
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(changed, "w") as new:
         for name in old.namelist():
             new.writestr(name, b"\0" if name.endswith("data/0") else old.read(name))
@@ -76,7 +79,7 @@ def _short_storage() -> bytes:
 
 
 def _two_pickles(canary: Canary) -> bytes:
-    changed = io.BytesIO(_torch_file({"weight": torch.zeros(1)}))
+    changed = io.BytesIO(torch_file({"weight": torch.zeros(1)}))
     with zipfile.ZipFile(changed, "a") as archive:
         archive.writestr("archive/other.pkl", pickle.dumps(_pickle_of(canary)))
     return changed.getvalue()
@@ -98,11 +101,12 @@ def _numpy_objects(canary: Canary) -> bytes:
 
 
 def _safetensors(gap: int) -> bytes:
-    header = _json({"w": {"dtype": "F32", "shape": [1], "data_offsets": [gap, gap + 4]}})
+    header = json_bytes({"w": {"dtype": "F32", "shape": [1], "data_offsets": [gap, gap + 4]}})
     return len(header).to_bytes(8, "little") + header + bytes(gap + 4)
 
 
-def _logging(line: str) -> bytes:
+def logging_file(line: str) -> bytes:
+    """A logging file with a line of a handler."""
     sections = (
         "[loggers]\nkeys=root\n[handlers]\nkeys=h\n[formatters]\nkeys=f\n[logger_root]\nhandlers=h\n[formatter_f]\n"
     )
@@ -116,87 +120,102 @@ def in_files(c: Canary) -> dict[str, Files]:
     for _ in range(200):
         deep = [deep]
     return {
-        "target os.system": _config({"x": shell}),
-        "target subprocess.run": _config({"x": {"_target_": "subprocess.run", "args": ["touch", str(c.file)]}}),
-        "bare built-in as target": _config({"x": {"_target_": "eval", "source": c.call}}),
-        "bare function of MONAI as target": _config({"x": {"_target_": "run_cmd", "cmd_list": ["touch", str(c.file)]}}),
-        "os reached through a module of MONAI": _config({"x": {"_target_": "monai.transforms.io.array.os.system"}}),
-        "target through a private name": _config({"x": {"_target_": "monai.data.Dataset.__init__.__globals__"}}),
-        "target of look-alike letters": _config({"x": {"_target_": "\u043es.system", "command": c.touch}}),
-        "computed target": _config({"x": {"_target_": "$'o' + 's.system'", "command": c.touch}}),
-        "target by reference": _config({"y": "os.system", "x": {"_target_": "@y", "command": c.touch}}),
-        "target by macro": _config({"y": "os.system", "x": {"_target_": "%y", "command": c.touch}}),
-        "target by macro of a macro": _config({"z": "os.system", "y": "%z", "x": {"_target_": "%y"}}),
-        "target by relative macro": _config({"a": {"y": "os.system", "x": {"_target_": "%::::y"}}}),
-        "target that is a component": _config(
+        "target os.system": config_with({"x": shell}),
+        "target subprocess.run": config_with({"x": {"_target_": "subprocess.run", "args": ["touch", str(c.file)]}}),
+        "bare built-in as target": config_with({"x": {"_target_": "eval", "source": c.call}}),
+        "bare function of MONAI as target": config_with(
+            {"x": {"_target_": "run_cmd", "cmd_list": ["touch", str(c.file)]}}
+        ),
+        "os reached through a module of MONAI": config_with({"x": {"_target_": "monai.transforms.io.array.os.system"}}),
+        "target through a private name": config_with({"x": {"_target_": "monai.data.Dataset.__init__.__globals__"}}),
+        "target of look-alike letters": config_with({"x": {"_target_": "\u043es.system", "command": c.touch}}),
+        "computed target": config_with({"x": {"_target_": "$'o' + 's.system'", "command": c.touch}}),
+        "target by reference": config_with({"y": "os.system", "x": {"_target_": "@y", "command": c.touch}}),
+        "target by macro": config_with({"y": "os.system", "x": {"_target_": "%y", "command": c.touch}}),
+        "target by macro of a macro": config_with({"z": "os.system", "y": "%z", "x": {"_target_": "%y"}}),
+        "target by relative macro": config_with({"a": {"y": "os.system", "x": {"_target_": "%::::y"}}}),
+        "target that is a component": config_with(
             {"x": {"_target_": {"_target_": "operator.attrgetter", "attr": "system"}}}
         ),
-        "target set by an overlay's leaf": _config({"network_def::_target_": "os.system"}, "evaluate"),
-        "target set by an overlay's leaf, old separator": _config({"network_def#_target_": "os.system"}, "evaluate"),
-        "debugger by mode": _config({"x": {"_target_": "monai.data.Dataset", "_mode_": "debug", "data": []}}),
-        "debugger by argument": _config({"x": {"_target_": "monai.data.Dataset", "_debug_": True, "data": []}}),
-        "reader that is looked up": _config(
+        "target set by an overlay's leaf": config_with({"network_def::_target_": "os.system"}, "evaluate"),
+        "target set by an overlay's leaf, old separator": config_with(
+            {"network_def#_target_": "os.system"}, "evaluate"
+        ),
+        "debugger by mode": config_with({"x": {"_target_": "monai.data.Dataset", "_mode_": "debug", "data": []}}),
+        "debugger by argument": config_with({"x": {"_target_": "monai.data.Dataset", "_debug_": True, "data": []}}),
+        "reader that is looked up": config_with(
             {"x": {"_target_": "monai.transforms.LoadImage", "reader": "subprocess.Popen", "args": c.touch}}
         ),
-        "payload in _requires_": _config({"x": {"_target_": "monai.data.Dataset", "_requires_": f"${c.call}"}}),
-        "payload in _disabled_": _config({"x": {"_target_": "monai.data.Dataset", "_disabled_": f"${c.call}"}}),
-        "__import__": _config({"x": f"$__import__('os').system('{c.touch}')"}),
-        "eval of a text": _config({"x": f'$eval("{c.call}")'}),
-        "exec": _config({"x": f'$exec("{c.call}")'}),
-        "open for writing": _config({"x": f"$open('{c.file}', 'w')"}),
-        "subclasses of object": _config({"x": "$().__class__.__base__.__subclasses__()"}),
-        "getattr with a joined name": _config(
+        "payload in _requires_": config_with({"x": {"_target_": "monai.data.Dataset", "_requires_": f"${c.call}"}}),
+        "payload in _disabled_": config_with({"x": {"_target_": "monai.data.Dataset", "_disabled_": f"${c.call}"}}),
+        "__import__": config_with({"x": f"$__import__('os').system('{c.touch}')"}),
+        "eval of a text": config_with({"x": f'$eval("{c.call}")'}),
+        "exec": config_with({"x": f'$exec("{c.call}")'}),
+        "open for writing": config_with({"x": f"$open('{c.file}', 'w')"}),
+        "subclasses of object": config_with({"x": "$().__class__.__base__.__subclasses__()"}),
+        "getattr with a joined name": config_with(
             {"imports": ["$import os"], "x": f"$getattr(os, 'sys' + 'tem')('{c.touch}')"}
         ),
-        "os.system of an ordinary import": _config({"imports": ["$import os"], "x": f"$os.system('{c.touch}')"}),
-        "import under an innocent name": _config({"imports": ["$import subprocess as glob"], "x": "$glob.run(['id'])"}),
-        "function imported under an innocent name": _config(
+        "os.system of an ordinary import": config_with({"imports": ["$import os"], "x": f"$os.system('{c.touch}')"}),
+        "import under an innocent name": config_with(
+            {"imports": ["$import subprocess as glob"], "x": "$glob.run(['id'])"}
+        ),
+        "function imported under an innocent name": config_with(
             {"imports": ["$from os import system as first"], "x": "$first('id')"}
         ),
-        "module reached by reference": _config({"imports": ["$import os"], "x": f"$@imports::0.system('{c.touch}')"}),
-        "function taken, called elsewhere": _config(
+        "module reached by reference": config_with(
+            {"imports": ["$import os"], "x": f"$@imports::0.system('{c.touch}')"}
+        ),
+        "function taken, called elsewhere": config_with(
             {"imports": ["$import os"], "f": "$os.system", "x": f"$@f('{c.touch}')"}
         ),
-        "function handed to map": _config({"imports": ["$import os"], "x": f"$list(map(os.system, ['{c.touch}']))"}),
-        "module behind a module": _config({"x": f"$glob.os.system('{c.touch}')"}),
-        "modules of the interpreter": _config(
+        "function handed to map": config_with(
+            {"imports": ["$import os"], "x": f"$list(map(os.system, ['{c.touch}']))"}
+        ),
+        "module behind a module": config_with({"x": f"$glob.os.system('{c.touch}')"}),
+        "modules of the interpreter": config_with(
             {"imports": ["$import sys"], "x": f"$sys.modules['os'].system('{c.touch}')"}
         ),
-        "in a lambda": _config({"x": f"$lambda x=__import__('os').system('{c.touch}'): x"}),
-        "in a comprehension that hides a name": _config({"x": f'$[eval for eval in [eval("{c.call}")]]'}),
-        "in a formatted string": _config({"x": f'$f\'{{__import__("os").system("{c.touch}")}}\''}),
-        "write by pathlib": _config(
+        "in a lambda": config_with({"x": f"$lambda x=__import__('os').system('{c.touch}'): x"}),
+        "in a comprehension that hides a name": config_with({"x": f'$[eval for eval in [eval("{c.call}")]]'}),
+        "in a formatted string": config_with({"x": f'$f\'{{__import__("os").system("{c.touch}")}}\''}),
+        "write by pathlib": config_with(
             {"imports": ["$import pathlib"], "x": f"$pathlib.Path('{c.file}').write_text('x')"}
         ),
-        "rename by pathlib": _config({"imports": ["$import pathlib"], "x": "$pathlib.Path('a').replace('b')"}),
-        "unsafe torch.load": _config({"x": "$torch.load(@bundle_root + '/models/a.pt', weights_only=False)"}),
-        "torch.load handed over": _config({"x": "$list(map(torch.load, ['models/a.pt']))"}),
-        "torch.hub": _config({"x": "$torch.hub.load('someone/something', 'model')"}),
-        "numpy reading objects": _config({"x": {"_target_": "monai.data.NumpyReader", "allow_pickle": True}}),
-        "exhausting power": _config({"x": "$10 ** 10 ** 10"}),
-        "statement after an import": _config({"x": f"$import importlib; {c.call}"}),
-        "import of its own code": {**_config({"imports": ["$import scripts"]}), "scripts/__init__.py": c.call.encode()},
-        "payload in metadata": {"configs/metadata.json": _json(METADATA | {"x": f"${c.call}"})},
-        "payload in a shape of metadata": {
-            "configs/metadata.json": _json(METADATA | {"network_data_format": {"spatial_shape": [c.call]}})
+        "rename by pathlib": config_with({"imports": ["$import pathlib"], "x": "$pathlib.Path('a').replace('b')"}),
+        "unsafe torch.load": config_with({"x": "$torch.load(@bundle_root + '/models/a.pt', weights_only=False)"}),
+        "torch.load handed over": config_with({"x": "$list(map(torch.load, ['models/a.pt']))"}),
+        "torch.hub": config_with({"x": "$torch.hub.load('someone/something', 'model')"}),
+        "numpy reading objects": config_with({"x": {"_target_": "monai.data.NumpyReader", "allow_pickle": True}}),
+        "exhausting power": config_with({"x": "$10 ** 10 ** 10"}),
+        "statement after an import": config_with({"x": f"$import importlib; {c.call}"}),
+        "import of its own code": {
+            **config_with({"imports": ["$import scripts"]}),
+            "scripts/__init__.py": c.call.encode(),
         },
-        "payload in a config that is not named": {"docs/extra.json": _json({"x": shell})},
+        "payload in metadata": {"configs/metadata.json": json_bytes(METADATA | {"x": f"${c.call}"})},
+        "payload in a shape of metadata": {
+            "configs/metadata.json": json_bytes(METADATA | {"network_data_format": {"spatial_shape": [c.call]}})
+        },
+        "payload in a config that is not named": {"docs/extra.json": json_bytes({"x": shell})},
         "payload in YAML": {"configs/train.yaml": f"x:\n  _target_: os.system\n  command: {c.touch}\n".encode()},
         "object in YAML": {"configs/train.yaml": f"x: !!python/object/apply:os.system ['{c.touch}']\n".encode()},
         "alias bomb in YAML": {"configs/train.yaml": b"a: &a [1]\nb: [*a, *a]\n"},
         "key twice": {"configs/train.json": b'{"x": 1, "x": {"_target_": "monai.data.Dataset"}}'},
-        "macro out of the bundle": _config({"x": "%../../other/config.json::x"}),
-        "macros in a circle": _config({"x": "%y", "y": "%x"}),
-        "macros that double": _config({"m0": ["%m1"] * 90, "m1": ["%m2"] * 90, "m2": ["%m3"] * 90, "m3": [1] * 90}),
-        "nested beyond reading": _config({"x": deep}),
-        "class of the logging file": {"configs/logging.conf": _logging(f"class={c.call}\nargs=()")},
-        "arguments of the logging file": {"configs/logging.conf": _logging(f"class=StreamHandler\nargs=({c.call},)")},
-        "pickle as weights": {"models/model.pt": pickle.dumps(_pickle_of(c))},
-        "payload in torch's zip": {"models/model.pt": _torch_file({"w": _pickle_of(c)})},
-        "payload in torch's old format": {
-            "models/model.pt": _torch_file({"w": 1}, _use_new_zipfile_serialization=False)
+        "macro out of the bundle": config_with({"x": "%../../other/config.json::x"}),
+        "macros in a circle": config_with({"x": "%y", "y": "%x"}),
+        "macros that double": config_with({"m0": ["%m1"] * 90, "m1": ["%m2"] * 90, "m2": ["%m3"] * 90, "m3": [1] * 90}),
+        "nested beyond reading": config_with({"x": deep}),
+        "class of the logging file": {"configs/logging.conf": logging_file(f"class={c.call}\nargs=()")},
+        "arguments of the logging file": {
+            "configs/logging.conf": logging_file(f"class=StreamHandler\nargs=({c.call},)")
         },
-        "newer pickle in torch's zip": {"models/model.pt": _torch_file({"w": 1}, pickle_protocol=4)},
+        "pickle as weights": {"models/model.pt": pickle.dumps(_pickle_of(c))},
+        "payload in torch's zip": {"models/model.pt": torch_file({"w": _pickle_of(c)})},
+        "payload in torch's old format": {
+            "models/model.pt": torch_file({"w": 1}, _use_new_zipfile_serialization=False)
+        },
+        "newer pickle in torch's zip": {"models/model.pt": torch_file({"w": 1}, pickle_protocol=4)},
         "second pickle in torch's zip": {"models/model.pt": _two_pickles(c)},
         "storage shorter than announced": {"models/model.pt": _short_storage()},
         "TorchScript": {"models/model.ts": _torchscript()},
@@ -213,15 +232,15 @@ def in_files(c: Canary) -> dict[str, Files]:
         "files fetched from elsewhere": {
             "large_files.yml": b"large_files:\n- url: http://127.0.0.1/x.pt\n  path: models/x.pt\n"
         },
-        "address put together": _config(
+        "address put together": config_with(
             {"x": {"_target_": "monai.handlers.MLFlowHandler", "tracking_uri": "$'ht' + 'tp:' + '/' + '/127.0.0.1'"}}
         ),
-        "code behind a module of torch": _config({"x": "$torch.serialization.pickle.loads(b'')"}),
-        "reducing with getattr": _config(
+        "code behind a module of torch": config_with({"x": "$torch.serialization.pickle.loads(b'')"}),
+        "reducing with getattr": config_with(
             {"imports": ["$import functools"], "x": "$functools.reduce(getattr, ['a'], 1)"}
         ),
-        "address in a config": _config({"x": "http://127.0.0.1:1/model.pt"}),
-        "writes to the system's folders": _config({"output_dir": "/etc/cron.d"}),
+        "address in a config": config_with({"x": "http://127.0.0.1:1/model.pt"}),
+        "writes to the system's folders": config_with({"output_dir": "/etc/cron.d"}),
         "hidden git hook": {".git/hooks/post-checkout": c.touch.encode()},
     }
 
@@ -268,7 +287,7 @@ def in_archives() -> dict[str, Callable[[Path], Path]]:
         "bomb": lambda p: _append(p, "bundle/docs/bomb.txt", bytes(16 * 2**20)),
         "name twice": lambda p: _append(p, "bundle/LICENSE", b"other"),
         "names that differ in case": lambda p: _append(p, "bundle/license", b"other"),
-        "names that look alike": lambda p: _append(p, "bundle/configs/lnference.json", _json({})),
+        "names that look alike": lambda p: _append(p, "bundle/configs/lnference.json", json_bytes({})),
         "name with invisible letters": lambda p: _append(p, "bundle/docs/READ\u200bME.md", b"x"),
         "git attributes": lambda p: _append(p, "bundle/.gitattributes", b"x"),
         "hidden file": lambda p: _append(p, "bundle/.envrc", b"x"),

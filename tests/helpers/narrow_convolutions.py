@@ -22,12 +22,12 @@ def refuse_narrow_channels_last(layer: nn.Module, inputs: tuple[Any, ...]) -> No
     """
     if not (isinstance(layer, GUARDED) and torch.is_grad_enabled()):
         return
-    given, weight = inputs[0], layer.weight
-    trains = given.requires_grad or (weight.requires_grad and set(layer.kernel_size) == {1})
-    is_narrow = given.device.type == "cpu" and layer.in_channels < NARROWEST_CHANNELS_LAST
-    if trains and is_narrow and (is_channels_last(given) or is_channels_last(weight)):
+    images, weight = inputs[0], layer.weight
+    trains = images.requires_grad or (weight.requires_grad and set(layer.kernel_size) == {1})
+    is_narrow = images.device.type == "cpu" and layer.in_channels < NARROWEST_CHANNELS_LAST
+    if trains and is_narrow and (is_channels_last(images) or is_channels_last(weight)):
         raise AssertionError(
             f"A convolution of {layer.in_channels} channels is trained channels last on a CPU: input "
-            f"{tuple(given.shape)}, {layer}. Without AVX-512 this can corrupt memory: give the network at least "
+            f"{tuple(images.shape)}, {layer}. Without AVX-512 this can corrupt memory: give the network at least "
             f"{NARROWEST_CHANNELS_LAST} channels, or the default memory format."
         )

@@ -32,8 +32,8 @@ def write_study_pictures(folder: Path, *, patients: int = 18, contrast: int = 25
             picture = gray_picture(patient, bright=False).astype(float) + contrast * label
             noise = 20 * generator.normal(size=picture.shape)
             Image.fromarray(np.clip(picture + noise, 0, 255).astype(np.uint8)).save(folder / name)
-            told = 1 - label if swap_test and section == "test" else label
-            lines.append(f"{name},{('NonCOVID', 'COVID')[told]},patient {patient},{section}")
+            recorded = 1 - label if swap_test and section == "test" else label
+            lines.append(f"{name},{('NonCOVID', 'COVID')[recorded]},patient {patient},{section}")
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
     return folder
 

@@ -41,20 +41,20 @@ def write_trained_bundle(folder: Path, name: str = "covid19_classification", **s
             target = bundle / file.relative_to(REPOSITORY / "bundles" / name)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
-    told = SETTINGS | settings
+    description = SETTINGS | settings
     torch.manual_seed(0)
     network = resnet10(
         spatial_dims=2,
-        n_input_channels=told["in_channels"],
-        num_classes=len(told["class_names"]),
+        n_input_channels=description["in_channels"],
+        num_classes=len(description["class_names"]),
         conv1_t_stride=2,
         bias_downsample=False,
     )
     models = bundle / "models"
     models.mkdir()
     torch.save(network.state_dict(), models / "model.pt")
-    told["weights_sha256"] = hashlib.sha256((models / "model.pt").read_bytes()).hexdigest()
-    (models / "model.json").write_text(json.dumps(told, indent=2))
+    description["weights_sha256"] = hashlib.sha256((models / "model.pt").read_bytes()).hexdigest()
+    (models / "model.json").write_text(json.dumps(description, indent=2))
     (models / "best_weights.pt").write_bytes(b"a checkpoint that stays at home")
     (bundle / "predictions").mkdir()
     (bundle / "predictions" / "predictions.csv").write_text("file,pred\nDoe_Jane.png,1\n")

@@ -37,9 +37,9 @@ def test_images_of_a_group_come_and_go_together() -> None:
 
 def test_resamples_follow_the_seed() -> None:
     predictions = checked(**made_up(2, 40))
-    one, same, other = (resample_groups(predictions, count=300, seed=seed).weights for seed in (3, 3, 4))
-    assert (one == same).all()
-    assert (one != other).any()
+    first, same, other = (resample_groups(predictions, count=300, seed=seed).weights for seed in (3, 3, 4))
+    assert (first == same).all()
+    assert (first != other).any()
 
 
 def test_intervals_hold_the_value_and_are_those_of_the_normal_approximation() -> None:

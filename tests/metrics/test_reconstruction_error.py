@@ -77,13 +77,16 @@ def test_knowing_only_the_mean_of_a_patch_is_at_one():
 
 
 def test_batches_are_averaged_by_their_masked_pixels():
-    one, two = ReconstructionError(window=None, patch_size=PATCH), ReconstructionError(window=None, patch_size=PATCH)
+    by_batch, at_once = (
+        ReconstructionError(window=None, patch_size=PATCH),
+        ReconstructionError(window=None, patch_size=PATCH),
+    )
     image, visible = _batch(4, images=3)
     prediction = torch.randn_like(image)
-    one.update(prediction, image, visible)
-    two.update(prediction[:1], image[:1], visible[:1])
-    two.update(prediction[1:], image[1:], visible[1:])
-    for expected, row in zip(one.rows(), two.rows(), strict=True):
+    by_batch.update(prediction, image, visible)
+    at_once.update(prediction[:1], image[:1], visible[:1])
+    at_once.update(prediction[1:], image[1:], visible[1:])
+    for expected, row in zip(by_batch.rows(), at_once.rows(), strict=True):
         assert {k: pytest.approx(v) if isinstance(v, float) else v for k, v in expected.items()} == row
 
 

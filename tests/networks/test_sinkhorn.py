@@ -49,8 +49,8 @@ def test_one_turn_is_worked_out_by_hand():
 def test_assignments_are_those_of_the_dense_reference(samples, count, iterations, epsilon, seed):
     scores = random_scores(samples, count, seed)
     expected = reference(scores.tolist(), epsilon=epsilon, iterations=iterations)
-    given_ = sinkhorn_assignments(scores, epsilon=epsilon, iterations=iterations)
-    torch.testing.assert_close(given_, torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=1e-12)
+    assignments = sinkhorn_assignments(scores, epsilon=epsilon, iterations=iterations)
+    torch.testing.assert_close(assignments, torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=1e-12)
 
 
 def test_after_many_turns_prototypes_and_samples_have_equal_shares():

@@ -122,3 +122,17 @@ def test_a_precision_that_was_named_is_not_changed():
     precision = Precision("fp32", device=torch.device("cpu"))
     precision.keep("bf16")
     assert precision.name == "fp32"
+
+
+def test_what_speaks_against_bf16_on_a_cpu_turns_auto_to_fp32_also_after_it_was_chosen_and_is_no_matter_elsewhere(
+    monkeypatch,
+):
+    precision = Precision("auto", device=on(monkeypatch, bf16=True))
+    assert precision.name == "bf16"
+    precision.heed("it computes wrong gradients")
+    assert precision.name == "fp32"
+    precision.keep("bf16")
+    assert precision.name == "fp32"
+    Precision("bf16", device=torch.device("meta"), fault_on_cpu="it computes wrong gradients")
+    with pytest.raises(ValueError, match=r"bf16 was asked for, but it computes wrong gradients\. Use fp32"):
+        Precision("bf16", device=torch.device("cpu"), fault_on_cpu="it computes wrong gradients")

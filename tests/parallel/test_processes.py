@@ -38,12 +38,12 @@ def test_one_process_decides_for_itself():
 
 def _decide(rank: int, folder: str) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    told = decided_by_first(lambda: f"by {rank}")
+    decision = decided_by_first(lambda: f"by {rank}")
     try:
         decided_by_first(refuse)
     except OSError as error:
-        told += f", {error}"
-    Path(folder, f"told_{rank}").write_text(told)
+        decision += f", {error}"
+    Path(folder, f"told_{rank}").write_text(decision)
     torch.distributed.destroy_process_group()
 
 

@@ -22,8 +22,10 @@ def _no_limit(monkeypatch):
 
 def offer(monkeypatch, instructions: set[str]) -> None:
     """A processor with these instructions, as torch tells them."""
-    told = {"architecture": "x86_64", "l2_cache_size": 1 << 20, "avx10_2": False} | dict.fromkeys(instructions, True)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    capabilities = {"architecture": "x86_64", "l2_cache_size": 1 << 20, "avx10_2": False} | dict.fromkeys(
+        instructions, True
+    )
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The table of the model zoo's checks, on a tiny bundle of stock components."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from monai.networks.nets import resnet18
 from helpers.bundle_files import CLASSIFICATION
 from monai_ext.cli import main
 from monai_ext.errors import BundleAuditError
-from monai_ext.sharing.check import as_table, check_bundle
+from monai_ext.sharing.check import STEPS, as_table, check_bundle
 
 NETWORK = {
     "_target_": "monai.networks.nets.resnet18",
@@ -52,10 +53,35 @@ def test_a_complete_bundle_fails_no_check_and_its_weights_are_exported(bundle: P
     (bundle / "models").mkdir()
     torch.save(resnet18(**options).state_dict(), bundle / "models" / "model.pt")
     rows = check_bundle(bundle, export=["TorchScript"])
+    assert check_bundle(bundle, export=[])[-2].status == "skipped"
     assert [row for row in rows if row.status == "failed"] == []
     status = {row.check: row.status for row in rows}
     assert (status["network"], status["export to TorchScript"]) == ("ok", "ok")
     assert {len(line.split("  ")[0]) > 0 for line in as_table(rows).splitlines()} == {True}
+
+
+def test_a_trained_network_has_to_be_what_the_metadata_say_as_inference_builds_it(bundle: Path) -> None:
+    config = json.loads((bundle / "configs" / "inference.json").read_text())
+    config["network_def"]["num_classes"] = 5
+    (bundle / "configs" / "inference.json").write_text(json.dumps(config))
+    assert "network" not in _failed(bundle)
+    (bundle / "models").mkdir()
+    (bundle / "models" / "model.pt").write_bytes(b"")
+    failed = _failed(bundle, export=["ONNX"])
+    assert "network_def of inference.json: output channel number `5`" in failed["network"]
+    assert failed["export to ONNX"]
+
+
+def test_many_bundles_are_one_table_of_the_zoos_steps_in_the_end(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = shutil.copytree(bundle, bundle.with_name("other_bundle"))
+    (other / "LICENSE").unlink()
+    assert main(["bundle", "check", str(bundle), str(other)]) == 1
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()[-3:]]
+    assert lines[0] == ["bundle", *STEPS]
+    assert lines[1] == ["small_bundle", "ok", "ok", "ok", "skipped", "ok", "skipped", "skipped", "ok"]
+    assert lines[2][:3] == ["other_bundle", "failed", "ok"]
 
 
 def test_each_mistake_is_a_row_that_names_it(bundle: Path) -> None:

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 
@@ -58,6 +59,19 @@ def test_an_export_carries_the_models_metadata(bundle, name):
     with zipfile.ZipFile(file) as archive:
         (entry,) = (entry for entry in archive.namelist() if entry.endswith("metadata.json"))
         assert METADATA.items() <= json.loads(archive.read(entry)).items()
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_an_export_names_no_folder_of_this_machine(bundle, name):
+    if name == "onnx" and not all(importlib.util.find_spec(package) for package in ("onnxscript", "onnxruntime")):
+        pytest.skip("the packages of the extra 'export' are not installed")
+    file = export_bundle(bundle, formats=[name])[name]
+    parts = [file.read_bytes()]
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            parts += [archive.read(entry) for entry in archive.infolist()]
+    folders = {str(Path(torch.__file__).parents[1]), str(REPOSITORY), str(Path.home()), sys.prefix, str(bundle)} - {"/"}
+    assert [(name, folder) for part in parts for folder in folders if folder.encode() in part] == []
 
 
 def test_the_command_writes_where_it_is_told(bundle, tmp_path, capsys):

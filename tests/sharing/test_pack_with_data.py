@@ -44,8 +44,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bundle(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     fingerprint = open_labelled_sections(data, class_names=LABELS).fingerprint
-    told = {"labels": LABELS, "columns": None, "splits": None, "data_fingerprint": fingerprint}
-    return write_trained_bundle(tmp_path_factory.mktemp("bundles"), **told)
+    settings = {"labels": LABELS, "columns": None, "splits": None, "data_fingerprint": fingerprint}
+    return write_trained_bundle(tmp_path_factory.mktemp("bundles"), **settings)
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +86,12 @@ def test_the_thickness_of_the_training_travels_and_others_are_warned_of(package:
                 3 * number, series=name, values=np.full((24, 24), 900, np.uint16), SliceThickness=thickness
             )
             write(dataset, tmp_path / name / f"{number}.dcm")
-    told = {}
+    warnings = {}
     for name in ("fits", "thick"):
         [answer] = answer_folder(model, tmp_path / name).series
-        told[name] = {warning.code: warning.text for warning in answer.warnings}
-    assert "slice_thickness" not in told["fits"]
-    assert told["thick"]["slice_thickness"] == "4 of 4 slices are 7 mm thick; the training had 1 to 5 mm."
+        warnings[name] = {warning.code: warning.text for warning in answer.warnings}
+    assert "slice_thickness" not in warnings["fits"]
+    assert warnings["thick"]["slice_thickness"] == "4 of 4 slices are 7 mm thick; the training had 1 to 5 mm."
 
 
 def test_other_data_than_the_trainings_give_no_threshold_and_no_subgroups(

@@ -104,8 +104,8 @@ def test_volumes_stand_in_tables_and_in_the_report(answered: Path, source: Path)
     assert [float(row["volume_ml"]) for row in rows] == pytest.approx(list(expected.values()), rel=1e-4)
     report = hd.sr.srread(answered / "dicom" / "series_001_report.dcm")
     groups = report.content.get_volumetric_roi_measurement_groups()
-    told = [measurement.value for group in groups for measurement in group.get_measurements()]
-    assert told == pytest.approx(list(expected.values()), rel=1e-4)
+    volumes = [measurement.value for group in groups for measurement in group.get_measurements()]
+    assert volumes == pytest.approx(list(expected.values()), rel=1e-4)
     marked = pydicom.dcmread(answered / "dicom" / "series_001_segmentation.dcm")
     assert groups[0].referenced_segment.referenced_sop_instance_uid == marked.SOPInstanceUID
     content = json.loads((answered / "answers.json").read_text())

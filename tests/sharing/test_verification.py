@@ -120,9 +120,9 @@ def test_the_signature_of_another_key_is_named(signed: Path, keys: tuple[Path, T
     # the same key hint under another key: somebody claims to be ulm
     private, _ = make_keys(tmp_path / "claimed")
     claimed = sign_package(signed, private_key=private, output=tmp_path / "claimed.zip")
-    told = json.loads(_files(claimed)[SIGNATURE])
-    told["verificationMaterial"] = json.loads(_files(signed)[SIGNATURE])["verificationMaterial"]
-    text = (json.dumps(told, indent=1, sort_keys=True) + "\n").encode()
+    swapped = json.loads(_files(claimed)[SIGNATURE])
+    swapped["verificationMaterial"] = json.loads(_files(signed)[SIGNATURE])["verificationMaterial"]
+    text = (json.dumps(swapped, indent=1, sort_keys=True) + "\n").encode()
     path = _changed(tmp_path / "claimed.zip", claimed, {SIGNATURE: text})
     assert "who did not sign this" in verify_package(path, trusted=[keys[1]]).problems[0]
 

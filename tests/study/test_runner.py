@@ -35,9 +35,9 @@ def test_every_cell_leaves_a_record_with_a_prediction_for_every_test_image(finis
     assert not result.failed
     assert len(result.computed) == 24  # 3 folds x (all + half x 3 subsets) x (scratch + gray levels)
     record = next(iter(results_of(folder).values()))
-    told = record["results"]["predictions"]
-    assert len(told["ids"]) == len(told["probabilities"]) == len(told["labels"]) == 12
-    assert not any("patient" in name or ".png" in name for name in told["ids"] + told["groups"])
+    predictions = record["results"]["predictions"]
+    assert len(predictions["ids"]) == len(predictions["probabilities"]) == len(predictions["labels"]) == 12
+    assert not any("patient" in name or ".png" in name for name in predictions["ids"] + predictions["groups"])
     assert {"encoder_sha256", "config_sha256", "split_hash", "data_fingerprint", "seed"} <= set(
         next(r for r in results_of(folder).values() if r["cell"]["protocol"] == "probe")["inputs"]
     )
@@ -124,7 +124,7 @@ def test_smaller_budgets_are_judged_at_both_ends_and_compared_with_nothing(data,
     StudyFolder(tmp_path / "study").keep_plan(asdict(parse_plan(content)))
     results = load_results(StudyFolder(tmp_path / "study"))
     assert {key[-1] for key in results.against_reference} == {"ours"}
-    assert [one.name for one in pictures(results) if one.name.startswith("budget_")]
+    assert [picture.name for picture in pictures(results) if picture.name.startswith("budget_")]
 
 
 def test_a_failing_cell_is_tried_twice_and_the_others_go_on(data, tmp_path):

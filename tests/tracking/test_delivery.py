@@ -194,16 +194,18 @@ def test_a_store_that_hangs_does_not_hold_up_the_end(make, caplog) -> None:
     hanging.set()
 
 
-def test_beyond_its_capacity_the_queue_drops_instead_of_growing(
+def test_beyond_its_capacity_the_queue_drops_metrics_instead_of_growing_and_keeps_the_rest(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(module, "QUEUE_LENGTH", 3)
     delivery = Delivery(store.write, spool=Spool(tmp_path / "spool.jsonl"), store_name="")
     for step in range(5):
         delivery.put(point(step))
+    delivery.put(END)
     delivery.start()
     delivery.close(timeout=10)
     assert len(store.points()) == 3
+    assert store.got[-1] == END
     assert "2 metric values of this run were lost" in caplog.messages[-1]
 
 

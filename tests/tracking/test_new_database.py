@@ -53,8 +53,8 @@ def test_two_trainings_started_at_once_make_one_database_and_both_run(tmp_path: 
         )
         for names in (("first", "second"), ("second", "first"))
     ]  # fmt: skip
-    told = [training.communicate(timeout=600)[0] for training in trainings]
-    assert [training.returncode for training in trainings] == [0, 0], told
+    outputs = [training.communicate(timeout=600)[0] for training in trainings]
+    assert [training.returncode for training in trainings] == [0, 0], outputs
     client = MlflowClient(uri)
     experiments = client.search_experiments(filter_string="name = 'both'")
     assert len(experiments) == 1

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from monai_ext.tracking.operations import (
     DatasetInput,
     EndRun,
     Metrics,
+    NestedRun,
     OpenRun,
     Operation,
     Parameters,
@@ -21,10 +24,15 @@ from monai_ext.tracking.operations import (
     Text,
     operation_of,
 )
+from monai_ext.tracking.store import MLflowStore
 
 OPENING = {
     "tracking_uri": "sqlite:///x.db", "experiment": "tiny", "run_name": None, "run_id": "", "key": "4f1c",
     "start_time": 1700000000000, "tags": {"monai_ext.bundle": "spark"},
+}  # fmt: skip
+NESTED = {
+    "key": "7e2a", "name": "SparK CT all probe", "tags": {"study.fold": "0"}, "metrics": {"auc": 0.5}, "start_time": 5,
+    "end_time": 7,
 }  # fmt: skip
 IN_A_FILE = [
     ("open", OPENING, OpenRun(**OPENING)),
@@ -39,6 +47,7 @@ IN_A_FILE = [
     ("text", {"text": "torch==2\n", "file": "packages.txt"}, Text("torch==2\n", "packages.txt")),
     ("artifact", {"path": "/x/encoder.pt", "folder": "encoder"}, Artifact("/x/encoder.pt", "encoder")),
     ("picture", {"path": "/x/a.png", "name": "a", "step": 3, "time": 7}, Picture("/x/a.png", "a", 3, time=7)),
+    ("nested", NESTED, NestedRun(**NESTED)),
     ("end", {"status": "FAILED", "error": "ValueError", "time": 7}, EndRun("FAILED", "ValueError", time=7)),
 ]
 """What files hold that trainings of all versions left."""
@@ -73,3 +82,17 @@ def test_a_metric_may_stay_on_its_device_until_it_is_written() -> None:
 @pytest.mark.parametrize("operation", [operation for _, _, operation in IN_A_FILE], ids=lambda item: item.kind)
 def test_only_what_sends_a_file_may_be_overtaken(operation: Operation) -> None:
     assert operation.is_file == (operation.kind in ("text", "artifact", "picture"))
+
+
+def test_a_nested_run_that_is_written_again_is_one_run(client: Any) -> None:
+    store = MLflowStore(client.tracking_uri)
+    store.write(OpenRun(**{**OPENING, "tags": {}}))
+    store.write(NestedRun(**NESTED))
+    begun = replace(NestedRun(**NESTED), key="begun")
+    store.make_run(begun.key, start_time=5, tags={}, run_name=None)
+    for operation in (NestedRun(**NESTED), begun):
+        store.write(operation)
+    nested = [run for run in client.search_runs([store.experiment_id]) if run.info.run_id != store.run_id]
+    assert [(run.info.status, run.info.end_time, run.data.metrics) for run in nested] == [
+        ("FINISHED", 7, {"auc": 0.5})
+    ] * 2

@@ -90,8 +90,8 @@ def test_of_what_was_removed_the_rest_can_still_be_read(client: Any, train: Call
     with pytest.raises(TrainingStoppedError):
         train(MLflowTracker("tiny"), on_iteration=stop_with(error))
     (run,) = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
-    told = "TrainingStoppedError: <file> was not written (No space left on device)."
-    assert run.data.tags["monai_ext.error"] == told
+    stored = "TrainingStoppedError: <file> was not written (No space left on device)."
+    assert run.data.tags["monai_ext.error"] == stored
 
 
 class Damaged(list):  # type: ignore[type-arg]

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,16 @@ from monai_ext.tracking.store import MLflowStore, StoreUnreachable
 from monai_ext.tracking.termination import PROCESS_TAG, process_identity
 
 BATCHES = [torch.zeros(4, 1)] * 3
+
+
+@pytest.fixture(autouse=True)
+def _as_in_the_foreground() -> Iterator[None]:
+    """What ``nohup`` or ``&`` has started ignores SIGHUP or SIGINT, which a training then leaves as it is."""
+    usual = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 class QuietEvaluator(Evaluator):
@@ -294,9 +304,9 @@ def test_a_value_and_its_interval_are_of_one_evaluation_under_names_of_their_own
 
     trainer.run(BATCHES, max_epochs=2)
     (run,) = runs(client)
-    told = {name: value for name, value in run.data.metrics.items() if "auc" in name or "f1" in name}
+    logged = {name: value for name, value in run.data.metrics.items() if "auc" in name or "f1" in name}
     best = {"best_auc": 0.9, "best_auc_low": 0.8, "best_auc_high": 1.0, "best_f1": 0.7}
-    assert told == pytest.approx({"auc": 0.5, "f1": 0.4} | best)
+    assert logged == pytest.approx({"auc": 0.5, "f1": 0.4} | best)
     assert "| f1 | 0.7000 | 0.6000 to 0.8000 |" in run.data.tags["mlflow.note.content"]
 
 

@@ -23,9 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     trust = add_subcommand(actions, "trust", "let the signatures of a key count, after comparing fingerprints")
     trust.add_argument("key", metavar="KEY.pub")
     trust.add_argument("--name", required=True, help="whose key it is")
-    trust.add_argument(
-        "--expires", metavar="YYYY-MM-DD", type=datetime.date.fromisoformat, help="last day of the trust"
-    )
+    trust.add_argument("--expires", metavar="YYYY-MM-DD", type=_day, help="last day of the trust")
     distrust = add_subcommand(actions, "distrust", "let the signatures of a key count no longer")
     distrust.add_argument("name", metavar="NAME", help="whose key it is")
     listing = add_subcommand(actions, "list", "list whose signatures count")
@@ -59,6 +57,13 @@ def main(options: argparse.Namespace) -> int:
         for key in trust.read_trust(file):
             say(f"{key.name}{_until(key.expires)}\n    {keys.fingerprint(key.key)}\n")
     return 0
+
+
+def _day(text: str) -> datetime.date:
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day of the calendar, such as 2027-12-31") from error
 
 
 def _until(expires: datetime.date | None) -> str:

@@ -90,10 +90,12 @@ def _reference(options: argparse.Namespace) -> dict[str, Any]:
         "private": {"name of an image": names, "path": {str(Path(options.reference).resolve())}},
     }
     if sections.fingerprint != model.settings.get("data_fingerprint"):
-        told = f"{options.reference} is not the data that the model was trained on, by its fingerprint"
+        mismatch = f"{options.reference} is not the data that the model was trained on, by its fingerprint"
         if options.subgroups:
-            raise BundleAuditError(f"{told}: its section test may be of the training. Name the training's own data.")
-        logger.warning("%s: no threshold for whole series is chosen on its section validation.", told)
+            raise BundleAuditError(
+                f"{mismatch}: its section test may be of the training. Name the training's own data."
+            )
+        logger.warning("%s: no threshold for whole series is chosen on its section validation.", mismatch)
         return found
     if options.subgroups:
         columns = {name.strip(): sections.column(name.strip(), "test") for name in options.subgroups.split(",")}
@@ -124,7 +126,7 @@ def _slice_thickness(options: argparse.Namespace, sections: LabelledSections) ->
     if options.slice_thickness:
         return min(options.slice_thickness), max(options.slice_thickness)
     try:
-        told = [float(value) for value in sections.column("slice_thickness_mm", "training") if value]
+        thicknesses_mm = [float(value) for value in sections.column("slice_thickness_mm", "training") if value]
     except (SplitError, ValueError):
         return None
-    return (min(told), max(told)) if told else None
+    return (min(thicknesses_mm), max(thicknesses_mm)) if thicknesses_mm else None

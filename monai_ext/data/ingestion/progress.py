@@ -27,7 +27,7 @@ class Progress:
     def __init__(self, total: int, *, doing: str) -> None:
         self._total, self._doing = total, doing
         self._files = self._slices = 0
-        self._started_s = self._told_s = time.monotonic()
+        self._started_s = self._shown_s = time.monotonic()
         is_terminal = sys.stderr is not None and sys.stderr.isatty()
         size = shutil.get_terminal_size((100, 24))  # that of a container may claim to be 0, and the bar would be hidden
         shape = {"ncols": size.columns, "nrows": size.lines}
@@ -49,8 +49,8 @@ class Progress:
                 rate = self._slices / max(1e-9, time.monotonic() - self._started_s)
                 self._bar.set_postfix_str(f"{self._slices:,} slices, {rate:.0f}/s", refresh=False)
             self._bar.update(files)
-        elif time.monotonic() - self._told_s >= _LINE_EVERY_S:
-            self._told_s = time.monotonic()
+        elif time.monotonic() - self._shown_s >= _LINE_EVERY_S:
+            self._shown_s = time.monotonic()
             logger.info("%s", self.line())
 
     def line(self) -> str:

@@ -10,6 +10,7 @@ from monai_ext.data.store.format import INDEX_COLUMNS
 from monai_ext.data.store.reader import SliceStore
 from monai_ext.data.tables import read_table
 from monai_ext.errors import SplitError
+from monai_ext.foreign_text import listed
 
 __all__ = ["item_column"]
 
@@ -35,7 +36,7 @@ def item_column(data: LabelledData, name: str, places: Sequence[int]) -> tuple[s
     else:
         accepted, cells = (), []
     if name not in accepted:
-        known = f"its columns are {', '.join(accepted)}" if accepted else "only labels tables and slice stores have any"
+        known = f"its columns are {listed(accepted)}" if accepted else "only labels tables and slice stores have any"
         raise SplitError(f"{data.items.name} has no column {name!r}; {known}.")
     return tuple(cells[place] for place in places)
 

@@ -14,6 +14,7 @@ from monai_ext.data.sources.open import SLICE_STORE, find_data
 from monai_ext.data.splits.items import section_name
 from monai_ext.data.tables import Table, read_table
 from monai_ext.errors import DatasetError, SplitError
+from monai_ext.foreign_text import listed
 
 __all__ = ["MASK_COLUMNS", "MaskFiles", "find_mask_files", "has_masks"]
 
@@ -120,7 +121,7 @@ def _from_table(table: Table, columns: Mapping[str, str | None], *, is_store: bo
         )
     group = names["group"]
     if group is not None and group not in table.header and "group" in columns:
-        raise SplitError(f"{table.path.name} has no column {group!r}; its columns are {', '.join(table.header)}.")
+        raise SplitError(f"{table.path.name} has no column {group!r}; its columns are {listed(table.header)}.")
     groups = _kept(table, group, kept) if group in table.header else ()
     official = _kept(table, names["split"], kept) if names["split"] in table.header else ()
     if is_store and group in table.header:
@@ -154,7 +155,7 @@ def _kept(table: Table, column: str | None, kept: Sequence[int]) -> tuple[str, .
 def _cells(table: Table, column: str) -> tuple[str, ...]:
     """A column in which cells may be empty."""
     if column not in table.header:
-        raise SplitError(f"{table.path.name} has no column {column!r}; its columns are {', '.join(table.header)}.")
+        raise SplitError(f"{table.path.name} has no column {column!r}; its columns are {listed(table.header)}.")
     place = table.header.index(column)
     return tuple(row[place].strip() for row in table.rows)
 
@@ -199,7 +200,7 @@ def _from_folders(root: Path, images: str, masks: str) -> MaskFiles:
 def _stem(path: Path, *, is_image: bool) -> str:
     """What an image and its mask have in common; nnU-Net numbers the channels of images."""
     name = path.as_posix()
-    suffix = next((one for one in reversed(NIFTI_SUFFIXES) if name.lower().endswith(one)), path.suffix)
+    suffix = next((ending for ending in reversed(NIFTI_SUFFIXES) if name.lower().endswith(ending)), path.suffix)
     stem = name[: len(name) - len(suffix)]
     return stem.removesuffix(_FIRST_CHANNEL) if is_image else stem
 

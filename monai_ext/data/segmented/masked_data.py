@@ -238,7 +238,7 @@ def _compare_sizes(image: str, size: tuple[int, ...], mask: str, other: tuple[in
 
 
 def _compare_grids(image: str, grid: VolumeGrid, mask: str, other: VolumeGrid) -> None:
-    shapes = [(*one.rows_columns, one.slices) for one in (grid, other)]
+    shapes = [(*of.rows_columns, of.slices) for of in (grid, other)]
     reason = ""
     if shapes[0] != shapes[1]:
         reason = "has {} voxels and its image {}".format(*(" x ".join(map(str, shape)) for shape in shapes[::-1]))

@@ -20,6 +20,7 @@ from monai_ext.data.store.format import INDEX_COLUMNS
 from monai_ext.data.store.reader import SliceStore
 from monai_ext.data.tables import Table, read_table
 from monai_ext.errors import DatasetError, SplitError
+from monai_ext.foreign_text import listed
 
 __all__ = ["SECTIONS", "SplitSource", "open_split_source", "section_name"]
 
@@ -159,7 +160,7 @@ def _from_table(
     if group_column is not None and group_column not in table.header:
         raise SplitError(
             f"{path.name} has no column {group_column!r}, so nothing tells which items are of one patient. Its columns"
-            f" are {', '.join(table.header)}: name one with --group-column, or, if every item is a patient of its own,"
+            f" are {listed(table.header)}: name one with --group-column, or, if every item is a patient of its own,"
             " say so with --ungrouped."
         )
     ids = names_below(path.parent, table.column(id_column), table=path.name)

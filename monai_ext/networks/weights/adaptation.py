@@ -53,7 +53,7 @@ def adaptation_plan(encoder: nn.Module, settings: Mapping[str, Any]) -> dict[str
         "input": {
             "channels": getattr(getattr(encoder, "conv1", None), "in_channels", None),
             "image_size": settings.get("image_size"),
-            "window_hu": [[one.lower_hu, one.upper_hu] for one in windows],
+            "window_hu": [[window.lower_hu, window.upper_hu] for window in windows],
             "range": [0.0, 1.0],
             "normalisation": "none",
         },

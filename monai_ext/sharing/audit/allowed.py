@@ -67,6 +67,7 @@ def harvest(configs: Iterable[Any]) -> Allowed:
     used = [names_in(text, aliases) for text in computed]
     names = {name for dotted, _ in used for name in dotted}
     classes = {name for name in targets if name.startswith(_SHELVED) and name.rpartition(".")[2][:1].isupper()}
+    classes -= {name for name in classes if name.startswith("monai.bundle.")}  # these evaluate what they are given
     return Allowed(
         targets=frozenset(targets),
         shelves=frozenset(parent for name in classes if not (parent := name.rpartition(".")[0])[-1:].isupper()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from monai_ext.sharing.bundle_files import BundleFiles, open_bundle_files
 
 __all__ = ["audit_bundle"]
 
+_NO_OVERLAY = re.compile(r"(^|/)(metadata|manifest)\.json$|^models/")
+"""What no run is started with."""
 LARGE_FILES = ("large_files.yml", "large_files.yaml", "large_files.json")
 
 
@@ -92,13 +95,16 @@ def _without_macros(configs: Mapping[str, Any], found: list[Finding]) -> dict[st
     return resolved
 
 
-def _named(configs: Mapping[str, Any], file: str, beside: str) -> Any:
-    """A config as a macro names it: from the bundle's folder, from its configs, or with the bundle's name in front."""
+def _named(configs: Mapping[str, Any], file: str, beside: str) -> list[Any]:
+    """Configs as a macro names one: from the bundle's folder, from its configs, or with the bundle's name in front."""
+    if not file:
+        return [config for name, config in configs.items() if not _NO_OVERLAY.search(name)]
     file = file.removeprefix("./")
-    for candidate in (file, f"{beside.rpartition('/')[0]}/{file}", f"configs/{file}", *_shortened(file)):
-        if candidate in configs:
-            return configs[candidate]
-    raise KeyError(file)
+    candidates = dict.fromkeys((file, f"{beside.rpartition('/')[0]}/{file}", f"configs/{file}", *_shortened(file)))
+    found = [configs[candidate] for candidate in candidates if candidate in configs]
+    if not found:
+        raise KeyError(file)
+    return found
 
 
 def _shortened(file: str) -> list[str]:

@@ -11,14 +11,22 @@ from typing import Any
 
 from monai_ext.sharing.audit.findings import Reporter
 
-__all__ = ["CONFIG_SUFFIXES", "flattened", "parse_config", "resolve_macros", "value_at"]
+__all__ = [
+    "CONFIG_SUFFIXES",
+    "as_monai_reads",
+    "flattened",
+    "parse_config",
+    "plain_place",
+    "resolve_macros",
+    "value_at",
+]
 
 CONFIG_SUFFIXES = (".json", ".yaml", ".yml")
 LARGEST_CONFIG = 8 * 2**20
 MOST_VALUES = 200_000
 DEEPEST = 60
 _SEPARATOR = "::"
-_RELATIVE = re.compile(r"%(?:::)+")
+_RELATIVE = re.compile(r"[@%](?:::)+")
 
 
 def parse_config(content: bytes, reporter: Reporter) -> Any:
@@ -118,13 +126,42 @@ def _parts(place: str) -> list[str]:
     return place.split(_SEPARATOR) if place else []
 
 
-def resolve_macros(config: Any, read: Callable[[str], Any], reporter: Reporter) -> Any:
+def plain_place(place: str) -> str:
+    """The id that a value has once configs are merged: without the sign that merges, and with one separator.
+
+    >>> plain_place("+train#handlers::0")
+    'train::handlers::0'
+    """
+    first, separator, rest = place.partition(_SEPARATOR)
+    return first.removeprefix("+").replace("#", _SEPARATOR) + separator + rest
+
+
+def as_monai_reads(text: str, place: str) -> tuple[str, set[str]]:
+    """A text as MONAI's parser leaves it, and the ids that it wrote into the text.
+
+    Each ``#`` is a separator, in a string and where Python has comments, too. Relative ids (``@::a``: beside this
+    value; one more ``::`` for each level up) become absolute, by the letters of the keys above.
+
+    >>> as_monai_reads("$@::a + @b#c", "x::y")
+    ('$@x::a + @b::c', {'x'})
+    """
+    text, parts = text.replace("#", _SEPARATOR), plain_place(place).split(_SEPARATOR)
+    written = set()
+    for prefix in sorted(set(_RELATIVE.findall(text)), reverse=True):
+        above = parts[: max(len(parts) - prefix.count(_SEPARATOR), 0)]
+        text = text.replace(prefix, prefix[0] + "".join(f"{key}{_SEPARATOR}" for key in above))
+        written.add(_SEPARATOR.join(above))
+    return text, written - {""}
+
+
+def resolve_macros(config: Any, read: Callable[[str], list[Any]], reporter: Reporter) -> Any:
     """Put the text that ``%id`` and ``%file::id`` stand for in their places, again and again until none is left.
 
     Args:
         config: content of a config.
-        read: gives the content of another config of the bundle; raises ``KeyError`` when it has none of that name.
-        reporter: told of macros that lead out of the bundle, to nothing, or in a circle.
+        read: gives the configs of the bundle that a name may stand for, in the order in which they are looked for; for
+            an empty name all configs, which may be run together. Raises ``KeyError`` when there is none.
+        reporter: told of macros that lead out of the bundle, to nothing, to several values, or in a circle.
     """
     resolved = {"": deepcopy(config)}
     size = sum(1 for _ in _walk(config))
@@ -146,33 +183,41 @@ def resolve_macros(config: Any, read: Callable[[str], Any], reporter: Reporter) 
 _MOST_ROUNDS = 8
 
 
-def _meaning(config: Any, keys: tuple[Any, ...], macro: str, read: Callable[[str], Any], reporter: Reporter) -> Any:
+def _meaning(
+    config: Any, keys: tuple[Any, ...], macro: str, read: Callable[[str], list[Any]], reporter: Reporter
+) -> Any:
     place = _SEPARATOR.join(str(key) for key in keys)
-    file, wanted = _split(_absolute(macro, place))
+    file, wanted = _split(as_monai_reads(macro, place)[0])
     if file and (PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts or ":" in file or "\\" in file):
         reporter.refuse("macro-leaves-bundle", "the macro reads a file outside of the bundle", place=place, text=macro)
         return None
     try:
-        return deepcopy(value_at(read(file) if file else config, wanted))
+        found = read(file)
+        meaning = deepcopy(value_at(found[0] if file else config, wanted))
+        if any(other != meaning for other in _values_of(found, wanted)):
+            reporter.question(
+                "macro-ambiguous",
+                "the macro stands for other values where configs are run together, or from another folder",
+                place=place,
+                text=macro,
+            )
+        return meaning
     except KeyError:
         reporter.question("macro-to-nothing", "the macro stands for nothing in the bundle", place=place, text=macro)
         return None
 
 
-def _absolute(macro: str, place: str) -> str:
-    """The macro with a relative id (``%::a``: beside this value; one more ``::`` for each level up) made absolute."""
-    normal = macro.replace("#", _SEPARATOR)
-    relative = _RELATIVE.match(normal)
-    if relative is None:
-        return normal
-    parts = _parts(place)
-    up = relative.group().count(_SEPARATOR)
-    return "%" + _SEPARATOR.join([*parts[: max(len(parts) - up, 0)], normal[relative.end() :]])
+def _values_of(configs: list[Any], wanted: str) -> Iterator[Any]:
+    """What stands at an id, also in configs that name it in one key such as ``train::epochs``; plain values only."""
+    for config in configs:
+        for place, value in flattened(config):
+            if plain_place(place) == wanted and not isinstance(value, (Mapping, list)):
+                yield value
 
 
 def _split(macro: str) -> tuple[str, str]:
     """File and id of a macro; the file is empty for the config itself."""
-    match = re.match(r"(.*?\.(?:json|yaml|yml))(?:::|$)(.*)", macro[1:], re.IGNORECASE)
+    match = re.match(r"(.*\.(?:json|yaml|yml))(?:::|$)(.*)", macro[1:], re.IGNORECASE)
     return (match.group(1), match.group(2)) if match else ("", macro[1:])
 
 

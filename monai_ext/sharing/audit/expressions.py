@@ -13,6 +13,7 @@ __all__ = ["Expression", "UnreadableExpression", "import_of", "names_in", "parse
 REFERENCE = re.compile(r"@(?:\w*)(?:(?:::|#)\w*)*")
 _STAND_IN = "__reference_{}"
 LONGEST = 5000
+_RANKS = {"RANK", "LOCAL_RANK", "WORLD_SIZE"}
 
 
 class UnreadableExpression(ValueError):
@@ -30,6 +31,9 @@ class Expression:
         unknown: names that nothing in the configs defines.
         calls: each call, with the name that is called, or None where it is a value's.
         statements: kinds of statements and of nodes that no expression needs.
+        references: ids that it refers to.
+        quoted: literal strings that hold a reference, in whose place MONAI writes code with quotes of its own.
+        spread: what is handed over by ``**`` other than a dictionary that is written there.
         constants: its literal strings and numbers.
         suffixes: those of the literals that are put behind something else, such as ``'/models'`` behind a folder.
         powers: powers and left shifts, which can be made to exhaust a machine.
@@ -41,6 +45,9 @@ class Expression:
     unknown: list[str] = field(default_factory=list)
     calls: list[tuple[frozenset[str], ast.Call]] = field(default_factory=list)
     statements: list[str] = field(default_factory=list)
+    references: list[str] = field(default_factory=list)
+    quoted: list[str] = field(default_factory=list)
+    spread: list[str] = field(default_factory=list)
     constants: list[object] = field(default_factory=list)
     suffixes: list[object] = field(default_factory=list)
     powers: list[ast.BinOp] = field(default_factory=list)
@@ -88,7 +95,7 @@ def parse_expression(text: str, aliases: Mapping[str, set[str]], referred: Calla
         tree = ast.parse(_with_stand_ins(text, references))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UnreadableExpression(str(error) or type(error).__name__) from error
-    found = Expression(text)
+    found = Expression(text, references=references)
     reader = _Reader(found, aliases, referred, references)
     for statement in tree.body:
         if isinstance(statement, ast.Expr):
@@ -102,10 +109,14 @@ def _with_stand_ins(text: str, references: list[str]) -> str:
     """The text with a name in the place of each reference, which is added to the list at the name's number."""
 
     def stand_in(match: re.Match[str]) -> str:
-        references.append(match.group()[1:].replace("#", "::"))
+        references.append(match.group()[1:])
         return _STAND_IN.format(len(references) - 1)
 
-    return REFERENCE.sub(stand_in, text)
+    return REFERENCE.sub(stand_in, text.replace("#", "::"))
+
+
+def _has_written_keys(value: ast.expr) -> bool:
+    return isinstance(value, ast.Dict) and all(isinstance(key, ast.Constant) for key in value.keys)
 
 
 _NO_EXPRESSION_NEEDS = (ast.Await, ast.Yield, ast.YieldFrom)
@@ -135,6 +146,25 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Constant(self, node: ast.Constant) -> None:
         self.found.constants.append(node.value)
+        text = node.value.decode("latin-1") if isinstance(node.value, bytes) else node.value
+        if isinstance(text, str) and _STAND_IN.format("") in text:
+            self.found.quoted.append(text)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        self._refuse_assignment(node)
+        if not self._asks_for_rank(node.value, [node.slice], {"os.environ"}):
+            self.generic_visit(node)
+
+    def _asks_for_rank(self, asked: ast.expr, arguments: list[ast.expr], ways: set[str]) -> bool:
+        """Whether it reads what ``torchrun`` says of the process, as multi-GPU configs do, and nothing else."""
+        first = arguments[0] if arguments else None
+        names = self.full_names(asked)
+        return isinstance(first, ast.Constant) and first.value in _RANKS and bool(names) and names <= ways
+
+    def _refuse_assignment(self, node: ast.Attribute | ast.Subscript) -> None:
+        """A loop may assign to whatever is written behind its ``for``, also to a part of a module."""
+        if not isinstance(node.ctx, ast.Load):
+            self.found.statements.append(f"assignment to {ast.unparse(node)}")
 
     def visit_BinOp(self, node: ast.BinOp) -> None:
         if isinstance(node.op, (ast.Pow, ast.LShift)):
@@ -149,12 +179,19 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         self.found.calls.append((frozenset(self.full_names(node.func)), node))
-        self.generic_visit(node)
+        spread = [keyword.value for keyword in node.keywords if keyword.arg is None]
+        self.found.spread += [ast.unparse(value) for value in spread if not _has_written_keys(value)]
+        if self._asks_for_rank(node.func, node.args, {"os.environ.get", "os.getenv"}):
+            for argument in node.args:
+                self.visit(argument)
+        else:
+            self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> None:
         self._note(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
+        self._refuse_assignment(node)
         names = self.full_names(node)
         if names:
             self.found.names += [(name, node) for name in names]

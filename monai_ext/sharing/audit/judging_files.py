@@ -19,7 +19,7 @@ PROGRAMS = {
     **dict.fromkeys(
         (".pkl", ".pickle", ".joblib", ".dill", ".mmap", ".lmdb", ".mdb"), "pickles run code when they are read"
     ),
-    **dict.fromkeys((".so", ".dll", ".dylib", ".exe", ".bin", ".jar", ".class", ".wasm"), "it is a program"),
+    **dict.fromkeys((".so", ".pyd", ".dll", ".dylib", ".exe", ".bin", ".jar", ".class", ".wasm"), "it is a program"),
     **dict.fromkeys(
         (".sh", ".bat", ".cmd", ".ps1", ".js", ".vbs", ".command", ".desktop", ".lnk", ".url"), "it is a script"
     ),
@@ -45,6 +45,7 @@ MAGIC = {
     b"\x80\x05": "a pickle",
     b"%PDF": "a PDF file",
 }
+_EVALUATED = {"class", "args", "kwargs", "validate", "defaults"}
 _LOGGING_CLASSES = {
     "StreamHandler",
     "logging.StreamHandler",
@@ -126,7 +127,14 @@ def _judge_logging(content: bytes, reporter: Reporter) -> None:
                     place=place,
                     text=value,
                 )
-            if option in ("args", "kwargs", "validate", "defaults") and not _is_literal(value):
+            if option in _EVALUATED and "%(" in value:
+                reporter.refuse(
+                    "logging-arguments",
+                    "other options are written into it before it is evaluated as code",
+                    place=place,
+                    text=value,
+                )
+            if option in _EVALUATED and option != "class" and not _is_literal(value):
                 reporter.refuse(
                     "logging-arguments", "evaluated as code, and more than plain values", place=place, text=value
                 )

@@ -19,6 +19,7 @@ from monai_ext.sharing.audit.vocabulary import (
     HARMLESS_MODULES,
     HARMLESS_NAMES,
     MONAI_SHELVES,
+    PARSER,
     QUESTIONED_CLASSES,
     TORCH_SHELVES,
 )
@@ -98,6 +99,8 @@ def judge_name(name: str, allowed: Allowed) -> Verdict:
     bare = name.removeprefix("builtins.")
     if name.startswith("builtins."):
         return _judge_builtin(bare)
+    if name == "monai.bundle.ConfigParser":
+        return Level.REFUSED, "config-in-config", PARSER
     if name in HARMLESS_NAMES:
         return None
     grave = _grave(name)
@@ -106,6 +109,8 @@ def judge_name(name: str, allowed: Allowed) -> Verdict:
     if name in allowed.names or name in allowed.targets:
         return None
     parent, _, leaf = name.rpartition(".")
+    if parent in MONAI_SHELVES and leaf in QUESTIONED_CLASSES:
+        return Level.UNKNOWN, "questioned-class", QUESTIONED_CLASSES[leaf]
     if _CLASS.fullmatch(leaf) and _is_shelf(parent, allowed):
         return None
     if name in HARMLESS_MODULES:

@@ -18,9 +18,15 @@ class Named:
 
 @dataclass(frozen=True)
 class Made:
-    """Something that would come out of a call."""
+    """Something that would come out of a call.
+
+    Args:
+        maker: name of what is called.
+        count: number of elements, of a tensor's storage.
+    """
 
     maker: str
+    count: int | None = None
 
 
 @dataclass
@@ -30,11 +36,13 @@ class PickledTensors:
     Args:
         names: classes and functions that it would import.
         storages: key, element type and number of elements of each tensor storage.
+        oversized: elements that tensors would have beyond their storage, for each such tensor.
         problem: why it could not be followed to its end; empty when it could.
     """
 
     names: set[str] = field(default_factory=set)
     storages: dict[str, tuple[str, int]] = field(default_factory=dict)
+    oversized: list[int] = field(default_factory=list)
     problem: str = ""
 
 
@@ -106,10 +114,10 @@ def _combine(name: str, stack: list[Any], tensors: PickledTensors) -> bool:
     elif name in ("SETITEM", "APPEND"):
         _pop(stack, 2 if name == "SETITEM" else 1)
     elif name == "BINPERSID":
-        _storage(stack.pop(), tensors)
-        stack.append(Made("storage"))
+        stack.append(Made("storage", _storage(stack.pop(), tensors)))
     elif name in ("REDUCE", "NEWOBJ"):
-        maker, _ = _pop(stack, 2)
+        maker, arguments = _pop(stack, 2)
+        _measure(arguments, tensors)
         stack.append(Made(maker.name))
     elif name == "BUILD":
         stack.pop()
@@ -118,11 +126,26 @@ def _combine(name: str, stack: list[Any], tensors: PickledTensors) -> bool:
     return True
 
 
-def _storage(reference: Any, tensors: PickledTensors) -> None:
+def _measure(arguments: Any, tensors: PickledTensors) -> None:
+    """Note a tensor that is larger than its storage, which torch would enlarge, and fill with what memory holds."""
+    if not isinstance(arguments, tuple) or len(arguments) < 4 or not isinstance(arguments[0], Made):
+        return
+    storage, offset, size, stride = arguments[:4]
+    if storage.count is None:
+        return
+    last = sum((length - 1) * step for length, step in zip(size, stride, strict=True))
+    needed = 0 if 0 in size else offset + last + 1
+    if needed > storage.count or min((offset, *size, *stride)) < 0:
+        tensors.oversized.append(needed - storage.count)
+
+
+def _storage(reference: Any, tensors: PickledTensors) -> int:
+    """Note a storage; returns its number of elements."""
     kind, element, key, _, count = reference
     if kind != "storage":
         raise ValueError(f"a reference to {kind!r}")
     tensors.storages[str(key)] = (element.name, int(count))
+    return int(count)
 
 
 def _pop(stack: list[Any], count: int) -> list[Any]:

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from monai_ext.foreign_text import printable
 from monai_ext.sharing.audit.findings import Finding, Level
 
 __all__ = ["SCHEMA", "AuditReport", "as_html", "as_json", "as_text"]
@@ -77,7 +78,7 @@ _COLUMNS = ("kind", "file", "id", "known", "here")
 
 def as_text(report: AuditReport) -> str:
     """For a terminal: what to decide on first."""
-    lines = [f"{report.path}: {report.verdict} ({len(report.files)} files, {_told(report.counts())})"]
+    lines = [f"{report.path}: {report.verdict} ({len(report.files)} files, {_counts_text(report.counts())})"]
     for level in reversed(Level):
         found = [finding for finding in report.findings if finding.level == level]
         lines += ["", _TITLES[level]] if found else []
@@ -89,10 +90,10 @@ def as_text(report: AuditReport) -> str:
         lines += [
             f"  {kind} {file} {place}: {known} -> {here}" for kind, file, place, known, here in report.differences
         ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(printable, lines)) + "\n"
 
 
-def _told(counts: dict[str, int]) -> str:
+def _counts_text(counts: dict[str, int]) -> str:
     return ", ".join(f"{number} {name}" for name, number in counts.items() if number) or "no findings"
 
 
@@ -104,13 +105,13 @@ def as_html(report: AuditReport) -> str:
     """One page that opens offline; nothing of the bundle gets into it unescaped."""
     rows = "".join(
         f'<tr class="{finding.level.name.lower()}"><td>{finding.level.name.lower()}</td>'
-        + "".join(f"<td>{html.escape(value)}</td>" for value in (finding.file, finding.place, finding.rule))
-        + f"<td><code>{html.escape(finding.text)}</code><br>{html.escape(finding.reason)}</td></tr>"
+        + "".join(f"<td>{_escaped(value)}</td>" for value in (finding.file, finding.place, finding.rule))
+        + f"<td><code>{_escaped(finding.text)}</code><br>{_escaped(finding.reason)}</td></tr>"
         for finding in report.findings
     )
     parts = [
         f'<p class="verdict {report.verdict}">{report.verdict}</p>',
-        f"<p>{html.escape(report.path)}<br>{report.sha256 and 'SHA-256 ' + report.sha256}</p>",
+        f"<p>{_escaped(report.path)}<br>{report.sha256 and 'SHA-256 ' + report.sha256}</p>",
         f"<table><tr><th>level</th><th>file</th><th>place</th><th>rule</th><th>what and why</th></tr>{rows}</table>"
         if rows
         else "<p>No findings.</p>",
@@ -118,22 +119,26 @@ def as_html(report: AuditReport) -> str:
     ]
     parts += [_listing(name, values) for name, values in report.inventory.items()]
     parts.append(_listing("files", [f"{name} ({size:,} bytes)" for name, size in report.files.items()]))
-    return _PAGE.format(title=html.escape(f"Audit of {report.path}"), body="\n".join(parts))
+    return _PAGE.format(title=_escaped(f"Audit of {report.path}"), body="\n".join(parts))
+
+
+def _escaped(text: str) -> str:
+    return html.escape(printable(text))
 
 
 def _differences(report: AuditReport) -> str:
     if report.differences is None:
         return ""
     rows = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in report.differences
+        "<tr>" + "".join(f"<td>{_escaped(cell)}</td>" for cell in row) + "</tr>" for row in report.differences
     )
     head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
     return f"<h2>Differences from the known bundle</h2><table><tr>{head}</tr>{rows}</table>"
 
 
 def _listing(name: str, values: list[str]) -> str:
-    items = "".join(f"<li><code>{html.escape(value)}</code></li>" for value in values)
-    return f"<details><summary>{len(values)} {html.escape(name)}</summary><ul>{items}</ul></details>"
+    items = "".join(f"<li><code>{_escaped(value)}</code></li>" for value in values)
+    return f"<details><summary>{len(values)} {_escaped(name)}</summary><ul>{items}</ul></details>"
 
 
 _PAGE = """<!doctype html>

@@ -13,7 +13,10 @@ __all__ = [
     "HARMLESS_METHODS",
     "HARMLESS_MODULES",
     "HARMLESS_NAMES",
+    "LOOKED_UP",
     "MONAI_SHELVES",
+    "PARSER",
+    "QUESTIONED_ARGUMENTS",
     "QUESTIONED_CLASSES",
     "TORCH_SHELVES",
 ]
@@ -46,7 +49,7 @@ HARMLESS_MODULES = {
     *("math", "monai", "numpy", "operator", "os", "os.path", "pathlib", "PIL", "random", "re", "scipy", "sys", "time"),
     *("torch", "torch.distributed", "torch.nn", "torch.nn.functional", "torch.optim", "warnings", "typing", "types"),
     *(*MONAI_SHELVES, "monai.networks", "monai.config", "ignite.engine", "ignite.handlers", "ignite.metrics"),
-    *("nibabel", "pandas", "skimage", "sklearn", "string", "statistics"),
+    *("nibabel", "pandas", "skimage", "sklearn", "string", "statistics", "torchvision"),
 }
 """Modules whose import alone does nothing; what is used of them is judged name by name."""
 
@@ -84,7 +87,7 @@ DANGEROUS_METHODS = (DANGEROUS_LEAVES - {"modules", "remove", "link", "jit", "pa
 HARMLESS_METHODS = {
     *("run", "parameters", "named_parameters", "state_dict", "load_state_dict", "to", "cuda", "cpu", "train"),
     *("keys", "values", "items", "get", "split", "join", "format", "replace", "strip", "lower", "upper", "title"),
-    *("startswith", "endswith", "index", "count", "append", "extend", "copy", "tolist", "item", "numpy", "detach"),
+    *("startswith", "endswith", "index", "count", "copy", "tolist", "item", "numpy", "detach"),
     *("mean", "sum", "max", "min", "argmax", "argmin", "softmax", "sigmoid", "round", "astype", "reshape", "view"),
     *("flatten", "unsqueeze", "squeeze", "permute", "transpose", "float", "long", "bool", "shape", "size", "ndim"),
     *("state", "metrics", "output", "batch", "epoch", "iteration", "max_epochs", "epoch_length", "device", "dtype"),
@@ -114,7 +117,8 @@ HARMLESS_NAMES = {
     *("torch.argmax", "torch.softmax", "torch.sigmoid", "torch.mean", "torch.flip", "torch.channels_last"),
     *("torch.distributed.init_process_group", "torch.distributed.destroy_process_group", "torch.distributed.get_rank"),
     *("torch.distributed.get_world_size", "torch.distributed.is_initialized", "torch.distributed.barrier"),
-    *("torch.nn.functional.softmax", "torch.nn.functional.relu", "torch.backends.cudnn", "torch.Tensor"),
+    *("torch.nn.functional.softmax", "torch.nn.functional.relu", "torch.backends.cudnn", "torch.Tensor", "torch.where"),
+    "torch.nn.parallel.DistributedDataParallel",
     *("torch.optim.lr_scheduler.StepLR", "torch.get_default_dtype", "torch.load", "torch.nn.parallel"),
     *("numpy.array", "numpy.asarray", "numpy.arange", "numpy.linspace", "numpy.float32", "numpy.uint8", "numpy.int64"),
     *("numpy.mean", "numpy.sum", "numpy.max", "numpy.min", "numpy.argmax", "numpy.clip", "numpy.round", "numpy.pi"),
@@ -131,7 +135,6 @@ HARMLESS_NAMES = {
     *("monai.handlers.utils.from_engine", "monai.data.load_decathlon_datalist", "monai.__version__", "re.sub"),
     *(
         "monai.data.utils.list_data_collate",
-        "monai.bundle.ConfigParser",
         "monai.handlers.stopping_fn_from_metric",
         "re.compile",
     ),
@@ -143,6 +146,11 @@ HARMLESS_NAMES = {
 
 QUESTIONED_CLASSES = {
     "MLFlowHandler": "it sends what it records to an address",
+    **dict.fromkeys(
+        ("ClearMLHandler", "ClearMLStatsHandler", "ClearMLImageHandler"), "it sends what it records to an address"
+    ),
+    "PerceptualLoss": "it fetches networks from elsewhere, and some of them with code that is run at once",
+    **dict.fromkeys(("EfficientNetBN", "TextEncoder"), "unless told not to, it fetches weights from elsewhere"),
     **dict.fromkeys(
         ("PersistentDataset", "CacheNTransDataset", "LMDBDataset", "GDSDataset"),
         "it keeps pickles in a folder, and reads those that lie there",
@@ -160,3 +168,12 @@ DANGEROUS_ARGUMENTS = {
     "pickle_module": (..., "a checkpoint would be read by a reader of the bundle's choice"),
 }
 """Arguments of components, the value that is refused (... for any), and why."""
+
+QUESTIONED_ARGUMENTS = {"pretrained": "weights are fetched from elsewhere, where there is a network"}
+"""Arguments that are worth a look where they are true, and why."""
+
+LOOKED_UP = {"reader", "writer", "merger_cls"}
+"""Arguments of MONAI's components that name something in any module, which is then called."""
+
+PARSER = "it evaluates what it is given as a config, and nothing here has looked at that"
+"""What is wrong with MONAI's parser within a config."""

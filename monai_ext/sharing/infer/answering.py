@@ -78,7 +78,7 @@ class Network:
     def answer(self, slices: Sequence[DicomSlice], images: Sequence[Tensor]) -> list[SliceAnswer]:
         """Probabilities and distances of a batch of windowed slices."""
         seen: list[Tensor] = []
-        handle = self.network.get_submodule("fc").register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        handle = self.network.get_submodule("fc").register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
         try:
             with torch.no_grad():
                 probabilities = self.network(self.inputs(images)).softmax(dim=1).cpu().numpy()
@@ -87,8 +87,8 @@ class Network:
         features = self._parts("features", seen[0].flatten(1).float().cpu().numpy())
         grays = self._parts("gray_values", np.stack([gray_statistics(image.numpy()) for image in images]))
         return [
-            SliceAnswer(one, tuple(float(p) for p in row), feature, gray)
-            for one, row, feature, gray in zip(slices, probabilities, features, grays, strict=True)
+            SliceAnswer(dicom_slice, tuple(float(p) for p in row), feature, gray)
+            for dicom_slice, row, feature, gray in zip(slices, probabilities, features, grays, strict=True)
         ]
 
     def _parts(self, name: str, vectors: np.ndarray) -> list[float | None]:
@@ -134,7 +134,7 @@ def answer_folder(
         slices: list[SliceAnswer] = []
         clipped: list[float] = []
         for batch in batches(series, model.settings["window_hu"], refused):
-            slices += network.answer([one for one, _, _ in batch], [image for _, image, _ in batch])
+            slices += network.answer([dicom_slice for dicom_slice, _, _ in batch], [image for _, image, _ in batch])
             clipped += [share for _, _, share in batch]
         return _answer_series(model, series, slices, float(np.mean(clipped))) if slices else None
 
@@ -181,12 +181,18 @@ def answer_each_series(
 
 def _skipped_files(index: SeriesIndex) -> list[FileUse]:
     """What of a folder was passed over, and why."""
-    return [FileUse(file.path, file.reason.value, _told(file.reason.sentence, file.detail)) for file in index.skipped]
+    return [
+        FileUse(file.path, file.reason.value, _sentence(file.reason.sentence, file.detail)) for file in index.skipped
+    ]
 
 
 def _files_of_series(series: DicomSeries, refused: Mapping[Path, FileUse]) -> list[FileUse]:
     """What became of the files of a series: answered, but for those that could not be decoded."""
-    return list(({one.path: FileUse(one.path, "answered") for one in series.slices} | dict(refused)).values())
+    return list(
+        (
+            {dicom_slice.path: FileUse(dicom_slice.path, "answered") for dicom_slice in series.slices} | dict(refused)
+        ).values()
+    )
 
 
 def _no_series_error(source: str | Path, files: Sequence[FileUse]) -> DatasetError:
@@ -197,7 +203,7 @@ def _no_series_error(source: str | Path, files: Sequence[FileUse]) -> DatasetErr
     )
 
 
-def _told(sentence: str, detail: str) -> str:
+def _sentence(sentence: str, detail: str) -> str:
     return f"{sentence} ({detail})" if detail else sentence
 
 
@@ -214,8 +220,8 @@ def _rules(model: TrainedClassifier) -> dict[str, Any]:
         return {"series": MEAN_RULE, "call": "the class with the highest mean"} | rules
     if model.call_threshold is None:
         return {"series": SERIES_RULE, "call": "none: no threshold was chosen on validation"} | rules
-    told = f"from a probability of {model.call_threshold:g} on, {model.call_threshold_of}"
-    return {"series": SERIES_RULE, "call": told, "validated": model.series_rule} | rules
+    call = f"from a probability of {model.call_threshold:g} on, {model.call_threshold_of}"
+    return {"series": SERIES_RULE, "call": call, "validated": model.series_rule} | rules
 
 
 def batches(
@@ -223,16 +229,16 @@ def batches(
 ) -> Iterator[list[tuple[DicomSlice, Tensor, float]]]:
     """Slices with their windowed images and the share of the body that is clipped; ``refused`` takes what fails."""
     reader, batch = SliceReader(), []
-    for one in series.slices:
+    for dicom_slice in series.slices:
         try:
-            hounsfield = reader.hounsfield(one)
+            hounsfield = reader.hounsfield(dicom_slice)
         except DicomSeriesError as error:
-            refused[one.path] = FileUse(one.path, "undecodable", str(error))
+            refused[dicom_slice.path] = FileUse(dicom_slice.path, "undecodable", str(error))
             continue
         image = windowed(hounsfield, window_hu)
         body = hounsfield > AIR_HU
         clipped = ((image[0].numpy() <= 0) | (image[0].numpy() >= 1))[body]
-        batch.append((one, image, float(clipped.mean()) if clipped.size else 1.0))
+        batch.append((dicom_slice, image, float(clipped.mean()) if clipped.size else 1.0))
         if len(batch) == BATCH:
             yield batch
             batch = []
@@ -243,7 +249,7 @@ def batches(
 def _answer_series(
     model: TrainedClassifier, series: DicomSeries, slices: list[SliceAnswer], clipped: float
 ) -> SeriesAnswer:
-    probabilities = np.array([one.probabilities for one in slices])
+    probabilities = np.array([answer.probabilities for answer in slices])
     chosen = model.positive if model.is_binary else int(probabilities.mean(axis=0).argmax())
     column = probabilities[:, chosen]
     rule = highest_tenth if model.is_binary else _mean

@@ -45,7 +45,7 @@ def dicom_objects(answers: Answers, network: Network) -> tuple[list[tuple[str, b
     """
 
     def of_series(answer: SeriesAnswer, number: int) -> list[tuple[str, bytes]]:
-        sources = _sources([one.slice for one in answer.slices], first=answer.strongest)
+        sources = _sources([part.slice for part in answer.slices], first=answer.strongest)
         report = structured_report(answer, network.model, sources, series_number=number)
         page = page_object(draw_page(answer, network), network.model.name, sources[0], series_number=number + 1)
         return [("report", report), ("page", page)]
@@ -97,7 +97,7 @@ def _sources(slices: Sequence[DicomSlice], *, first: int = 0) -> Sequence[Datase
     """Elements of the files of a series, without pixels, each once, that of the slice ``first`` before the others."""
     from pydicom import dcmread
 
-    paths = [slices[first].path] + [one.path for one in slices]
+    paths = [slices[first].path] + [dicom_slice.path for dicom_slice in slices]
     read = [dcmread(path, stop_before_pixels=True, force=True) for path in dict.fromkeys(paths)]
     for source in read:
         for keyword in EMPTY_WHERE_MISSING:

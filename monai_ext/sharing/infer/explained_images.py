@@ -14,7 +14,7 @@ from monai_ext.data.slice_images import SliceImages
 from monai_ext.data.sources.open import open_source
 from monai_ext.errors import DatasetError, public_text
 from monai_ext.files import write_durably
-from monai_ext.foreign_text import csv_text
+from monai_ext.foreign_text import csv_text, listed
 from monai_ext.sharing.infer.answering import Network
 from monai_ext.sharing.infer.explanation import draw_explanation, explain
 from monai_ext.sharing.trained_classifier import TrainedClassifier
@@ -74,18 +74,18 @@ def explain_images(
     """
     names = network.model.class_names
     if class_name is not None and class_name not in names:
-        raise ValueError(f"The model knows no class {class_name!r}; its classes are {', '.join(names)}.")
+        raise ValueError(f"The model knows no class {class_name!r}; its classes are {listed(names)}.")
     output.mkdir(parents=True, exist_ok=True)
     (output / TABLE).unlink(missing_ok=True)  # of an earlier time: if this ends early, it would tell wrong images
     rows: list[list[object]] = []
     for number, index in enumerate(evenly_spaced(len(images), limit), start=1):
         name, picture = images.source.name(index), f"{number:05d}.png"
-        told = name if file_names else index + 1
+        image_label = name if file_names else index + 1
         try:
             image = images[index]
         except DatasetError as error:
             reason = str(error) if file_names else public_text(error)
-            rows.append(["", told, "", *[""] * len(names), reason])
+            rows.append(["", image_label, "", *[""] * len(names), reason])
             yield name
             continue
         probabilities = _probabilities(network, image)
@@ -97,7 +97,7 @@ def explain_images(
         with io.BytesIO() as buffer:
             Image.fromarray(drawn).save(buffer, format="PNG")
             write_durably(output / picture, buffer.getvalue())
-        rows.append([picture, told, names[shown], *(f"{value:.6f}" for value in probabilities), ""])
+        rows.append([picture, image_label, names[shown], *(f"{value:.6f}" for value in probabilities), ""])
         yield name
     header = ["picture", "image", "class", *names, "reason"]
     write_durably(output / TABLE, csv_text(header, rows).encode())

@@ -69,9 +69,9 @@ def compose_page(
     return np.asarray(page)
 
 
-def text_lines(told: Sequence[str], warnings: Sequence[Warned]) -> list[tuple[str, Colour]]:
+def text_lines(sentences: Sequence[str], warnings: Sequence[Warned]) -> list[tuple[str, Colour]]:
     """Sentences and warnings as lines that fit on a page."""
-    lines = [(line, _TEXT) for text in told for line in textwrap.wrap(text, 118)]
+    lines = [(line, _TEXT) for text in sentences for line in textwrap.wrap(text, 118)]
     for warning in warnings:
         lines += [(line, _ALERT) for line in textwrap.wrap(f"Warning: {warning.text}", 118)]
     return lines
@@ -86,14 +86,14 @@ def _lines(answer: SeriesAnswer, network: Network, shown: int) -> list[tuple[str
     )
     strongest = answer.slices[answer.strongest]
     position = strongest.slice.position_mm
-    told = [
+    sentences = [
         f"{model.name} {model.version}, weights {model.sha256[:12]}",
         f"{finding}: probability {answer.probability:.3f}, 95 % interval {answer.low:.3f} to {answer.high:.3f}; "
         f"{call}{limit}",
         f"Shown: slice at {position:.1f} mm of {len(answer.slices)} slices, {model.class_names[shown]} with probability"
         f" {strongest.probabilities[shown]:.3f}; right: what spoke for it (Grad-CAM, 1 is the strongest place)",
     ]
-    return text_lines(told, answer.warnings)
+    return text_lines(sentences, answer.warnings)
 
 
 def page_object(page: np.ndarray, name: str, source: Dataset, *, series_number: int) -> bytes:

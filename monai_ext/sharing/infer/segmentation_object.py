@@ -74,8 +74,8 @@ def _frames(answer: SegmentedSeries, sources: Sequence[Dataset]) -> np.ndarray:
     if len(sources) > 1:
         raise DatasetError("it lies in several multi-frame files")
     frames = np.zeros((int(sources[0].NumberOfFrames), *answer.mask.shape[1:]), np.uint8)
-    for one, mask in zip(answer.slices, answer.mask, strict=True):
-        frames[one.frame] = mask
+    for dicom_slice, mask in zip(answer.slices, answer.mask, strict=True):
+        frames[dicom_slice.frame] = mask
     return frames
 
 
@@ -155,16 +155,16 @@ def _volume_group(
 
 def draw_segmented_page(answer: SegmentedSeries, model: TrainedSegmenter) -> np.ndarray:
     """The slice with the most marked pixels, beside it the same with outlines, and the volumes: uint8 (H, W, 3)."""
-    one = answer.slices[answer.fullest]
-    image = windowed(SliceReader().hounsfield(one), model.settings["window_hu"])
+    shown = answer.slices[answer.fullest]
+    image = windowed(SliceReader().hounsfield(shown), model.settings["window_hu"])
     gray = (image[0].numpy() * 255).round().astype(np.uint8)
-    told = [f"{model.name} {model.version}, weights {model.sha256[:12]}"]
+    sentences = [f"{model.name} {model.version}, weights {model.sha256[:12]}"]
     for number, name in model.labels.items():
         volume = answer.volumes_ml[number]
         share = "its volume is not known" if volume is None else f"{volume:.1f} ml"
-        told.append(f"{name}: {share}, marked in {answer.marked_slices(number)} of {len(answer.slices)} slices")
-    told.append(f"Shown: slice at {one.position_mm:.1f} mm, the one with the most marked; right: the outlines")
-    return compose_page(gray, _outlined(gray, answer.mask[answer.fullest]), text_lines(told, answer.warnings))
+        sentences.append(f"{name}: {share}, marked in {answer.marked_slices(number)} of {len(answer.slices)} slices")
+    sentences.append(f"Shown: slice at {shown.position_mm:.1f} mm, the one with the most marked; right: the outlines")
+    return compose_page(gray, _outlined(gray, answer.mask[answer.fullest]), text_lines(sentences, answer.warnings))
 
 
 def _outlined(gray: np.ndarray, mask: np.ndarray) -> np.ndarray:

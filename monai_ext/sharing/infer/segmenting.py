@@ -93,7 +93,7 @@ def segment_folder(
         parts: list[tuple[DicomSlice, np.ndarray, float]] = []
         for batch in batches(series, model.settings["window_hu"], refused):
             masks = _masks(model, network, [image for _, image, _ in batch], device)
-            parts += [(one, mask, share) for (one, _, share), mask in zip(batch, masks, strict=True)]
+            parts += [(dicom_slice, mask, share) for (dicom_slice, _, share), mask in zip(batch, masks, strict=True)]
         return _segmented(model, series, parts) if parts else None
 
     answered, files = answer_each_series(source, answer, progress)
@@ -120,7 +120,7 @@ def _masks(
 def _segmented(
     model: TrainedSegmenter, series: DicomSeries, parts: Sequence[tuple[DicomSlice, np.ndarray, float]]
 ) -> SegmentedSeries:
-    slices = tuple(one for one, _, _ in parts)
+    slices = tuple(dicom_slice for dicom_slice, _, _ in parts)
     mask = np.stack([mask for _, mask, _ in parts])
     return SegmentedSeries(
         series=series,
@@ -129,7 +129,7 @@ def _segmented(
         volumes_ml=label_volumes_ml(mask, slices, list(model.labels)),
         warnings=warnings_of(
             series,
-            [SliceAnswer(one, ()) for one in slices],
+            [SliceAnswer(dicom_slice, ()) for dicom_slice in slices],
             trained={"body_parts": model.body_parts},
             reference=None,
             clipped=float(np.mean([share for _, _, share in parts])),
@@ -148,13 +148,15 @@ def label_volumes_ml(mask: np.ndarray, slices: Sequence[DicomSlice], labels: Seq
         slices: D of them, in order of position.
         labels: to be measured.
     """
-    positions = np.array([one.position_mm for one in slices])
+    positions = np.array([dicom_slice.position_mm for dicom_slice in slices])
     if len(slices) > 1:
         gaps = np.diff(positions)
         extents = (np.concatenate([gaps[:1], gaps]) + np.concatenate([gaps, gaps[-1:]])) / 2
     else:
         extents = np.array([slices[0].slice_thickness_mm or np.nan])
-    areas = np.array([(one.row_spacing_mm or np.nan) * (one.column_spacing_mm or np.nan) for one in slices])
+    areas = np.array(
+        [(dicom_slice.row_spacing_mm or np.nan) * (dicom_slice.column_spacing_mm or np.nan) for dicom_slice in slices]
+    )
     weights = extents * areas / 1000
     measured = {label: float(((mask == label).sum(axis=(1, 2)) * weights).sum()) for label in labels}
     return {label: None if np.isnan(volume) else volume for label, volume in measured.items()}

@@ -82,7 +82,9 @@ class Service:
         answers = answer_folder(self.model, source, device=self.device, progress=progress)
         return (answers, *(dicom_objects(answers, Network(self.model, self.device)) if self.with_dicom else ([], [])))
 
-    def answer_arrivals(self, receiver: Receiver, stop: threading.Event, told: Callable[[Outcome | str], None]) -> None:
+    def answer_arrivals(
+        self, receiver: Receiver, stop: threading.Event, report: Callable[[Outcome | str], None]
+    ) -> None:
         """Answer each association's files as they arrive, until told to stop; one that fails does not end it.
 
         What was answered is deleted; what cannot be answered, or not be sent, is kept in ``failed``. A process that was
@@ -108,7 +110,7 @@ class Service:
                 failed = receiver.folder / "failed" / arrived.name
                 failed.parent.mkdir(exist_ok=True)
                 shutil.move(arrived, failed)
-                told(f"{str(error) or type(error).__name__} What arrived is kept in {failed}.")
+                report(f"{str(error) or type(error).__name__} What arrived is kept in {failed}.")
             else:
                 shutil.rmtree(arrived, ignore_errors=True)
-                told(outcome)
+                report(outcome)

@@ -119,14 +119,14 @@ def _measurements(answer: SeriesAnswer) -> list[Any]:
     from highdicom.sr import Measurement
     from pydicom.sr.codedict import codes
 
-    told = {
+    values = {
         ("probability", "Probability of the finding"): answer.probability,
         ("probability_low", "Probability, lower end of its 95 % interval"): answer.low,
         ("probability_high", "Probability, upper end of its 95 % interval"): answer.high,
     }
     return [
         Measurement(name=own_code(*name), value=round(value, 6), unit=codes.UCUM.NoUnits)
-        for name, value in told.items()
+        for name, value in values.items()
     ]
 
 
@@ -134,8 +134,8 @@ def algorithm_of(model: TrainedModel, parameters: Sequence[str]) -> Any:
     """The model with its version, the digest of its weights, and how it was used."""
     from highdicom.sr import AlgorithmIdentification
 
-    told = [f"weights SHA-256 {model.sha256}", *parameters]
-    return AlgorithmIdentification(name=short(model.name), version=model.version, parameters=told)
+    settings = [f"weights SHA-256 {model.sha256}", *parameters]
+    return AlgorithmIdentification(name=short(model.name), version=model.version, parameters=settings)
 
 
 def _call(answer: SeriesAnswer) -> str:
@@ -146,10 +146,10 @@ def evaluations_of(warnings: Sequence[Warned], *, call: str | None = None) -> li
     """The call where there is one, each warning, and what the answer is meant for."""
     from highdicom.sr import QualitativeEvaluation
 
-    told = [] if call is None else [("call", "Class called at the validated threshold", "called", call)]
-    told += [("warning", "Warning", warning.code, warning.code.replace("_", " ")) for warning in warnings]
-    told.append(("intended_use", "Intended use", "research", "Research use only, not for diagnosis"))
-    return [QualitativeEvaluation(name=own_code(a, b), value=own_code(c, d)) for a, b, c, d in told]
+    evaluations = [] if call is None else [("call", "Class called at the validated threshold", "called", call)]
+    evaluations += [("warning", "Warning", warning.code, warning.code.replace("_", " ")) for warning in warnings]
+    evaluations.append(("intended_use", "Intended use", "research", "Research use only, not for diagnosis"))
+    return [QualitativeEvaluation(name=own_code(a, b), value=own_code(c, d)) for a, b, c, d in evaluations]
 
 
 def _deciding_images(answer: SeriesAnswer, sources: Sequence[Dataset]) -> list[Any]:
@@ -159,11 +159,11 @@ def _deciding_images(answer: SeriesAnswer, sources: Sequence[Dataset]) -> list[A
     by_uid = {str(source.SOPInstanceUID): source for source in sources}
     position = answer.slices[answer.strongest].probabilities
     chosen = max(range(len(position)), key=lambda number: position[number])
-    ordered = sorted(answer.slices, key=lambda one: -one.probabilities[chosen])
+    ordered = sorted(answer.slices, key=lambda answered: -answered.probabilities[chosen])
     deciding = ordered[: max(1, round(len(ordered) / 10))]
     frames: dict[str, list[int]] = {}
-    for one in deciding:
-        frames.setdefault(one.slice.instance_uid.decode("ascii"), []).append(one.slice.frame + 1)
+    for answered in deciding:
+        frames.setdefault(answered.slice.instance_uid.decode("ascii"), []).append(answered.slice.frame + 1)
     return [
         SourceImageForMeasurementGroup(
             referenced_sop_class_uid=by_uid[uid].SOPClassUID,

@@ -44,15 +44,15 @@ def _slice_rows(answers: Answers) -> list[list[Any]]:
     return [
         [
             answer.series_uid,
-            one.slice.instance_uid.decode("ascii", errors="replace"),
-            one.slice.frame,
-            one.slice.position_mm,
-            *one.probabilities,
-            one.feature_distance,
-            one.gray_distance,
+            answered.slice.instance_uid.decode("ascii", errors="replace"),
+            answered.slice.frame,
+            answered.slice.position_mm,
+            *answered.probabilities,
+            answered.feature_distance,
+            answered.gray_distance,
         ]
         for answer in answers.series
-        for one in answer.slices
+        for answered in answer.slices
     ]
 
 

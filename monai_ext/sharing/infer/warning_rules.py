@@ -47,8 +47,8 @@ def warnings_of(
         text = "The model came without statistics of its training images: images unlike them are not recognised."
         found.append(Warned("no_reference", text))
     else:
-        what = {"features": "the network's features", "gray_values": "gray values"}
-        found += [_unlike(name, told, slices, reference[name]) for name, told in what.items()]
+        compared = {"features": "the network's features", "gray_values": "gray values"}
+        found += [_unlike(name, what, slices, reference[name]) for name, what in compared.items()]
     if clipped > MOST_CLIPPED:
         text = f"{100 * clipped:.0f} % of the body is black or white in the model's window: it sees next to nothing."
         found.append(Warned("outside_window", text))
@@ -76,29 +76,29 @@ def _body_part(series: DicomSeries, trained: Mapping[str, Any]) -> Warned | None
 
 
 def _thickness(series: DicomSeries, trained: Mapping[str, Any]) -> Warned | None:
-    thicknesses = [one.slice_thickness_mm for one in series.slices if one.slice_thickness_mm is not None]
+    thicknesses = [image.slice_thickness_mm for image in series.slices if image.slice_thickness_mm is not None]
     if not thicknesses:
         return Warned("thickness_unknown", "The series does not say its SliceThickness (0018,0050).")
     span = trained.get("slice_thickness_mm")
     low, high = span if span else (0.0, THICKEST_MM)
-    other = [one for one in thicknesses if not low * (1 - TOLERANCE) <= one <= high * (1 + TOLERANCE)]
+    other = [thickness for thickness in thicknesses if not low * (1 - TOLERANCE) <= thickness <= high * (1 + TOLERANCE)]
     if len(other) <= len(thicknesses) * TOLERANCE:
         return None
-    here = " to ".join(f"{one:g}" for one in sorted({min(other), max(other)}))
+    here = " to ".join(f"{thickness:g}" for thickness in sorted({min(other), max(other)}))
     trained_on = f"{low:g} mm" if low == high else f"{low:g} to {high:g} mm"
     known = f"the training had {trained_on}" if span else "which is more than CT is usually read in"
     return Warned("slice_thickness", f"{len(other)} of {len(series.slices)} slices are {here} mm thick; {known}.")
 
 
-def _unlike(name: str, told: str, slices: Sequence[SliceAnswer], reference: Mapping[str, Any]) -> Warned | None:
+def _unlike(name: str, what: str, slices: Sequence[SliceAnswer], reference: Mapping[str, Any]) -> Warned | None:
     """More than half of the slices lie beyond the distance that a hundredth of the training images exceeds."""
-    distances = [one.feature_distance if name == "features" else one.gray_distance for one in slices]
+    distances = [answered.feature_distance if name == "features" else answered.gray_distance for answered in slices]
     beyond = float(np.mean([distance is not None and distance > 1 for distance in distances]))
     if beyond <= 0.5:
         return None
     alarms = float(reference["false_alarms"])
     text = (
-        f"{100 * beyond:.0f} % of the slices are unlike the training images by {told}; of {reference['judged_on']}"
+        f"{100 * beyond:.0f} % of the slices are unlike the training images by {what}; of {reference['judged_on']}"
         f" held-out training images {100 * alarms:.1f} % are."
     )
     return Warned(f"unlike_training_{name}", text, alarms)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monai_ext.errors import PackageError, SandboxError
+from monai_ext.foreign_text import listed
 from monai_ext.sharing.audit import AuditReport, audit_bundle
 from monai_ext.sharing.package_file import unpack
 from monai_ext.sharing.sandbox.bubblewrap import bubblewrap_command, bubblewrap_problem
@@ -84,7 +85,7 @@ def run_safely(
     found = verify_package(package, trusted=trusted)
     unsigned = [problem for problem in found.problems if "not signed" in problem]
     if found.problems and not (accept_unsigned and unsigned == found.problems):
-        raise PackageError(f"{package} is not run: {'; '.join(found.problems)}.")
+        raise PackageError(f"{package} is not run: {listed(found.problems, separator='; ')}.")
     _let_pass(audit_bundle(package), accept_unknown=accept_unknown)
     source, target = _folders(Path(data), Path(output))
     with tempfile.TemporaryDirectory(prefix="bundle-") as temporary:

@@ -42,7 +42,7 @@ class Cell:
         return name_of(self.inputs)
 
     @property
-    def told(self) -> str:
+    def label(self) -> str:
         """For people."""
         parts = [self.protocol, self.method, self.task, self.size, f"fold {self.fold}", f"subset {self.subset}"]
         return "pretraining of " + self.method if not self.task else ", ".join([*parts, f"seed {self.seed}"])

@@ -25,7 +25,7 @@ def narrowed(
         StudyError: a name that the plan does not have, or nothing that is left to compare with.
     """
     for kind, chosen in (("protocols", protocols), ("methods", methods), ("tasks", tasks)):
-        there = [one.name for one in getattr(plan, kind)]
+        there = [entry.name for entry in getattr(plan, kind)]
         for name in chosen or ():
             if name not in there:
                 raise StudyError(
@@ -35,9 +35,11 @@ def narrowed(
         raise StudyError(f"The plan compares with {plan.reference!r}: name it among the methods too.")
     return replace(
         plan,
-        protocols=tuple(one for one in plan.protocols if protocols is None or one.name in protocols),
+        protocols=tuple(protocol for protocol in plan.protocols if protocols is None or protocol.name in protocols),
         methods=tuple(
-            one for one in plan.methods if methods is None or {one.name, one.smaller_budget_of} & set(methods)
+            method
+            for method in plan.methods
+            if methods is None or {method.name, method.smaller_budget_of} & set(methods)
         ),
-        tasks=tuple(one for one in plan.tasks if tasks is None or one.name in tasks),
+        tasks=tuple(task for task in plan.tasks if tasks is None or task.name in tasks),
     )

@@ -25,15 +25,15 @@ def located(plan: StudyPlan, *, data: Sequence[str | Path] = (), encoders: Seque
     def find(path: str | None) -> str | None:
         return path if path is None else _find(path, data)
 
-    def method(one: Method) -> Method:
-        value = _find(one.value, encoders) if one.source == "file" else one.value
-        return replace(one, value=value, pretraining_data=find(one.pretraining_data))
+    def method(entry: Method) -> Method:
+        value = _find(entry.value, encoders) if entry.source == "file" else entry.value
+        return replace(entry, value=value, pretraining_data=find(entry.pretraining_data))
 
-    def task(one: Task) -> Task:
-        splits = dict(one.splits)
+    def task(entry: Task) -> Task:
+        splits = dict(entry.splits)
         if splits.get("file"):
             splits["file"] = find(str(splits["file"]))
-        return replace(one, dataset_dir=find(one.dataset_dir), splits=splits)
+        return replace(entry, dataset_dir=find(entry.dataset_dir), splits=splits)
 
     return replace(
         plan,

@@ -41,9 +41,9 @@ class Problems:
             self.add(place, str(error))
             return None
 
-    def unknown_keys(self, place: str, given: Mapping[str, Any], accepted: Collection[str]) -> None:
+    def unknown_keys(self, place: str, keys: Mapping[str, Any], accepted: Collection[str]) -> None:
         """Note every key that is not accepted, with the nearest one that is."""
-        for key in given:
+        for key in keys:
             if key not in accepted:
                 self.add(place, f"there is no key {key!r}{nearest(key, accepted)}.")
 

@@ -58,7 +58,7 @@ def read_plan(
     """
     path = Path(path).expanduser()
     try:
-        content = read_json(path, object_pairs_hook=_without_twins)
+        content = read_json(path, object_pairs_hook=_refuse_repeated_keys)
     except OSError as error:
         raise StudyError(
             f"The plan {path} cannot be read: {error.strerror}. Plans are in the folder studies."
@@ -78,7 +78,7 @@ def parse_plan(content: Any, *, name: str = "plan") -> StudyPlan:
     """
     problems = Problems(name)
     reader = PlanReader(problems, "", content, _KEYS)
-    methods = [one for key, value in reader.object("methods").items() for one in _methods(problems, key, value)]
+    methods = [method for key, value in reader.object("methods").items() for method in _methods(problems, key, value)]
     tasks = [_task(problems, key, value, reader.object("overrides")) for key, value in reader.object("tasks").items()]
     pretraining = _pretraining(problems, reader.object("pretraining"))
     names = [method.name for method in methods]
@@ -236,7 +236,7 @@ def _check_overrides(problems: Problems, place: str, overrides: Mapping[str, Any
             problems.add(f"{place}::{key}", f"choices are made on validation, never by test; received {value!r}.")
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         names = [name for name, _ in pairs]

@@ -114,12 +114,12 @@ class StudyPlan:
         """The methods that a protocol is used with, and their smaller budgets unless it trains networks."""
         of = {method.name: method.smaller_budget_of or method.name for method in self.methods}
         return tuple(
-            one
-            for one in self.methods
-            if (protocol.methods is None or {one.name, of[one.name]} & set(protocol.methods))
-            and not (one.smaller_budget_of and protocol.name == "fine_tuning")
+            method
+            for method in self.methods
+            if (protocol.methods is None or {method.name, of[method.name]} & set(protocol.methods))
+            and not (method.smaller_budget_of and protocol.name == "fine_tuning")
         )
 
     def tasks_of(self, protocol: Protocol) -> tuple[Task, ...]:
         """The tasks that a protocol is used on."""
-        return tuple(one for one in self.tasks if protocol.tasks is None or one.name in protocol.tasks)
+        return tuple(task for task in self.tasks if protocol.tasks is None or task.name in protocol.tasks)

@@ -42,14 +42,14 @@ def run_cell(cell: Cell, *, task: PreparedTask | None, folder: StudyFolder, devi
     compute: Callable[..., tuple[Mapping[str, Any], Mapping[str, Any]]]
     compute = importlib.import_module(f"monai_ext.study.protocols.{MODULES[cell.protocol]}").compute
     started, worked = time.perf_counter(), time.process_time()
-    results, told = compute(cell, task=task, folder=folder, device=device)
+    results, provenance = compute(cell, task=task, folder=folder, device=device)
     measured = {
         "seconds": time.perf_counter() - started,
         "cpu_seconds": time.process_time() - worked,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "peak_memory_mib": peak_memory_mib(),
         **hardware(),
-        **told,
+        **provenance,
     }
     write_record(folder.records, cell, results=results, measured=measured)
 

@@ -82,7 +82,7 @@ def _evaluated(cell: Cell, task: PreparedTask, work: Path, device: str | None) -
         rows = list(csv.DictReader(file))
     test = task.test_set(cell.fold)
     if [row["label"] for row in rows] != [task.classes[number] for number in test.labels]:
-        raise StudyError(f"The evaluation of {cell.told} judged other images than the study's test set.")
+        raise StudyError(f"The evaluation of {cell.label} judged other images than the study's test set.")
     return np.array([[float(row[f"probability_{name}"]) for name in task.classes] for row in rows])
 
 

@@ -33,7 +33,7 @@ def compute(
     workflow = pretrain(cell, work=work, device=device)
     state = workflow.parser.get_parsed_content("train::trainer").state
     content = read_weights(work / "run" / "encoder.pt")
-    told = {"mlflow_run_id": content["metadata"].pop("mlflow_run_id", None)}
+    provenance = {"mlflow_run_id": content["metadata"].pop("mlflow_run_id", None)}
     path = encoder_path(folder, cell.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: torch.save(content, file))
@@ -43,7 +43,7 @@ def compute(
         "images_seen": int(state.images_seen),
         "iterations": int(state.iteration),
     }
-    return results, told
+    return results, provenance
 
 
 def pretrain(cell: Cell, *, work: Path, device: str | None, **others: Any) -> Any:

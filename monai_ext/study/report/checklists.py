@@ -41,15 +41,15 @@ def _data(results: StudyResults) -> str:
 
 
 def _partitions(results: StudyResults) -> str:
-    told = []
+    descriptions = []
     for task in results.plan["tasks"]:
         own = [r for r in _judged(results) if r.cell["task"] == task["name"]]
         if own:
             folds = len({r.cell["fold"] for r in own})
             n_test = sorted({_test_images(results, task["name"])})
             options = ", ".join(f"{key} {value}" for key, value in task["splits"].items()) or "published or default"
-            told.append(f"{task['name']}: {folds} fold(s), {options}; test images a fold {n_test[0]}")
-    return "; ".join(told)
+            descriptions.append(f"{task['name']}: {folds} fold(s), {options}; test images a fold {n_test[0]}")
+    return "; ".join(descriptions)
 
 
 def _test_images(results: StudyResults, task: str) -> str:
@@ -71,13 +71,13 @@ def _levels(results: StudyResults) -> str:
 
 
 def _sizes(results: StudyResults) -> str:
-    told = []
+    descriptions = []
     for panel in results.panels:
         counts = {s: sorted({c.n_train for m in panel.methods for c in _cells(panel, s, m)}) for s in panel.sizes}
         sizes = ", ".join(f"{panel.size_title(s)}: {n[0]}" for s, n in counts.items() if n)
         patients = next(iter(panel.arms.values())).patients
-        told.append(f"{panel.title}: training images {sizes}; {patients} test patients")
-    return "; ".join(told)
+        descriptions.append(f"{panel.title}: training images {sizes}; {patients} test patients")
+    return "; ".join(descriptions)
 
 
 def _cells(panel: Panel, size: str, method: str) -> tuple[ScoredCell, ...]:
@@ -96,14 +96,14 @@ def _models(results: StudyResults) -> str:
 def _starts(results: StudyResults) -> str:
     marks = {r.cell["method"]: r.inputs.get("encoder_sha256") for r in _judged(results) if "encoder_sha256" in r.inputs}
     seen = {r.cell["method"]: r.results["images_seen"] for r in results.records if r.cell["protocol"] == "pretraining"}
-    told = []
+    descriptions = []
     for method in results.plan["methods"]:
         name = method["name"]
         mark = marks.get(name)
         budget = seen.get(name) or method["images_seen"]
         start = "random weights" if mark is None else f"encoder {mark[:16]}"
-        told.append(f"{name}: {start}" + (f", {budget:,} images seen" if budget and mark else ""))
-    return "; ".join(told)
+        descriptions.append(f"{name}: {start}" + (f", {budget:,} images seen" if budget and mark else ""))
+    return "; ".join(descriptions)
 
 
 def _choices(results: StudyResults) -> str:
@@ -135,10 +135,10 @@ def _uncertainty() -> str:
 
 
 def _classes(results: StudyResults) -> str:
-    told = {r.cell["task"]: (r.results["class_names"], r.results["positive_class"]) for r in _judged(results)}
+    classes = {r.cell["task"]: (r.results["class_names"], r.results["positive_class"]) for r in _judged(results)}
     return "; ".join(
         f"{task}: {', '.join(names)}" + (f" (positive: {positive})" if positive else "")
-        for task, (names, positive) in told.items()
+        for task, (names, positive) in classes.items()
     )
 
 

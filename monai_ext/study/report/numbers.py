@@ -50,12 +50,12 @@ def labels(needed: LabelsToTarget) -> str:
     >>> labels(LabelsToTarget(31.6, 20.0, math.inf)), labels(LabelsToTarget(math.inf))
     ('32 [20, not reached]', 'not reached')
     """
-    told = [
+    counts = [
         f"{value:.0f}" if math.isfinite(value) else "not reached" for value in (needed.value, needed.low, needed.high)
     ]
     if math.isnan(needed.low) or (math.isinf(needed.value) and math.isinf(needed.low)):
-        return told[0]
-    return f"{told[0]} [{told[1]}, {told[2]}]"
+        return counts[0]
+    return f"{counts[0]} [{counts[1]}, {counts[2]}]"
 
 
 def _short(value: float, sign: str = "") -> str:

@@ -60,7 +60,8 @@ def pictures(results: StudyResults) -> list[Picture]:
                 f"curves_{name}",
                 f"Learning curves: {panel.title}",
                 "AUC on test by number of labels, mean over folds and repeats; bands and bars are 95 % intervals over"
-                " test patients.",
+                " test patients."
+                + (" Dashed: sets with equally many labels a class." if len(_drawn_together(panel.sizes)) > 1 else ""),
                 lambda figure, panel=panel: _curves(figure, panel),  # type: ignore[misc]
             )
         )
@@ -147,17 +148,18 @@ def _curves(figure: Figure, panel: Panel) -> None:
     axes = figure.subplots()
     for place, method in enumerate(panel.methods):
         sizes = [size for size in panel.sizes if (size, method) in panel.arms]
-        estimates = [panel.arms[size, method].estimate("auc") for size in sizes]
-        beside = 1 + 0.02 * place if len(panel.sizes) == 1 else 1.0  # one size: next to each other
-        labels = [beside * panel.labels[size] for size in sizes]
         style = _style(panel.methods, method)
-        axes.plot(
-            labels, [estimate.value for estimate in estimates], label=method, markersize=4, linewidth=1.4, **style
-        )
-        low, high = [estimate.low for estimate in estimates], [estimate.high for estimate in estimates]
-        axes.fill_between(labels, low, high, color=style["color"], alpha=0.12, linewidth=0)
-        if len(sizes) == 1:
-            axes.plot([labels[0]] * 2, [low[0], high[0]], color=style["color"], linewidth=1)
+        for number, (part, dashes) in enumerate(_drawn_together(sizes)):
+            estimates = [panel.arms[size, method].estimate("auc") for size in part]
+            beside = 1 + 0.02 * place if len(panel.sizes) == 1 else 1.0  # one size: next to each other
+            labels = [beside * panel.labels[size] for size in part]
+            values = [estimate.value for estimate in estimates]
+            low, high = [estimate.low for estimate in estimates], [estimate.high for estimate in estimates]
+            look = style if dashes is None else style | {"linestyle": dashes}
+            axes.plot(labels, values, label="" if number else method, markersize=4, linewidth=1.4, **look)
+            axes.fill_between(labels, low, high, color=style["color"], alpha=0.12, linewidth=0)
+            if len(part) == 1:
+                axes.plot([labels[0]] * 2, [low[0], high[0]], color=style["color"], linewidth=1)
     axes.set_xscale("log")
     ticks = sorted({panel.labels[size] for size in panel.sizes})
     axes.set_xticks(ticks, _labels_apart(ticks))
@@ -168,6 +170,19 @@ def _curves(figure: Figure, panel: Panel) -> None:
     axes.set_ylabel("AUC on test")
     axes.grid(visible=True)
     figure.legend(loc="outside lower center", ncols=4)
+
+
+def _drawn_together(sizes: Sequence[str]) -> list[tuple[list[str], str | None]]:
+    """Sizes that one line joins, and its dashes: sets with equally many labels a class are another kind than fractions.
+
+    >>> _drawn_together(["10_per_class", "0.5", "100_per_class", "training"])
+    [(['0.5', 'training'], None), (['10_per_class', '100_per_class'], '--')]
+    """
+    balanced = [size for size in sizes if size.endswith("_per_class")]
+    fractions = [size for size in sizes if size not in balanced]
+    if len(fractions) < 2:
+        return [(list(sizes), None)]
+    return [(fractions, None), (balanced, "--")] if balanced else [(fractions, None)]
 
 
 def _labels_apart(counts: Sequence[float]) -> list[str]:
@@ -250,7 +265,7 @@ def _budget_pictures(results: StudyResults) -> list[Picture]:
         )
         if seen and method["source"] != "scratch":
             members.setdefault(method["family"], []).append((seen, method["name"]))
-    several = {family: sorted(ones) for family, ones in members.items() if len({seen for seen, _ in ones}) > 1}
+    several = {family: sorted(budgets) for family, budgets in members.items() if len({seen for seen, _ in budgets}) > 1}
     if not several:
         return []
     found = []
@@ -275,24 +290,24 @@ def _budget_points(
 ) -> dict[str, list[tuple[int, Any]]]:
     """Of each family with several budgets at this size, images seen and score."""
     points = {
-        family: [(seen, panel.arms[size, name].estimate("auc")) for seen, name in ones if (size, name) in panel.arms]
-        for family, ones in several.items()
+        family: [(seen, panel.arms[size, name].estimate("auc")) for seen, name in budgets if (size, name) in panel.arms]
+        for family, budgets in several.items()
     }
-    return {family: ones for family, ones in points.items() if len(ones) > 1}
+    return {family: scored for family, scored in points.items() if len(scored) > 1}
 
 
 def _budgets(figure: Figure, panel: Panel, sizes: list[str], several: dict[str, list[tuple[int, str]]]) -> None:
     """The largest training set and the smallest one beside it."""
     families = list(several)
     for axes, size in zip(np.atleast_1d(figure.subplots(1, len(sizes), sharey=True)), sizes, strict=True):
-        for family, ones in _budget_points(panel, size, several).items():
+        for family, points in _budget_points(panel, size, several).items():
             place = families.index(family)
-            color, seen = _COLORS[place % len(_COLORS)], [images for images, _ in ones]
+            color, (seen, aucs) = _COLORS[place % len(_COLORS)], zip(*points, strict=True)
             label = family if size == sizes[0] else None
-            axes.plot(seen, [one.value for _, one in ones], color=color, marker=_MARKERS[place % 8], label=label)
-            axes.fill_between(seen, [o.low for _, o in ones], [o.high for _, o in ones], color=color, alpha=0.12)
+            axes.plot(seen, [auc.value for auc in aucs], color=color, marker=_MARKERS[place % 8], label=label)
+            axes.fill_between(seen, [auc.low for auc in aucs], [auc.high for auc in aucs], color=color, alpha=0.12)
         axes.set_xscale("log")
-        ticks = sorted({seen for ones in several.values() for seen, _ in ones})
+        ticks = sorted({seen for budgets in several.values() for seen, _ in budgets})
         axes.set_xticks(ticks, [f"{seen / 1000:g}" for seen in ticks])
         axes.minorticks_off()
         axes.set_title(panel.size_title(size), fontsize=9)

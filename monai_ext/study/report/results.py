@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -90,7 +90,7 @@ class StudyResults:
     records: list[Record] = field(repr=False)
     missing: int
     failed: dict[str, str]
-    without_twins: list[Panel] = field(default_factory=list, repr=False)
+    without_near_duplicates: list[Panel] = field(default_factory=list, repr=False)
 
     @property
     def reference(self) -> str:
@@ -127,8 +127,12 @@ class StudyResults:
         return dict(zip(found, correct_comparisons(list(found.values())), strict=True))
 
 
-def load_results(folder: StudyFolder) -> StudyResults:
+def load_results(folder: StudyFolder, *, progress: Callable[[int, int], None] | None = None) -> StudyResults:
     """Read and score the records of a study.
+
+    Args:
+        folder: of the study.
+        progress: called after each record with 1 and the number of all.
 
     Raises:
         StudyError: the folder holds no study, no cell is done yet, or a record was edited.
@@ -143,15 +147,16 @@ def load_results(folder: StudyFolder) -> StudyResults:
     cells: dict[PlannedCell, tuple[ScoredCell, ScoredCell | None]] = {}
     labels: dict[tuple[str, str], list[float]] = {}
     records: dict[str, Record] = {}
-    for cell in index:
-        if cell.name not in there:
-            continue
+    made = [cell for cell in index if cell.name in there]
+    for cell in made:
         record = folder.read(cell.name)
         if cell.protocol != "pretraining":
             cells[cell] = scores.of(cell, record)
             labels.setdefault((cell.task, cell.size), []).append(float(record.results["labels_per_class"]))
         light = {key: value for key, value in record.results.items() if key != "predictions"}
         records[cell.name] = Record(record.name, record.cell, record.inputs, light, record.measured)
+        if progress is not None:
+            progress(1, len(made))
     if not cells:
         raise StudyError(f"No cell of the study in {folder.path} has a record yet: there is nothing to report.")
     mean_labels = {key: float(np.mean(values)) for key, values in labels.items()}
@@ -163,7 +168,7 @@ def load_results(folder: StudyFolder) -> StudyResults:
         records=list(records.values()),
         missing=len({cell.name for cell in index} - there),
         failed={str(f.get("cell", name)): str(f.get("error")) for name, f in folder.failed().items()},
-        without_twins=_panels(plan, rest, mean_labels) if rest else [],
+        without_near_duplicates=_panels(plan, rest, mean_labels) if rest else [],
     )
 
 
@@ -175,20 +180,20 @@ class _Scores:
 
     def of(self, cell: PlannedCell, record: Record) -> tuple[ScoredCell, ScoredCell | None]:
         """All test images, and those that resemble no training image (None where all do not, or a class is lost)."""
-        told = record.results["predictions"]
+        predicted = record.results["predictions"]
         predictions = check_predictions(
-            told["probabilities"],
-            told["labels"],
+            predicted["probabilities"],
+            predicted["labels"],
             class_names=record.results["class_names"],
             positive_class=record.results["positive_class"],
-            groups=told["groups"],
+            groups=predicted["groups"],
         )
         name = str(record.results["test_set"])
         everything = self._score(cell, record, predictions, name)
-        if not told["near_duplicates"]:
+        if not predicted["near_duplicates"]:
             return everything, None
         keep = np.ones(len(predictions.labels), dtype=bool)
-        keep[told["near_duplicates"]] = False
+        keep[predicted["near_duplicates"]] = False
         try:
             return everything, self._score(cell, record, predictions.part(keep), f"{name} without near duplicates")
         except ValueError as error:
@@ -216,8 +221,8 @@ def _panels(
         arms.setdefault((cell.protocol, cell.task, cell.size, cell.method), []).append(scored)
     methods = [method["name"] for method in plan["methods"] if not method.get("smaller_budget_of")]
     panels = []
-    for protocol in (one["name"] for one in plan["protocols"]):
-        for task in (one["name"] for one in plan["tasks"]):
+    for protocol in (entry["name"] for entry in plan["protocols"]):
+        for task in (entry["name"] for entry in plan["tasks"]):
             own = {(s, m): Arm(tuple(c)) for (p, t, s, m), c in arms.items() if (p, t) == (protocol, task)}
             sizes = sorted({size for size, _ in own}, key=lambda size: (labels[task, size], size))
             for size in sizes:

@@ -51,15 +51,40 @@ def _about_methods(results: StudyResults, panel: Panel) -> list[str]:
         ]
     sentences = []
     for method in dict.fromkeys(method for _, method in may):
-        sizes = [size for size in panel.sizes if (size, method) in may]
-        told = "; ".join(
-            f"at {panel.size_title(size)}, {claim(method, results.reference, may[size, method])}" for size in sizes
-        )
-        sentences.append(f"{panel.title}: {told}.")
+        for better in (True, False):
+            of_method = {
+                size: may[size, method]
+                for size in panel.sizes
+                if (size, method) in may and (may[size, method].difference.value > 0) is better
+            }
+            if of_method:
+                sentences.append(f"{panel.title}: {_claim_of_sizes(method, results.reference, panel, of_method)}.")
     rest = sorted({method for _, method in compared} - {method for _, method in may})
     if rest:
         sentences.append(f"{panel.title}: {', '.join(rest)}: not told apart from {results.reference} at any size.")
     return sentences
+
+
+def _claim_of_sizes(method: str, other: str, panel: Panel, claimed: dict[str, Comparison]) -> str:
+    """One claim of several sizes, all in the same direction: its ends, and the least sure of its numbers."""
+    sizes = list(claimed)
+    if len(sizes) == 1:
+        return f"at {panel.size_title(sizes[0])}, {claim(method, other, claimed[sizes[0]])}"
+    first, last = (
+        f"{difference(claimed[size].difference)} at {panel.size_title(size)}" for size in (sizes[0], sizes[-1])
+    )
+    which = "better" if claimed[sizes[0]].difference.value > 0 else "worse"
+    every = f"all {len(sizes)}" if len(sizes) == len(panel.sizes) else f"{len(sizes)} of {len(panel.sizes)}"
+    named = "" if len(sizes) == len(panel.sizes) else f": {', '.join(panel.size_title(size) for size in sizes)}"
+    basis = (
+        "" if all(comparison.test is not None for comparison in claimed.values()) else " as trained in this one fold"
+    )
+    p_value = max(comparison.p_holm or 0.0 for comparison in claimed.values())
+    false_claim = max(comparison.false_claim for comparison in claimed.values())
+    return (
+        f"{method} is {which} than {other}{basis} at {every} sizes{named} (AUC difference {first}, {last}; largest"
+        f" corrected p {probability(p_value)}, largest probability of a false claim {probability(false_claim)})"
+    )
 
 
 def _about_gray_levels(results: StudyResults, panel: Panel) -> list[str]:
@@ -102,7 +127,7 @@ def limits(results: StudyResults) -> list[str]:
             f"{', '.join(sorted(single))}: one fold, so the p-values rest on resamples of patients and say nothing of"
             " other training sets."
         )
-    if results.without_twins:
+    if results.without_near_duplicates:
         sentences.append(
             "Some test images resemble training images (near duplicates): the results without them stand beside."
         )

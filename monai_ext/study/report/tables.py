@@ -135,8 +135,8 @@ def curve_tables(results: StudyResults) -> list[Table]:
                         f"at {tested.labels:.0f}: forecast {number(tested.forecast)}, measured"
                         f" {number(Estimate(tested.measured))}, error {difference(Estimate(tested.error))}"
                     )
-                told = difference(prediction.gain)
-                said.append((PROTOCOL_NAMES[panel.protocol], panel.task, method, f"+{prediction.more}", told, back))
+                gain = difference(prediction.gain)
+                said.append((PROTOCOL_NAMES[panel.protocol], panel.task, method, f"+{prediction.more}", gain, back))
     tables = []
     if needed and wanted:
         columns = ("protocol", "task", "method", *(f"AUC {target:g}" for target in wanted))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -25,13 +26,18 @@ __all__ = ["write_report"]
 _PAGE = "report.html"
 
 
-def write_report(folder: StudyFolder) -> list[Path]:
+def write_report(folder: StudyFolder, *, progress: Callable[[int, int], None] | None = None) -> list[Path]:
     """Render the report from the records of a study; gives the files, the page first.
+
+    Args:
+        folder: of the study.
+        progress: called after each record with the number since the last call and that of all; scoring thousands of
+            records takes minutes.
 
     Raises:
         StudyError: there is nothing to report, or a record was edited.
     """
-    results = load_results(folder)
+    results = load_results(folder, progress=progress)
     drawn = pictures(results)
     scores, compared = result_tables(results.panels), comparison_tables(results)
     curves, cost = curve_tables(results), cost_table(results)
@@ -59,11 +65,12 @@ def _page(results: StudyResults, drawn: list[Picture]) -> str:
     sections = [("summary", "Summary"), ("results", "Results"), ("differences", "Differences")]
     sections += [("labels", "How many labels")] if curves else []
     sections += [("cost", "Cost"), ("limits", "Limits"), ("items", "Reporting items")]
-    without = result_tables(results.without_twins, also=", without near duplicates") if results.without_twins else []
+    apart = results.without_near_duplicates
+    without = result_tables(apart, also=", without near duplicates") if apart else []
     return template.render(
         name=results.plan["name"],
         description=results.plan["description"],
-        told=_told(results),
+        compared=_what_was_compared(results),
         sections=sections,
         summary=summary_sentences(results),
         pictures=drawn,
@@ -78,10 +85,10 @@ def _page(results: StudyResults, drawn: list[Picture]) -> str:
     )
 
 
-def _told(results: StudyResults) -> str:
+def _what_was_compared(results: StudyResults) -> str:
     """What was compared, in a sentence."""
     plan = results.plan
-    methods = ", ".join(method["name"] for method in plan["methods"])
+    methods = ", ".join(method["name"] for method in plan["methods"] if not method.get("smaller_budget_of"))
     tasks = ", ".join(task["name"] for task in plan["tasks"])
     return (
         f"{methods} on {tasks}: {len(results.records)} cells with records"

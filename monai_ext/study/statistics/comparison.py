@@ -87,7 +87,7 @@ def compare(first: Arm, second: Arm, *, metric: str = "auc") -> Comparison:
 def correct_comparisons(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The same comparisons with Holm's correction over all of them."""
     adjusted = holm([comparison.p_value for comparison in comparisons])
-    return [replace(one, p_holm=p_value) for one, p_value in zip(comparisons, adjusted, strict=True)]
+    return [replace(comparison, p_holm=p_value) for comparison, p_value in zip(comparisons, adjusted, strict=True)]
 
 
 def resample_folds(drawn: np.ndarray) -> np.ndarray:

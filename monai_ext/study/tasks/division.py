@@ -83,11 +83,11 @@ def _thinned(splits: Splits, items: SplitSource, most: Mapping[str, int], *, see
     folds = []
     for fold in splits.folds:
         kept: dict[str, Any] = {name: _drawn(items, fold.section(name), count, seed) for name, count in most.items()}
-        twins = {
+        near_duplicates = {
             name: tuple(item for item in ids if item in kept.get(name, ids))
             for name, ids in fold.near_duplicates.items()
         }
-        folds.append(replace(fold, **kept, reductions={}, near_duplicates=twins))
+        folds.append(replace(fold, **kept, reductions={}, near_duplicates=near_duplicates))
     return Splits.of(items, folds, {**splits.made, "most": dict(most), "most_seed": seed})
 
 

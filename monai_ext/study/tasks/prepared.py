@@ -110,15 +110,15 @@ class PreparedTask:
     def _make_test_set(self, fold: int) -> TestSet:
         places = self.section("test", fold=fold)
         data = open_labelled(self.dataset_dir, columns=self.columns)
-        twins = Division(data, splits=self.files[0], fold=fold).resembling_earlier("test")
-        told = [self.items.content_hash, places.tolist(), self.numbers[places].tolist()]
+        near_duplicates = Division(data, splits=self.files[0], fold=fold).resembling_earlier("test")
+        content = [self.items.content_hash, places.tolist(), self.numbers[places].tolist()]
         return TestSet(
             places=places,
             labels=self.numbers[places],
             ids=group_pseudonyms(f"{self.items.name}\0image\0{self.items.ids[place]}" for place in places),
             groups=replace(self.items, groups=self.groups).pseudonyms([int(place) for place in places]),
-            near_duplicates=tuple(number for number, place in enumerate(places) if place in twins),
-            name=hashlib.sha256(json.dumps(told).encode()).hexdigest(),
+            near_duplicates=tuple(number for number, place in enumerate(places) if place in near_duplicates),
+            name=hashlib.sha256(json.dumps(content).encode()).hexdigest(),
         )
 
     @cached_property
@@ -132,8 +132,10 @@ class PreparedTask:
         """Of the items that a cell trains on, chooses by and is tested on."""
         key = (section, fold, subset)
         if key not in self._split_hashes:
-            told = [self.section(name, fold=fold, subset=subset).tolist() for name in (section, "validation", "test")]
-            self._split_hashes[key] = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+            content = [
+                self.section(name, fold=fold, subset=subset).tolist() for name in (section, "validation", "test")
+            ]
+            self._split_hashes[key] = hashlib.sha256(json.dumps(content).encode()).hexdigest()
         return self._split_hashes[key]
 
     @cached_property
@@ -192,8 +194,8 @@ def prepare_task(
     _check_classes(task, items, splits, names)
     reduced = tuple(reduce_all(splits, items, sizes, seed=subset) for subset in range(subsets))
     files = tuple(folder / f"{_file_name(task.name)}-{subset}.json" for subset in range(subsets))
-    for one, path in zip(reduced, files, strict=True):
-        _write(one, path)
+    for fold_splits, path in zip(reduced, files, strict=True):
+        _write(fold_splits, path)
     return PreparedTask(
         task=task,
         items=items,

@@ -61,7 +61,7 @@ def compress(dataset: Dataset, path: Path, syntax: str) -> Path:
 def read(folder: Path) -> list[np.ndarray]:
     index = find_series(folder)
     assert not index.skipped
-    return [read_hounsfield(one) for one in index.series[0].slices]
+    return [read_hounsfield(image) for image in index.series[0].slices]
 
 
 @pytest.mark.parametrize("name", LOSSLESS)
@@ -86,7 +86,7 @@ def test_compression_with_loss_gives_nearly_the_same_values_and_is_told(
     dataset.compress(syntax, **({"jls_error": 4} if syntax == JPEGLSNearLossless else {"j2k_psnr": [80]}))
     dataset.save_as(tmp_path / "x.dcm")
     assert np.abs(read(tmp_path)[0] - values).max() <= 32
-    assert [one.kind for one in find_series(tmp_path).series[0].findings] == ["lossy_compression"]
+    assert [finding.kind for finding in find_series(tmp_path).series[0].findings] == ["lossy_compression"]
 
 
 @pytest.mark.parametrize("syntax", STREAMS)

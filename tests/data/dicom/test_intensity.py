@@ -45,7 +45,7 @@ def test_every_slice_has_its_own_rescale(tmp_path: Path) -> None:
     for number, intercept in enumerate([-1024, -1000]):
         write(ct_slice(number, values=stored(24, 24), RescaleIntercept=intercept), tmp_path / f"{number}")
     (series,) = find_series(tmp_path).series
-    assert [read_hounsfield(one)[0, 0] for one in series.slices] == [-1000.0, -976.0]
+    assert [read_hounsfield(image)[0, 0] for image in series.slices] == [-1000.0, -976.0]
 
 
 def test_every_frame_of_an_enhanced_object_has_its_own_rescale(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_every_frame_of_an_enhanced_object_has_its_own_rescale(tmp_path: Path) -
     write(enhanced_ct([2.0, 0.0], values=values, intercepts=[-1000, -500]), tmp_path / "x")
     (series,) = find_series(tmp_path).series
     reader = SliceReader()
-    assert [reader.hounsfield(one)[0, 0] for one in series.slices] == [-480.0, -990.0]
+    assert [reader.hounsfield(image)[0, 0] for image in series.slices] == [-480.0, -990.0]
 
 
 @pytest.mark.parametrize("representation", [0, 1])
@@ -173,9 +173,9 @@ def test_a_missing_rescale_type_means_hounsfield(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_become_hounsfield_units_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    one = found(ct_slice(**change), tmp_path)
+    image = found(ct_slice(**change), tmp_path)
     with pytest.raises(DicomSeriesError, match=message) as raised:
-        read_hounsfield(one)
+        read_hounsfield(image)
     assert "x.dcm" in str(raised.value)
 
 
@@ -191,15 +191,15 @@ def test_a_number_that_is_none_is_refused_without_repeating_it(tmp_path: Path) -
 
 
 def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:
-    one = found(ct_slice(), tmp_path)
-    one.path.unlink()
+    image = found(ct_slice(), tmp_path)
+    image.path.unlink()
     with pytest.raises(DicomSeriesError, match=r"x\.dcm cannot be read: No such file"):
-        read_hounsfield(one)
+        read_hounsfield(image)
 
 
 def test_another_rescale_type_can_be_accepted(tmp_path: Path) -> None:
-    one = found(ct_slice(values=stored(1024, 1064), RescaleType="US"), tmp_path)
-    assert SliceReader(rescale_types=("HU", "US")).hounsfield(one).tolist() == [[0.0, 40.0]]
+    image = found(ct_slice(values=stored(1024, 1064), RescaleType="US"), tmp_path)
+    assert SliceReader(rescale_types=("HU", "US")).hounsfield(image).tolist() == [[0.0, 40.0]]
 
 
 def test_mr_is_read_as_stored_values(tmp_path: Path) -> None:

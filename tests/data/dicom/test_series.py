@@ -27,8 +27,8 @@ def test_slices_are_ordered_by_position_whatever_their_names_and_numbers(tmp_pat
     for number, position in enumerate([5.0, -2.5, 2.5, 0.0]):
         write(ct_slice(position, InstanceNumber=number + 1), tmp_path / f"{number}.dcm")
     series = only(tmp_path)
-    assert [one.position_mm for one in series.slices] == [-2.5, 0.0, 2.5, 5.0]
-    assert [one.path.name for one in series.slices] == ["1.dcm", "3.dcm", "2.dcm", "0.dcm"]
+    assert [image.position_mm for image in series.slices] == [-2.5, 0.0, 2.5, 5.0]
+    assert [image.path.name for image in series.slices] == ["1.dcm", "3.dcm", "2.dcm", "0.dcm"]
     assert series.findings == ()
 
 
@@ -38,7 +38,7 @@ def test_position_is_measured_along_the_normal_of_tilted_slices(tmp_path: Path) 
         dataset = ct_slice(5.0 * number, ImageOrientationPatient=[1, 0, 0, 0, cosine, -sine])
         write(dataset, tmp_path / f"{number}.dcm")
     series = only(tmp_path)
-    assert np.diff([one.position_mm for one in series.slices]) == pytest.approx(5 * cosine, abs=1e-4)
+    assert np.diff([image.position_mm for image in series.slices]) == pytest.approx(5 * cosine, abs=1e-4)
     assert series.gantry_tilt_deg == pytest.approx(18.5, abs=0.01)
 
 
@@ -124,7 +124,7 @@ def test_a_copy_of_a_file_is_skipped(tmp_path: Path) -> None:
 def test_frames_of_an_enhanced_object_are_slices_in_order_of_position(tmp_path: Path) -> None:
     write(enhanced_ct([5.0, 0.0, 2.5], values=np.zeros((3, 8, 6), np.uint16)), tmp_path / "x")
     series = only(tmp_path)
-    assert [(one.frame, one.position_mm) for one in series.slices] == [(1, 0.0), (2, 2.5), (0, 5.0)]
+    assert [(image.frame, image.position_mm) for image in series.slices] == [(1, 0.0), (2, 2.5), (0, 5.0)]
     assert series.slices[0].row_spacing_mm == 0.7
     assert series.slices[0].column_spacing_mm == 0.8
     assert series.slices[0].slice_thickness_mm == 2.5

@@ -57,19 +57,19 @@ def test_every_file_is_stored_or_has_a_reason(source: Path) -> None:
 
 def test_stored_values_are_hounsfield_units_in_order_of_position(source: Path) -> None:
     _, store = run(source)
-    expected = {len(one.slices): one for one in find_series(source).series}
+    expected = {len(series.slices): series for series in find_series(source).series}
     for rows in (store.index[store.index["series_id"] == series] for series in store.series_ids):
         slices = expected[len(rows)].slices
-        assert rows["position_mm"].tolist() == [one.position_mm for one in slices]
-        for index, one in zip(rows.index, slices, strict=True):
-            np.testing.assert_array_equal(store.read(index), read_hounsfield(one))
+        assert rows["position_mm"].tolist() == [image.position_mm for image in slices]
+        for index, image in zip(rows.index, slices, strict=True):
+            np.testing.assert_array_equal(store.read(index), read_hounsfield(image))
 
 
 def test_the_index_has_geometry_and_codes(source: Path) -> None:
     _, store = run(source, options=IngestOptions(site="site-A"))
     row = store.index.iloc[0]
-    told = ("row_spacing_mm", "column_spacing_mm", "slice_spacing_mm", "slice_thickness_mm", "kernel", "modality")
-    assert [row[name] for name in told] == [0.7, 0.8, 2.5, 2.5, "B30F", "CT"]
+    columns = ("row_spacing_mm", "column_spacing_mm", "slice_spacing_mm", "slice_thickness_mm", "kernel", "modality")
+    assert [row[name] for name in columns] == [0.7, 0.8, 2.5, 2.5, "B30F", "CT"]
     assert (row["body_part"], row["source_format"], row["site"]) == ("CHEST", "dicom", "site-A")
 
 

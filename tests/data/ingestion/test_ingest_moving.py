@@ -157,7 +157,7 @@ def test_a_worker_that_is_killed_for_memory_costs_at_most_the_file_it_read(
     deaths.touch()
 
     def doomed(self: Any, task: Any) -> Iterator[Any]:
-        is_meant = task.kind == "dicom" and any(one.name.startswith("1/") for one in task.files)
+        is_meant = task.kind == "dicom" and any(file.name.startswith("1/") for file in task.files)
         if is_meant and len(deaths.read_bytes()) < times:
             with open(deaths, "ab") as file:
                 file.write(b"x")

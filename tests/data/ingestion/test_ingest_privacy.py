@@ -88,11 +88,11 @@ def test_no_identity_reaches_a_store_a_ledger_a_report_or_the_terminal(
     with caplog.at_level(logging.DEBUG):
         status = main(["ingest", str(tmp_path / "source"), str(tmp_path / "store"), "--workers", "1", "--json"])
         main(["ingest", str(tmp_path / "source"), str(tmp_path / "store"), "--workers", "1"])
-    told = capfd.readouterr()
+    printed = capfd.readouterr()
     assert status == 0
-    assert '"stored": 5' in told.out
-    assert '"damaged": 4' in told.out
-    contents = [told.out.encode(), told.err.encode(), caplog.text.encode(), *produced(tmp_path / "store")]
+    assert '"stored": 5' in printed.out
+    assert '"damaged": 4' in printed.out
+    contents = [printed.out.encode(), printed.err.encode(), caplog.text.encode(), *produced(tmp_path / "store")]
     assert_nothing_leaked(planter, contents)
     index = SliceStore(tmp_path / "store").index
     assert set(index["body_part"].dropna()) == set()
@@ -108,8 +108,8 @@ def test_no_identity_of_pictures_reaches_a_store(tmp_path: Path, capfd: pytest.C
     Image.fromarray(ramp((8, 8), dtype=np.uint8)).save(folder / f"{planter.text()}.png", pnginfo=notes)
     (folder / f"{planter.text()}.png").write_bytes(planter.text().encode())
     main(["ingest", str(tmp_path / "source"), str(tmp_path / "store"), "--workers", "1"])
-    told = capfd.readouterr()
-    assert_nothing_leaked(planter, [told.out.encode(), told.err.encode(), *produced(tmp_path / "store")])
+    printed = capfd.readouterr()
+    assert_nothing_leaked(planter, [printed.out.encode(), printed.err.encode(), *produced(tmp_path / "store")])
 
 
 @pytest.mark.usefixtures("quiet_values")
@@ -122,6 +122,6 @@ def test_when_nothing_can_be_stored_no_identity_is_in_the_message(
     dataset["RescaleSlope"].value = planter.text()
     write(dataset, tmp_path / "source" / planter.text() / planter.text())
     assert main(["ingest", str(tmp_path / "source"), str(tmp_path / "store"), "--workers", "1"]) == 2
-    told = capfd.readouterr()
-    assert "damaged" in told.err
-    assert_nothing_leaked(planter, [told.out.encode(), told.err.encode(), *produced(tmp_path / "store")])
+    printed = capfd.readouterr()
+    assert "damaged" in printed.err
+    assert_nothing_leaked(planter, [printed.out.encode(), printed.err.encode(), *produced(tmp_path / "store")])

@@ -47,10 +47,10 @@ def test_all_formats_give_the_slices_and_places_of_nifti(tmp_path: Path) -> None
 
 def test_whether_the_file_says_that_it_is_in_hounsfield_units_is_kept(tmp_path: Path) -> None:
     write_itk(tmp_path / "source" / "a.mha", ct_values())
-    told = write_itk(tmp_path / "source" / "b.mha", ct_values() + 1)
-    change_header(told, "NDims", "Modality = MET_MOD_CT\nNDims")
+    declared = write_itk(tmp_path / "source" / "b.mha", ct_values() + 1)
+    change_header(declared, "NDims", "Modality = MET_MOD_CT\nNDims")
     _, store = run(tmp_path / "source")
-    assert sorted(one["unit"] for one in store.provenance) == ["HU-as-declared", "HU-assumed"]
+    assert sorted(origin["unit"] for origin in store.provenance) == ["HU-as-declared", "HU-assumed"]
 
 
 def test_every_reason_is_named(tmp_path: Path) -> None:

@@ -25,12 +25,12 @@ def worker(misdeed: Callable[[], Any], *, guilty: str = "5", reads: bool = True)
     """Finishes files in order, and misbehaves at one of them."""
 
     def work(task: Task) -> Iterator[Message]:
-        for one in task.files:
+        for entry in task.files:
             if reads:
-                yield Reading(one.file)
-            if one.name == guilty:
+                yield Reading(entry.file)
+            if entry.name == guilty:
                 misdeed()
-            yield Finished(one.file, Outcome(STORED))
+            yield Finished(entry.file, Outcome(STORED))
 
     return work
 
@@ -90,8 +90,8 @@ def test_stacks_arrive_as_they_were_sent() -> None:
         return pack_series(noise, [{"patient_id": f"patient-{number}"}] * 2)
 
     def work(task: Task) -> Iterator[Message]:
-        for one in task.files:
-            yield Stack([b""], one.file, {}, {}, [one.file], packed(int(one.name)))
+        for entry in task.files:
+            yield Stack([b""], entry.file, {}, {}, [entry.file], packed(int(entry.name)))
 
     tasks = [Task("dicom", [FileRef(b"", str(number))]) for number in range(6)]
     with WorkerPool(work, workers=3, timeout_s=30, memory_bytes=2**28) as pool:

@@ -207,11 +207,11 @@ def test_what_is_no_labelled_data_is_refused_with_what_is(tmp_path: Path, name: 
 
 
 def test_the_description_is_json_without_patients(covid: Path) -> None:
-    told = _set(covid).describe()
-    assert json.loads(json.dumps(told)) == told
-    assert told["classes"] == {"COVID": 2, "NonCOVID": 2}
-    assert (told["groups"], told["grouped_by"], told["section"]) == (3, "patient_id", "training")
-    assert "Patient" not in json.dumps(told)
+    description = _set(covid).describe()
+    assert json.loads(json.dumps(description)) == description
+    assert description["classes"] == {"COVID": 2, "NonCOVID": 2}
+    assert (description["groups"], description["grouped_by"], description["section"]) == (3, "patient_id", "training")
+    assert "Patient" not in json.dumps(description)
 
 
 def _labelled_hounsfield(folder: Path) -> Path:

@@ -24,8 +24,8 @@ def test_our_own_reader_gives_the_same_hounsfield_units_and_positions(tmp_path: 
     assert not index.skipped
     (found,) = index.series
     assert not found.findings
-    np.testing.assert_array_equal(np.stack([read_hounsfield(one) for one in found.slices]), series.hounsfield)
-    assert [one.position_mm for one in found.slices] == pytest.approx(series.slice_positions_mm, abs=1e-3)
+    np.testing.assert_array_equal(np.stack([read_hounsfield(image) for image in found.slices]), series.hounsfield)
+    assert [image.position_mm for image in found.slices] == pytest.approx(series.slice_positions_mm, abs=1e-3)
 
 
 def test_the_first_pixels_position_follows_from_the_pictures_middle(tmp_path: Path, series: PhantomSeries) -> None:

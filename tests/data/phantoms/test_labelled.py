@@ -23,8 +23,8 @@ def small_sets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     patch.setattr(labelled_module, "_SIZE", 32)
     patch.setattr(labelled_module, "_CROP", 32)
     sets = tuple(
-        LabelledSet(one.name, one.labels, lambda make=one.make, count=count: islice(make(), count))
-        for one, count in zip(LABELLED_SETS, (10, 2, 11), strict=True)
+        LabelledSet(whole.name, whole.labels, lambda make=whole.make, count=count: islice(make(), count))
+        for whole, count in zip(LABELLED_SETS, (10, 2, 11), strict=True)
     )
     patch.setattr(labelled_module, "LABELLED_SETS", sets)
     yield tmp_path_factory.mktemp("cache")

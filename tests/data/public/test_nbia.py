@@ -51,9 +51,9 @@ def base_url(resources: dict[str, Resource]) -> Iterator[str]:
 
 def test_series_are_listed_by_patient_with_what_is_known_of_them(base_url: str) -> None:
     series = list_series("LIDC-IDRI", base_url=base_url)
-    assert [one.series_uid for one in series] == ["1.2.4", "1.2.5", "1.2.3"]
+    assert [found.series_uid for found in series] == ["1.2.4", "1.2.5", "1.2.3"]
     assert (series[0].images, series[0].size, series[0].modality) == (2, 1000, "CT")
-    assert [one.series_uid for one in list_series("LIDC-IDRI", patients=["LIDC-IDRI-0002"], base_url=base_url)] == [
+    assert [found.series_uid for found in list_series("LIDC-IDRI", patients=["LIDC-IDRI-0002"], base_url=base_url)] == [
         "1.2.3"
     ]
 
@@ -87,7 +87,7 @@ def test_what_was_fetched_before_a_failure_stays(resources: dict[str, Resource],
     with pytest.raises(DatasetError, match="404"):
         list(fetch_series(series, tmp_path, base_url=base_url, connections=1, pause_s=0.001))
     outcome = dict(fetch_series(series, tmp_path, base_url=base_url, pause_s=0.001))
-    assert {one.series_uid: fetched for one, fetched in outcome.items()} == {
+    assert {entry.series_uid: fetched for entry, fetched in outcome.items()} == {
         "1.2.4": False,
         "1.2.5": False,
         "1.2.3": True,

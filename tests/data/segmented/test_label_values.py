@@ -9,7 +9,7 @@ THREE = ["background", "glass", "solid"]
 
 
 @pytest.mark.parametrize(
-    ("classes", "values", "given", "expected"),
+    ("classes", "values", "pixels", "expected"),
     [
         (TWO, None, [0, 255], [0, 1]),
         (TWO, None, [0, 65535], [0, 1]),
@@ -21,14 +21,14 @@ THREE = ["background", "glass", "solid"]
         (TWO, [[0, 3], 1], [3, 1], [0, 1]),
     ],
 )
-def test_values_become_class_numbers(classes, values, given, expected):
-    numbers = MaskValues(classes, values).numbers(np.array([given]))
+def test_values_become_class_numbers(classes, values, pixels, expected):
+    numbers = MaskValues(classes, values).numbers(np.array([pixels]))
     assert numbers.dtype == np.uint8
     assert numbers.tolist() == [expected]
 
 
 @pytest.mark.parametrize(
-    ("classes", "given", "sentence"),
+    ("classes", "pixels", "sentence"),
     [
         (TWO, [0, 3, 250, 255], r"0, 3, 250, 255, where 0 for background, 255 for infection .* JPEG .* mask_values"),
         (THREE, [0, 255], "0, 255, where 0 for background, 1 for glass, 2 for solid are expected"),
@@ -37,9 +37,9 @@ def test_values_become_class_numbers(classes, values, given, expected):
         (TWO, [0, 1, 2], "0, 1, 2"),
     ],
 )
-def test_other_values_are_refused_with_those_that_are_expected(classes, given, sentence):
+def test_other_values_are_refused_with_those_that_are_expected(classes, pixels, sentence):
     with pytest.raises(ValueError, match=sentence):
-        MaskValues(classes).numbers(np.array([given]))
+        MaskValues(classes).numbers(np.array([pixels]))
 
 
 @pytest.mark.parametrize("values", [[0], [0, 1, 2], [0, 0], [0, [0, 1]]])

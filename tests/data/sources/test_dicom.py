@@ -59,8 +59,8 @@ def test_nothing_that_is_told_names_the_patient(tmp_path: Path) -> None:
     write_series(tmp_path)
     _change(tmp_path, PatientID="Doe-1234", PatientName="Doe^John", StudyInstanceUID="1.2.3.4.5.6.7")
     source = _source(tmp_path)
-    told = f"{source.describe()} {source.groups}"
-    assert not any(word in told for word in ("Doe", "1234", "John", "1.2.3.4"))
+    description = f"{source.describe()} {source.groups}"
+    assert not any(word in description for word in ("Doe", "1234", "John", "1.2.3.4"))
 
 
 def test_what_is_no_slice_is_counted_by_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -111,7 +111,7 @@ def test_it_can_be_handed_to_another_process(tmp_path: Path) -> None:
 
 
 def test_real_series_are_found_and_the_rest_is_accounted_for(shared_data: Path) -> None:
-    told = _source(shared_data / "dicom_ct").describe()
-    assert told["series"] == 2
-    assert told["skipped_files"]["localizer"] == 1
-    assert told["skipped_files"]["secondary_capture"] == 2
+    description = _source(shared_data / "dicom_ct").describe()
+    assert description["series"] == 2
+    assert description["skipped_files"]["localizer"] == 1
+    assert description["skipped_files"]["secondary_capture"] == 2

@@ -95,8 +95,8 @@ def test_groups_do_not_show_names(tmp_path: Path) -> None:
 def test_mixed_sizes_are_told(tmp_path: Path) -> None:
     write_pictures(tmp_path / "a", count=1, rows=30, columns=10)
     write_pictures(tmp_path / "b", count=2, rows=20, columns=24)
-    told = _source(tmp_path).describe()
-    assert told == {"sizes": 2, "smallest_rows_columns": [30, 10], "largest_rows_columns": [20, 24]}
+    description = _source(tmp_path).describe()
+    assert description == {"sizes": 2, "smallest_rows_columns": [30, 10], "largest_rows_columns": [20, 24]}
 
 
 def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:

@@ -40,6 +40,15 @@ PASSES = [
     {"x": "$setattr(torch.backends.cudnn, 'benchmark', True)"},
     {"dataset_dir": "/workspace/data/Task09_Spleen"},
     {"imports": ["$import re"], "x": "$re.compile('a')", "y": "$[m for m in @network.modules()]"},
+    {"imports": ["$import os"], "rank": "$os.environ['LOCAL_RANK']", "x": "$torch.device(f'cuda:{@rank}')"},
+    {"imports": ["$import os"], "x": "$int(os.environ.get('RANK', 0))", "y": "$os.getenv('WORLD_SIZE', '1')"},
+    {"x": {"_target_": "FlexibleUNet", "backbone": "efficientnet-b2", "pretrained": False}},
+    {"x": {"_target_": "torch.nn.parallel.DistributedDataParallel", "module": "@net", "device_ids": ["@device"]}},
+    {"x": "$lambda x: torch.where(x[[2]] > 0, 4, torch.where(x[[0]] > 0, 1, 0))"},
+    {"imports": ["$import torchvision"], "train#dataloader#shuffle": False, "+train#handlers": []},
+    {"x": {"a": 1, "b": "@::a", "c": "$@::a + @::::y#0", "d": "%::a"}, "y": [2]},
+    {"x": {"_target_": "SaveImaged", "writer": "NibabelWriter", "output_postfix": "seg", "keys": "pred"}},
+    {"x": "$monai.data.DataLoader(@dataset, **{'batch_size': 1})", "y": "$'{}_{:03d}'.format(@name, @fold)"},
     {"x": "$@model.state_dict()", "y": "$max(@roi) / 2 ** 3", "z": "$f'{@name}_{@fold}'"},
 ]
 EXPLAINED = {
@@ -48,6 +57,7 @@ EXPLAINED = {
     "unknown-import": {"imports": ["$import lung_nodule_ct_detection_helpers"]},
     "unknown-method": {"x": "$@trainer.something_of_its_own()"},
     "questioned-class": {"x": {"_target_": "PersistentDataset", "data": [], "cache_dir": "cache"}},
+    "old-torch": {"x": "$@autoencoder_def.load_state_dict(torch.load(@bundle_root + '/models/model_autoencoder.pt'))"},
     "url": {"tracking_uri": "http://localhost:5000"},
     "outside-path": {"output_dir": "/workspace/out"},
 }

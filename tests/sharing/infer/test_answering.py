@@ -83,7 +83,7 @@ def test_a_series_gets_what_the_network_gives_its_slices(answers, model, source:
     images = [windowed(_values(number).astype(np.float32) - 1024, [-1350, 150]) for number in range(12)]
     with torch.no_grad():
         expected = network(network_inputs(images, 32, 1)).softmax(dim=1)[:, 1].numpy()
-    assert np.allclose([one.probabilities[1] for one in chest.slices], expected, atol=1e-5)
+    assert np.allclose([answered.probabilities[1] for answered in chest.slices], expected, atol=1e-5)
     assert chest.probability == pytest.approx(highest_tenth(expected), abs=1e-5)
     assert chest.low <= chest.probability <= chest.high
     assert chest.call == ("COVID" if chest.probability >= 0.5 else "NonCOVID")
@@ -142,13 +142,15 @@ def test_the_report_is_a_tid_1500_tree_that_refers_to_the_sources(answers, model
     names = {measurement.name.value: measurement.value for measurement in group.get_measurements()}
     first = answers.series[0]
     assert names["probability"] == pytest.approx(first.probability, abs=1e-6)
-    told = {evaluation.name.value: evaluation.value.meaning for evaluation in group.get_qualitative_evaluations()}
-    assert told["call"] == first.call
-    assert "Research use only" in told["intended_use"]
+    evaluations = {
+        evaluation.name.value: evaluation.value.meaning for evaluation in group.get_qualitative_evaluations()
+    }
+    assert evaluations["call"] == first.call
+    assert "Research use only" in evaluations["intended_use"]
     assert report.StudyInstanceUID == first.study_uid
     evidence = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence
     assert {item.ReferencedSOPInstanceUID for item in evidence} == {
-        one.slice.instance_uid.decode() for one in first.slices
+        answered.slice.instance_uid.decode() for answered in first.slices
     }
     if DCMTK:
         import subprocess
@@ -200,16 +202,16 @@ def test_a_package_is_verified_first_and_knows_what_it_was_trained_on(
     assert main([*arguments, *empty, "--accept-unsigned"]) == 0
     content = json.loads((tmp_path / "out" / "answers.json").read_text())
     warnings = {len(s["warnings"]): s["warnings"] for study in content["studies"] for s in study["series"]}
-    codes = {warning["code"] for told in warnings.values() for warning in told}
+    codes = {warning["code"] for group in warnings.values() for warning in group}
     assert "no_reference" not in codes
     reference = json.loads(open_bundle_files(tmp_path / "a.zip").files["models/reference.json"].read())
     flat = tmp_path / "flat"
     for number in range(4):
         write(ct_slice(number, series="flat", values=np.full(SHAPE, 1000, np.uint16)), flat / f"{number}.dcm")
     model = read_trained_classifier(open_bundle_files(tmp_path / "a.zip"))
-    told = {warning.code: warning for warning in answer_folder(model, flat).series[0].warnings}
-    assert told["unlike_training_gray_values"].false_alarms == pytest.approx(reference["gray_values"]["false_alarms"])
-    assert "held-out training images" in told["unlike_training_gray_values"].text
+    found = {warning.code: warning for warning in answer_folder(model, flat).series[0].warnings}
+    assert found["unlike_training_gray_values"].false_alarms == pytest.approx(reference["gray_values"]["false_alarms"])
+    assert "held-out training images" in found["unlike_training_gray_values"].text
 
 
 def test_what_is_no_classifier_or_has_no_series_is_named(bundle: Path, model, tmp_path: Path) -> None:
@@ -236,6 +238,6 @@ def test_many_classes_are_called_by_their_mean(tmp_path: Path) -> None:
     model = read_trained_classifier(open_bundle_files(bundle))
     write_chest(tmp_path / "source", slices=4)
     [answer] = answer_folder(model, tmp_path / "source").series
-    means = np.mean([one.probabilities for one in answer.slices], axis=0)
+    means = np.mean([answered.probabilities for answered in answer.slices], axis=0)
     assert answer.call == "abc"[int(means.argmax())]
     assert answer.probability == pytest.approx(float(means.max()))

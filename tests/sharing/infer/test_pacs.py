@@ -165,13 +165,13 @@ class _Served:
     def __init__(self, folder: Path, model, **options) -> None:
         self.receiver = Receiver(folder, **options)
         self.stop = threading.Event()
-        self.told: list = []
+        self.reported: list = []
         self.service = Service(model)
 
     @contextmanager
     def running(self) -> Iterator[int]:
         worker = threading.Thread(
-            target=self.service.answer_arrivals, args=(self.receiver, self.stop, self.told.append)
+            target=self.service.answer_arrivals, args=(self.receiver, self.stop, self.reported.append)
         )
         with self.receiver.listening("127.0.0.1", 0) as port:
             worker.start()
@@ -193,7 +193,7 @@ def test_a_series_that_is_sent_is_answered_and_nothing_of_it_is_kept(model, seri
     served = _Served(tmp_path / "out", model)
     with served.running() as port:
         assert _send(series, port) == [0, 0, 0, 0]
-    [outcome] = served.told
+    [outcome] = served.reported
     assert len(outcome.answers.series[0].slices) == 4
     assert (outcome.folder / "dicom" / "series_001_report.dcm").is_file()
     assert not [*(tmp_path / "out" / "incoming").iterdir(), *(tmp_path / "out" / "arrived").iterdir()]
@@ -246,14 +246,14 @@ def test_dcmtk_sends_to_it(model, series: Path, tmp_path: Path) -> None:
     with served.running() as port:
         command = ["storescu", "-aec", "MONAI_EXT", "127.0.0.1", str(port), *map(str, sorted(series.iterdir()))]
         subprocess.run(command, check=True, capture_output=True)
-    assert len(served.told[0].answers.series[0].slices) == 4
+    assert len(served.reported[0].answers.series[0].slices) == 4
 
 
 def test_half_a_series_of_a_dropped_association_is_kept_and_not_answered(model, series: Path, tmp_path: Path) -> None:
     served = _Served(tmp_path / "out", model)
     with served.running() as port:
         _send(series, port, abort=True)
-    assert served.told == []
+    assert served.reported == []
     assert len(list((tmp_path / "out" / "incomplete" / "000001").iterdir())) == 4
     assert Receiver(tmp_path / "out")._number == 1
 
@@ -266,7 +266,7 @@ def test_a_full_disk_is_told_to_the_sender(model, series: Path, tmp_path: Path, 
     served = _Served(tmp_path / "out", model)
     with served.running() as port:
         assert _send(series, port) == [0xA700] * 4
-    assert "There is no CT series" in served.told[0]
+    assert "There is no CT series" in served.reported[0]
 
 
 def test_only_who_is_accepted_and_calls_it_by_its_title_may_send(model, series: Path, tmp_path: Path) -> None:

@@ -101,9 +101,11 @@ def test_processes_beyond_the_limit_cannot_be_made(tmp_path: Path, sandbox: str)
 
 @sandboxes
 def test_output_beyond_the_limit_stops_the_run_in_one_file_and_in_many(tmp_path: Path, sandbox: str) -> None:
-    one = f"file = open('{tmp_path}/one/output/big', 'wb')\nwhile True:\n    file.write(bytes(2**20))"
-    many = f"n = 0\nwhile True:\n    n += 1\n    open(f'{tmp_path}/many/output/{{n}}', 'wb').write(bytes(2**20))"
-    for name, code in (("one", one), ("many", many)):
+    in_one_file = f"file = open('{tmp_path}/one/output/big', 'wb')\nwhile True:\n    file.write(bytes(2**20))"
+    in_many_files = (
+        f"n = 0\nwhile True:\n    n += 1\n    open(f'{tmp_path}/many/output/{{n}}', 'wb').write(bytes(2**20))"
+    )
+    for name, code in (("one", in_one_file), ("many", in_many_files)):
         (tmp_path / name).mkdir()
         ran = _run(tmp_path / name, code, sandbox, disk_bytes=8 * 2**20)
         assert ran.stopped is not None or ran.exit_status != 0

@@ -24,5 +24,5 @@ def test_a_plan_names_what_its_bundles_have(path):
 
 
 def test_the_plans_that_are_told_of_are_there():
-    told = {"low_data", "small_cpu", "mask_ratio", "samples_per_class", "decoder_width", "demo"}
-    assert told <= {path.stem for path in PLANS}
+    documented = {"low_data", "small_cpu", "mask_ratio", "samples_per_class", "decoder_width", "demo"}
+    assert documented <= {path.stem for path in PLANS}

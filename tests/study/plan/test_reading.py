@@ -101,9 +101,9 @@ def test_a_setting_without_a_value_is_refused(tmp_path):
 def test_smaller_budgets_are_methods_of_their_own_family():
     method = {"file": "spark/{images}.pt", "images_seen": 50000, "budgets": [5000, 25000], "pretraining_data": "pool"}
     plan = parse_plan({**GOOD, "methods": {"scratch": {}, "SparK": method}})
-    assert [one.name for one in plan.methods] == ["scratch", "SparK", "SparK, 5000 images", "SparK, 25000 images"]
-    assert [one.value for one in plan.methods[1:]] == ["spark/50000.pt", "spark/5000.pt", "spark/25000.pt"]
-    assert {one.family for one in plan.methods[1:]} == {"SparK"}
+    assert [method.name for method in plan.methods] == ["scratch", "SparK", "SparK, 5000 images", "SparK, 25000 images"]
+    assert [method.value for method in plan.methods[1:]] == ["spark/50000.pt", "spark/5000.pt", "spark/25000.pt"]
+    assert {method.family for method in plan.methods[1:]} == {"SparK"}
     probe, fine_tuning = plan.protocols
     assert plan.methods_of(probe) == plan.methods
     assert plan.methods_of(fine_tuning) == plan.methods[:2]
@@ -139,8 +139,8 @@ def test_paths_are_looked_for_in_the_folders_that_are_named(tmp_path):
 
 def test_a_part_of_a_plan_is_a_plan():
     plan = narrowed(parse_plan(GOOD), protocols=["probe"], methods=["scratch"])
-    assert [one.name for one in plan.protocols] == ["probe"]
-    assert [one.name for one in plan.methods] == ["scratch"]
+    assert [protocol.name for protocol in plan.protocols] == ["probe"]
+    assert [method.name for method in plan.methods] == ["scratch"]
     with pytest.raises(StudyError, match="did you mean 'probe'"):
         narrowed(plan, protocols=["prob"])
     with pytest.raises(StudyError, match="compares with 'scratch'"):

@@ -16,7 +16,7 @@ from monai_ext.study.report import load_results, write_report
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     separations = {"scratch": 0.8, "SparK": 1.6, "BYOL": 1.2, "gray levels": 0.5}
-    made = write_fake_study(tmp_path_factory.mktemp("study"), separations, twins=4)
+    made = write_fake_study(tmp_path_factory.mktemp("study"), separations, near_duplicates=4)
     write_report(made)
     return made
 

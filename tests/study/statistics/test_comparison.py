@@ -11,11 +11,11 @@ from monai_ext.study.statistics.comparison import resample_folds
 
 
 def test_an_arm_is_the_mean_of_its_folds_with_repeats_inside():
-    one = arm([1.0, 2.0], repeats=3)
-    by_hand = [np.mean([cell.values["auc"] for cell in one.cells if cell.fold == fold]) for fold in (0, 1)]
-    assert one.estimate("auc").value == pytest.approx(np.mean(by_hand))
-    assert one.estimate("auc").low < one.estimate("auc").value < one.estimate("auc").high
-    assert one.patients == 120
+    repeated = arm([1.0, 2.0], repeats=3)
+    by_hand = [np.mean([cell.values["auc"] for cell in repeated.cells if cell.fold == fold]) for fold in (0, 1)]
+    assert repeated.estimate("auc").value == pytest.approx(np.mean(by_hand))
+    assert repeated.estimate("auc").low < repeated.estimate("auc").value < repeated.estimate("auc").high
+    assert repeated.patients == 120
 
 
 def test_repeats_do_not_narrow_the_interval_over_patients():
@@ -26,8 +26,8 @@ def test_repeats_do_not_narrow_the_interval_over_patients():
 
 
 def test_a_method_does_not_differ_from_itself():
-    one = arm([1.0, 1.5, 1.2])
-    result = compare(one, one)
+    same = arm([1.0, 1.5, 1.2])
+    result = compare(same, same)
     assert result.difference.value == 0.0
     assert (result.difference.low, result.difference.high) == (0.0, 0.0)
     assert result.p_value == 1.0
