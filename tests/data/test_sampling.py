@@ -237,7 +237,8 @@ class _Large(list):  # type: ignore[type-arg]
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
         if index == 3 and torch.utils.data.get_worker_info() is not None:
-            resource.setrlimit(resource.RLIMIT_AS, (2**34, resource.RLIM_INFINITY))
+            _, most = resource.getrlimit(resource.RLIMIT_AS)
+            resource.setrlimit(resource.RLIMIT_AS, (2**34 if most < 0 else min(2**34, most), most))
             self._allocate(2**35)
         return super().__getitem__(index)
 

@@ -38,7 +38,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=KINDS)
-def given(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+def hostile(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     make: Callable[[Path], None] = request.param
     make(tmp_path / "given.zip")
     return tmp_path / "given.zip"
@@ -59,10 +59,10 @@ def given(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     ids=" ".join,
 )
 def test_a_command_says_in_a_sentence_that_it_cannot_use_what_it_was_given(
-    bundle: Path, given: Path, tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+    bundle: Path, hostile: Path, tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     places = {
-        "GIVEN": given,
+        "GIVEN": hostile,
         "BUNDLE": bundle,
         "DATA": tmp_path,
         "OUT": tmp_path / "out",
