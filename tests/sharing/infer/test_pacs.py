@@ -209,7 +209,7 @@ def test_what_arrived_before_a_kill_is_answered_by_the_next_process(model, serie
     served = _Served(out, model)
     with served.running() as port:
         assert _send(series, port) == [0, 0, 0, 0]
-    assert [outcome.folder.name for outcome in served.told] == ["000001", "000003"]
+    assert [outcome.folder.name for outcome in served.reported] == ["000001", "000003"]
     assert json.loads((out / "answers" / "000001" / "answers.json").read_text())["files"]["outcomes"] == {"answered": 4}
     assert len(list((out / "incomplete" / "000002").iterdir())) == 4
     assert not [*(out / "arrived").iterdir(), *(out / "incoming").iterdir()]
@@ -236,8 +236,8 @@ def test_an_error_that_nobody_foresaw_does_not_end_the_listening(
     with served.running() as port:
         _send(series, port)
         _send(series, port)
-    assert "shapes cannot be multiplied What arrived is kept in" in served.told[0]
-    assert len(served.told[1].answers.series[0].slices) == 4
+    assert "shapes cannot be multiplied What arrived is kept in" in served.reported[0]
+    assert len(served.reported[1].answers.series[0].slices) == 4
 
 
 @needs_dcmtk
