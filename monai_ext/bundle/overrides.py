@@ -21,7 +21,9 @@ NEAREST_CUTOFF = 0.6
 """Similarity (difflib ratio) from which a known name counts as a misspelling of the one given."""
 
 
-def check_overrides(bundle_root: str, *, config: str = "train.json", overlay: str | None = None) -> None:
+def check_overrides(
+    bundle_root: str, *, config: str = "train.json", overlay: str | None = None, configs: Sequence[str] | None = None
+) -> None:
     """Compare the config that is being run with the bundle's own files; made to be the first step of ``initialize``.
 
     MONAI adds an unknown id silently, so that ``--epohcs 3`` would train for 1600 epochs. What is compared is the
@@ -35,25 +37,36 @@ def check_overrides(bundle_root: str, *, config: str = "train.json", overlay: st
         bundle_root: folder of the bundle; its ``configs`` are used when no workflow tells where the running config is.
         config: file name in the ``configs`` folder that makes up the bundle's side.
         overlay: another one that is laid over it.
+        configs: argument of an older layout, by which its configs are known.
 
     Raises:
-        ConfigOverrideError: an id exists in neither; the message names the nearest one that does.
+        ConfigOverrideError: an id exists in neither; the message names the nearest one that does. Or the configs are of
+            an older layout, whose components have other names and arguments today.
     """
     brief_errors()
+    if configs is not None:
+        folder = running_config_folder()
+        raise refusal(
+            ConfigOverrideError(
+                f"The configs {' + '.join(configs)} in {folder or bundle_root} were written for an older version of"
+                " monai_ext, whose components had other names and arguments. Nothing was started; take the configs of"
+                " this version from its folder bundles/, and give what you had changed as overrides."
+            )
+        )
     parser = running_parser()
     if parser is None:
         raise RuntimeError(
             "check_overrides works as a step of a MONAI config; call unknown_ids to compare two configs."
         )
-    configs = [config] if overlay is None else [config, overlay]
-    unknown = unknown_ids(parser.get(), _load(bundle_root, configs))
+    files = [config] if overlay is None else [config, overlay]
+    unknown = unknown_ids(parser.get(), _load(bundle_root, files))
     if unknown:
         complaints = (
             f"no id '{name}'" + (f" (did you mean '{near}'?)" if near else "") for name, near in unknown.items()
         )
         raise refusal(
             ConfigOverrideError(
-                f"Checking the overrides of {' + '.join(configs)}: there is {' and '.join(complaints)}. "
+                f"Checking the overrides of {' + '.join(files)}: there is {' and '.join(complaints)}. "
                 "Nothing was started; correct the name, or write a new id into the config file itself."
             )
         )

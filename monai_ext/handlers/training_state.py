@@ -183,7 +183,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} was written by an older version of this project, in which views were drawn by another rule, "
             "MoCo's queue did not know whose keys it holds, and SwAV projected views of each size by themselves "
             "(CHANGELOG.md): training would go on as another one. Resume it with the version that wrote it, or start "
-            "anew; its weights are read by monai_ext.networks.load_encoder."
+            "anew; its weights are read by monai_ext.networks.weights.load_encoder."
         )
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
         raise CheckpointError(_foreign(path))
@@ -200,7 +200,7 @@ def _damaged(path: Path) -> str:
 def _foreign(path: Path) -> str:
     return (
         f"{path} is no training checkpoint of this project, hence training cannot be resumed from it. Weights alone "
-        "are read by monai_ext.networks.load_encoder."
+        "are read by monai_ext.networks.weights.load_encoder."
     )
 
 

@@ -62,7 +62,7 @@ def start_from(network: nn.Module, *, pretrained: str | None = None, encoder: Re
 
     Args:
         network: the classifier, a ResNet of MONAI; or a network that has ``encoder`` as a part.
-        pretrained: None; a file in any layout that :func:`~monai_ext.networks.load_encoder` reads; or
+        pretrained: None; a file in any layout that :func:`~monai_ext.networks.weights.load_encoder` reads; or
             ``runs:/<run id>/encoder``, an encoder that MLflow has.
         encoder: the ResNet to load into; the network itself when omitted.
 

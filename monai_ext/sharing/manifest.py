@@ -57,7 +57,7 @@ def read_manifest(content: bytes, *, package: object) -> Manifest:
         if fields["format_version"] > FORMAT_VERSION:
             raise PackageError(
                 f"{package} was packed by a newer version (format {fields['format_version']}, this one reads up to"
-                f" {FORMAT_VERSION}): pip install --upgrade monai-ext."
+                f" {FORMAT_VERSION}): install the version of this project that its sender has."
             )
         files = {str(name): str(digest) for name, digest in fields["files"].items()}
         return Manifest(str(fields["bundle"]), str(fields["bundle_version"]), files, dict(fields["about"]))

@@ -53,7 +53,8 @@ class PackOptions:
     Args:
         results: content of ``metrics.json`` of this very model, for the card.
         shortcuts: what trivial predictors reach on the same data, for the card.
-        images: training images with their groups, for the reference statistics: ``LabelledImages``.
+        images: training images with their groups, for the reference statistics: ``LabelledImages``, or of a
+            segmentation ``SegmentedImages``.
         validation: images of validation with labels and groups, for the threshold of whole series.
         slice_thickness_mm: thinnest and thickest slice of the training; None where not known.
         test: images with labels and groups that subgroups are judged on.
@@ -155,14 +156,14 @@ def _model_files(model: TrainedModel, options: PackOptions) -> dict[str, bytes]:
     files = {WEIGHTS: state_dict, SAFETENSORS: save_safetensors(weights)}
     hashed = model.settings | {"weights_sha256": digests_of(files)[WEIGHTS]}
     files[SETTINGS] = canonical_json(hashed)
-    if options.images is not None and isinstance(model, TrainedClassifier):
+    if options.images is not None:
         files[REFERENCE] = canonical_json(_reference(model, options))
     if options.onnx:
         files["models/model.onnx"] = _onnx(model)
     return files
 
 
-def _reference(model: TrainedClassifier, options: PackOptions) -> dict[str, Any]:
+def _reference(model: TrainedModel, options: PackOptions) -> dict[str, Any]:
     images = options.images
     inputs = model.metadata.get("network_data_format", {}).get("inputs", {}).get("image", {})
     measured = measure_reference(
@@ -176,7 +177,9 @@ def _reference(model: TrainedClassifier, options: PackOptions) -> dict[str, Any]
         "body_parts": list(model.metadata.get("body_parts", [])),
         "slice_thickness_mm": None if options.slice_thickness_mm is None else list(options.slice_thickness_mm),
     }
-    return measured | {"series": _series_rule(model, options.validation)}
+    if isinstance(model, TrainedClassifier):
+        measured["series"] = _series_rule(model, options.validation)
+    return measured
 
 
 def _series_rule(model: TrainedClassifier, images: Any) -> dict[str, Any] | None:

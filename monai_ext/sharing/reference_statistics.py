@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,14 @@ from monai_ext.checks.gray_statistics import GRAY_STATISTICS, gray_statistics
 from monai_ext.errors import DatasetError
 from monai_ext.sharing.trained_classifier import TrainedClassifier
 
-__all__ = ["DistanceModel", "measure_reference", "network_inputs", "penultimate_features", "slice_probabilities"]
+__all__ = [
+    "DistanceModel",
+    "ReferenceDistances",
+    "measure_reference",
+    "network_inputs",
+    "slice_probabilities",
+    "watched_features",
+]
 
 LEAST_IMAGES = 40
 COMPONENTS = 32
@@ -105,13 +113,39 @@ def _fitted(vectors: np.ndarray, parts: Sequence[np.ndarray]) -> DistanceModel:
     return DistanceModel(center, axes, residual, threshold, float((judged > threshold).mean()), len(judged))
 
 
+class ReferenceDistances:
+    """How far images lie from those of a training, in parts of the distance that a hundredth of those exceeds.
+
+    Args:
+        reference: as :func:`measure_reference` gave it; None for a model that came without.
+    """
+
+    def __init__(self, reference: Mapping[str, Any] | None) -> None:
+        names = () if reference is None else ("features", "gray_values")
+        self._models = {name: DistanceModel.from_json(reference[name]) for name in names} if reference else {}
+
+    def of_features(self, features: Tensor) -> list[float | None]:
+        """Of what :func:`watched_features` gave, (B, D); None for each where there are no statistics."""
+        return self._parts("features", features.cpu().numpy())
+
+    def of_images(self, images: Sequence[Tensor]) -> list[float | None]:
+        """Of the gray values of images, each (1, H, W) in [0, 1]."""
+        return self._parts("gray_values", np.stack([gray_statistics(image.numpy()) for image in images]))
+
+    def _parts(self, name: str, vectors: np.ndarray) -> list[float | None]:
+        if name not in self._models:
+            return [None] * len(vectors)
+        model = self._models[name]
+        return [float(value) for value in model.distances(vectors.astype(float)) / max(model.threshold, 1e-12)]
+
+
 def measure_reference(
     network: nn.Module, images: Iterable[tuple[Tensor, str]], *, image_size: int, in_channels: int, modality: str
 ) -> dict[str, Any]:
     """Statistics of training images; no image, name or patient can be read from them.
 
     Args:
-        network: the classifier.
+        network: a classifier or a segmentation network.
         images: each (1, H, W) in [0, 1], with the patient or group that it belongs to. Patients are divided into three
             parts, so that the threshold and its false alarms are measured on patients that nothing was fitted to.
         image_size: of the network's input.
@@ -123,7 +157,9 @@ def measure_reference(
     """
     features, grays, groups = [], [], []
     for image, group in images:
-        features.append(penultimate_features(network, network_inputs([image], image_size, in_channels)).numpy()[0])
+        with torch.no_grad(), watched_features(network) as seen:
+            network(network_inputs([image], image_size, in_channels))
+        features.append(seen[0].cpu().numpy()[0])
         grays.append(gray_statistics(image.numpy()))
         groups.append(group)
     parts = _three_parts(groups)
@@ -177,14 +213,29 @@ def slice_probabilities(model: TrainedClassifier, images: Any) -> np.ndarray:
     return np.concatenate(found).astype(float)
 
 
-def penultimate_features(network: nn.Module, inputs: Tensor) -> Tensor:
-    """What the network's last layer sees: (B, D), on the CPU."""
+@contextmanager
+def watched_features(network: nn.Module) -> Iterator[list[Tensor]]:
+    """While it is open, one batch through a network leaves its features in the list: (B, D), on its device.
+
+    Of a classifier they are what its last layer ``fc`` sees. Of any other network they are the means over the pixels of
+    the convolution with the fewest pixels, the last one of these: what is known of the image as a whole.
+    """
     seen: list[Tensor] = []
-    head = network.get_submodule("fc")
-    handle = head.register_forward_pre_hook(lambda _, received: seen.append(received[0].detach()))
+    fewest = [np.inf]
+
+    def keep(_: nn.Module, __: Any, output: Tensor) -> None:
+        if (pixels := output[0, 0].numel()) <= fewest[0]:
+            fewest[0] = pixels
+            seen[:] = [output.detach().float().flatten(2).mean(dim=2)]
+
+    head = dict(network.named_children()).get("fc")
+    if head is not None:
+        handles = [head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().flatten(1).float()))]
+    else:
+        convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+        handles = [convolution.register_forward_hook(keep) for convolution in convolutions]
     try:
-        with torch.no_grad():
-            network(inputs)
+        yield seen
     finally:
-        handle.remove()
-    return seen[0].flatten(1).float().cpu()
+        for handle in handles:
+            handle.remove()

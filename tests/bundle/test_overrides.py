@@ -146,3 +146,20 @@ def test_an_overlay_of_the_bundle_itself_brings_its_own_ids(bundle):
     (bundle / "configs" / "train.json").write_text(json.dumps(config))
     run(config_file=str(bundle / "configs" / "train.json"), logging_file=False, section="validation")
     assert (bundle / "ran.txt").exists()
+
+
+def test_configs_of_an_older_layout_are_refused_with_what_to_do(bundle, monkeypatch, capsys):
+    file = bundle / "configs" / "train.json"
+    config = json.loads(file.read_text())
+    config["initialize"][0]["configs"] = ["train.json", "evaluate.json"]
+    file.write_text(json.dumps(config))
+    monkeypatch.setattr("monai_ext.running_config.started_from_command_line", lambda: True)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    with pytest.raises(RuntimeError) as caught:
+        run(config_file=str(file))
+    capsys.readouterr()
+    sys.excepthook(caught.type, caught.value, caught.tb)
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"Error: The configs train.json + evaluate.json in {bundle / 'configs'} were written for")
+    assert "take the configs of this version" in printed
+    assert not (bundle / "ran.txt").exists()

@@ -22,12 +22,12 @@ def disc(number: int, *, shape: tuple[int, int] = (40, 44)) -> tuple[np.ndarray,
     return (ground + 110 * mask).astype(np.uint8), mask.astype(np.uint8) * 255
 
 
-def write_masked_pictures(folder: Path) -> Path:
-    """A folder with ``masks.csv`` (file, mask, patient_id, split), two pictures each of twelve patients."""
+def write_masked_pictures(folder: Path, *, count: int = 24) -> Path:
+    """A folder with ``masks.csv`` (file, mask, patient_id, split), two pictures of each patient."""
     lines = ["file,mask,patient_id,split"]
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
-    for number in range(24):
+    for number in range(count):
         image, mask = disc(number)
         Image.fromarray(image).save(folder / "images" / f"{number:02d}.png")
         Image.fromarray(mask).save(folder / "masks" / f"{number:02d}.png")

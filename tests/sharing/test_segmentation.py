@@ -10,17 +10,20 @@ import numpy as np
 import pydicom
 import pytest
 import torch
+from monai.networks.nets import BasicUNet
 from torch.nn.functional import interpolate
 
 from helpers.dicom_files import ct_slice, write
-from helpers.trained_segmentation import SETTINGS, build_network, write_segmentation_bundle
+from helpers.masked_images import disc, write_masked_pictures
+from helpers.trained_segmentation import NETWORK, SETTINGS, build_network, write_segmentation_bundle
 from monai_ext.cli import main
 from monai_ext.data.dicom.series import find_series
 from monai_ext.errors import WeightsError
 from monai_ext.networks import build_segmenter
+from monai_ext.sharing.audit import audit_bundle
 from monai_ext.sharing.bundle_files import open_bundle_files
 from monai_ext.sharing.infer.segmenting import label_volumes_ml, segment_folder
-from monai_ext.sharing.reference_statistics import network_inputs
+from monai_ext.sharing.reference_statistics import ReferenceDistances, network_inputs, watched_features
 from monai_ext.sharing.trained_classifier import read_trained_classifier
 from monai_ext.sharing.trained_segmenter import read_trained_segmenter
 
@@ -219,3 +222,46 @@ def test_a_model_of_our_own_bundle_says_its_network_by_backbone_channels_and_cla
     images = torch.rand(1, 1, 64, 64)
     assert torch.equal(model.build()(images), network(images))
     assert model.labels == {1: "infection"}
+
+
+@pytest.fixture(scope="module")
+def with_reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package whose training images are bright discs, of which 48 are in the section training."""
+    folder = tmp_path_factory.mktemp("reference")
+    names = {"class_names": ["background", "disc"], "labels": {"1": "disc"}, "codes": None, "window": "full"}
+    network = {"network": SETTINGS["network"] | {"arguments": NETWORK | {"out_channels": 2}}}
+    bundle = write_segmentation_bundle(folder, **names, **network)
+    torch.save(BasicUNet(**NETWORK | {"out_channels": 2}).state_dict(), bundle / "models" / "model.pt")
+    data = write_masked_pictures(folder / "data", count=96)
+    options = ["--reference", str(data), "--slice-thickness", "1", "2"]
+    assert main(["bundle", "pack", str(bundle), str(folder / "a.zip"), *options]) == 0
+    assert main(["bundle", "pack", str(bundle), str(folder / "b.zip"), *options, "--subgroups", "sex"]) == 2
+    return folder / "a.zip"
+
+
+def test_images_unlike_the_masked_ones_of_the_training_are_warned_of(with_reference: Path, tmp_path: Path) -> None:
+    model = read_trained_segmenter(open_bundle_files(with_reference))
+    assert model.reference is not None
+    assert model.reference["images"] == 48
+    [answer] = segment_folder(model, _write_series(tmp_path / "noise")).series
+    warnings = {warning.code: warning for warning in answer.warnings}
+    assert {"unlike_training_gray_values", "slice_thickness"} <= warnings.keys()
+    assert warnings["unlike_training_gray_values"].false_alarms == model.reference["gray_values"]["false_alarms"]
+    assert "no_reference" not in warnings
+
+
+def test_an_image_of_the_training_is_near_and_its_features_are_those_of_the_deepest_stage(with_reference: Path) -> None:
+    model = read_trained_segmenter(open_bundle_files(with_reference))
+    network, distances = model.build(), ReferenceDistances(model.reference)
+    image = torch.from_numpy(disc(0)[0].astype(np.float32) / 255)[None]
+    with torch.no_grad(), watched_features(network) as seen:
+        network(network_inputs([image], 64, 1))
+    assert seen[0].shape == (1, 8)  # channels of the stage of 4 x 4 pixels
+    assert distances.of_features(seen[0])[0] < 1.5
+    assert distances.of_images([image])[0] < 1.5
+
+
+def test_the_card_and_the_audit_know_the_reference_of_a_segmentation(with_reference: Path) -> None:
+    assert audit_bundle(with_reference).findings == []
+    card = open_bundle_files(with_reference).files["README.md"].read().decode()
+    assert "Statistics of 48 images travel" in card

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from monai_ext.data import LabelledSections
+    from monai_ext.data import LabelledSections, SegmentedSections
     from monai_ext.sharing.trained_classifier import TrainedClassifier
+    from monai_ext.sharing.trained_model import TrainedModel
+    from monai_ext.sharing.trained_segmenter import TrainedSegmenter
 
 __all__ = ["add_options", "main"]
 
@@ -19,14 +21,15 @@ logger = logging.getLogger(__name__)
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
-    parser.add_argument("bundle", metavar="BUNDLE", help="folder of a trained classification bundle")
+    parser.add_argument("bundle", metavar="BUNDLE", help="folder of a trained classification or segmentation bundle")
     parser.add_argument("package", metavar="OUT.zip", help="file to write")
     parser.add_argument("--results", metavar="metrics.json", help="evaluation of this model, for the model card")
     parser.add_argument("--shortcuts", metavar="FILE", help="JSON by `monai_ext shortcuts`, for the model card")
     parser.add_argument(
         "--reference",
         metavar="DATA",
-        help="labelled data of the training: to recognise images unlike them, and to choose a threshold for series",
+        help="data of the training with labels or masks: to recognise images unlike them; from labels also to choose"
+        " a threshold for series",
     )
     parser.add_argument(
         "--splits",
@@ -79,16 +82,15 @@ def _reference(options: argparse.Namespace) -> dict[str, Any]:
     """Sections of the training's data, and the names of their files, which must not travel."""
     from monai_ext.errors import BundleAuditError
     from monai_ext.sharing.bundle_files import open_bundle_files
-    from monai_ext.sharing.trained_classifier import read_trained_classifier
+    from monai_ext.sharing.trained_segmenter import TrainedSegmenter, read_trained_model
 
-    model = read_trained_classifier(open_bundle_files(options.bundle))
+    model = read_trained_model(open_bundle_files(options.bundle))
+    if isinstance(model, TrainedSegmenter):
+        if options.subgroups:
+            raise BundleAuditError(f"--subgroups judges classes, and the model of {options.bundle} is a segmentation.")
+        return _found(options, _masked_sections(options, model))
     sections = _sections(options, model)
-    names = {part for name in sections.division.data.items.ids for part in (name, Path(name).stem)}
-    found: dict[str, Any] = {
-        "images": sections.choose("training"),
-        "slice_thickness_mm": _slice_thickness(options, sections),
-        "private": {"name of an image": names, "path": {str(Path(options.reference).resolve())}},
-    }
+    found = _found(options, sections)
     if sections.fingerprint != model.settings.get("data_fingerprint"):
         mismatch = f"{options.reference} is not the data that the model was trained on, by its fingerprint"
         if options.subgroups:
@@ -103,28 +105,57 @@ def _reference(options: argparse.Namespace) -> dict[str, Any]:
     return found | {"validation": sections.validation}
 
 
+def _found(options: argparse.Namespace, sections: LabelledSections | SegmentedSections) -> dict[str, Any]:
+    """Training images, their thickness, and what of them must not travel."""
+    names = {part for name in sections.division.data.items.ids for part in (name, Path(name).stem)}
+    return {
+        "images": sections.choose("training"),
+        "slice_thickness_mm": _slice_thickness(options, sections),
+        "private": {"name of an image": names, "path": {str(Path(options.reference).resolve())}},
+    }
+
+
 def _sections(options: argparse.Namespace, model: TrainedClassifier) -> LabelledSections:
     from monai_ext.data import open_labelled_sections
 
-    settings = model.settings
-    trained_by = settings.get("splits")
-    return open_labelled_sections(
-        options.reference,
-        class_names=settings.get("labels") or model.class_names,
-        window=settings.get("window", "full"),
-        columns=settings.get("columns"),
-        splits=options.splits or (trained_by if trained_by and Path(trained_by).is_file() else None),
-        fold=int(settings.get("fold") or 0) if options.fold is None else options.fold,
-        seed=int(settings.get("seed") or 0),
+    names = model.settings.get("labels") or model.class_names
+    return open_labelled_sections(options.reference, class_names=names, **_as_trained(options, model))
+
+
+def _masked_sections(options: argparse.Namespace, model: TrainedSegmenter) -> SegmentedSections:
+    from monai_ext.data import open_segmented_sections
+
+    names = model.settings.get("class_names") or ["background", *model.labels.values()]
+    values = model.settings.get("mask_values")
+    return open_segmented_sections(
+        options.reference, class_names=names, mask_values=values, **_as_trained(options, model)
     )
 
 
-def _slice_thickness(options: argparse.Namespace, sections: LabelledSections) -> tuple[float, float] | None:
-    """As given, else thinnest and thickest slice of the training as the data say; None where they do not."""
+def _as_trained(options: argparse.Namespace, model: TrainedModel) -> dict[str, Any]:
+    """How the training opened its data, unless the command line says otherwise."""
+    settings = model.settings
+    trained_by = settings.get("splits")
+    return {
+        "window": settings.get("window", "full"),
+        "columns": settings.get("columns"),
+        "splits": options.splits or (trained_by if trained_by and Path(trained_by).is_file() else None),
+        "fold": int(settings.get("fold") or 0) if options.fold is None else options.fold,
+        "seed": int(settings.get("seed") or 0),
+    }
+
+
+def _slice_thickness(
+    options: argparse.Namespace, sections: LabelledSections | SegmentedSections
+) -> tuple[float, float] | None:
+    """As given, else thinnest and thickest slice of the training as labelled data say; None where they do not."""
+    from monai_ext.data import LabelledSections
     from monai_ext.errors import SplitError
 
     if options.slice_thickness:
         return min(options.slice_thickness), max(options.slice_thickness)
+    if not isinstance(sections, LabelledSections):
+        return None
     try:
         thicknesses_mm = [float(value) for value in sections.column("slice_thickness_mm", "training") if value]
     except (SplitError, ValueError):

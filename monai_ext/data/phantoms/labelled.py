@@ -28,10 +28,12 @@ __all__ = ["LABELLED_SETS", "embedded_labelled_sample"]
 
 logger = logging.getLogger(__name__)
 
-SAMPLE_NAME = "labelled_phantoms-v1"
+SAMPLE_NAME = "labelled_phantoms-v2"
 """Name of the samples' folders; its version is raised whenever the same seeds give other pixels."""
 
 _SIZE, _CROP = 128, 64
+_PATIENTS = 100
+"""Chests, and heads."""
 _ORGANS = ("bladder", "femur-left", "femur-right", "heart", "kidney-left", "kidney-right", "liver")
 ORGAN_NAMES = (*_ORGANS, "lung-left", "lung-right", "pancreas", "spleen")
 
@@ -139,8 +141,8 @@ def _scan(
 
 
 def _lungs() -> Iterator[_LabelledSeries]:
-    """Sixty chests, half with ground glass and half with nodules, two slices each."""
-    for number in range(60):
+    """A hundred chests, half with ground glass and half with solid lesions, two slices each."""
+    for number in range(_PATIENTS):
         rng = np.random.default_rng([number, 71])
         label = ("NonCOVID", "COVID")[number % 2]
         patient = ThoraxWithFindings(rng, has_ground_glass=label == "COVID")
@@ -148,8 +150,8 @@ def _lungs() -> Iterator[_LabelledSeries]:
 
 
 def _heads() -> Iterator[_LabelledSeries]:
-    """Sixty heads, half with a bleed, two slices each."""
-    for number in range(60):
+    """A hundred heads, half with bleeds and half with bright vessels, two slices each."""
+    for number in range(_PATIENTS):
         rng = np.random.default_rng([number, 72])
         label = ("0", "1")[number % 2]
         patient = HeadWithFindings(rng, has_bleed=label == "1")
@@ -159,9 +161,8 @@ def _heads() -> Iterator[_LabelledSeries]:
 def _around_findings(
     patient: ThoraxWithFindings | HeadWithFindings, rng: np.random.Generator, region: str, kernels: tuple[str, ...]
 ) -> PhantomSeries:
-    middle = float(rng.choice(patient.seen_mm))
     low, high = patient.z_range_mm
-    positions = [float(np.clip(middle + shift + rng.uniform(-1.5, 1.5), low, high)) for shift in (-2.5, 2.5)]
+    positions = [float(np.clip(patient.seen_mm + shift + rng.uniform(-1.5, 1.5), low, high)) for shift in (-2.5, 2.5)]
     return _scan(
         patient,
         rng,

@@ -13,7 +13,7 @@ from monai_ext.data.phantoms.shapes import Plane
 
 __all__ = ["embedded_segmented_sample"]
 
-SAMPLE_NAME = "segmented_phantoms-v1"
+SAMPLE_NAME = "segmented_phantoms-v2"
 """Name of the sample's folder; its version is raised whenever the same seeds give other pixels."""
 
 _PATIENTS, _SLICES, _SIZE, _STEP_MM = 30, 4, 128, 8.0
@@ -53,7 +53,7 @@ def _volume(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarra
     patient = ThoraxWithFindings(rng, has_ground_glass=True)
     pixel_mm = patient.field_of_view_mm / _SIZE
     low, high = patient.z_range_mm
-    first = float(np.clip(rng.choice(patient.seen_mm) - _STEP_MM, low, high - _SLICES * _STEP_MM))
+    first = float(np.clip(patient.seen_mm - _STEP_MM, low, high - _SLICES * _STEP_MM))
     kernel, dose = KERNELS[str(rng.choice(["SOFT", "STANDARD", "LUNG"]))], float(rng.uniform(0.8, 2.5))
     scans, masks = [], []
     for number in range(_SLICES):

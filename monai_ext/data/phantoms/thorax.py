@@ -82,14 +82,21 @@ class Thorax:
             for root, targets, radius in hila
         ]
 
-    def _scatter(self, rng: np.random.Generator, *, count: int, radius_mm: tuple[float, float]) -> list[Blob]:
+    def _scatter(
+        self,
+        rng: np.random.Generator,
+        *,
+        count: int,
+        radius_mm: tuple[float, float],
+        height_mm: tuple[float, float] = (-70, 80),
+    ) -> list[Blob]:
         blobs = []
         for _ in range(count):
             side, radius = rng.choice([-1, 1]), rng.uniform(*radius_mm)
             center = (
                 side * rng.uniform(0.42, 0.88) * self._wall.half_width_mm,
                 rng.uniform(-50, 55),
-                rng.uniform(-70, 80),
+                rng.uniform(*height_mm),
             )
             lobes = [(k, rng.uniform(0.02, 0.14), rng.uniform(0, 6), rng.uniform(-0.05, 0.05)) for k in (2, 3, 5, 7)]
             blobs.append(Blob(center, (radius, radius * rng.uniform(0.7, 1.2), radius), lobes=lobes))

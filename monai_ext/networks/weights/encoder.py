@@ -75,7 +75,7 @@ def load_encoder(
 
     Args:
         network: a MONAI ResNet, 2D or 3D, with or without head (:func:`monai_ext.networks.build_encoder`).
-        source: a file, an MLflow uri (see :func:`monai_ext.networks.read_weights`), or a state dict.
+        source: a file, an MLflow uri (see :func:`monai_ext.networks.weights.read_weights`), or a state dict.
         prefix: what stands before ``conv1.weight`` in the file; needed only where a file holds several ResNets in an
             arrangement that is not known.
 

@@ -56,11 +56,11 @@ def load_spark_checkpoint(model: SparK, source: str | os.PathLike[str] | Mapping
 
     The published checkpoints are of ResNets with batch norm, three channels (ImageNet mean and standard deviation),
     and a decoder of width 768: ``SparK(build_encoder("resnet50", in_channels=3), SparKDecoder(768, out_channels=3))``.
-    To take the encoder alone, into any ResNet, use :func:`monai_ext.networks.load_encoder`.
+    To take the encoder alone, into any ResNet, use :func:`monai_ext.networks.weights.load_encoder`.
 
     Args:
         model: a SparK of the same encoder, channels and decoder width.
-        source: a file, an MLflow uri (see :func:`monai_ext.networks.read_weights`), or a state dict.
+        source: a file, an MLflow uri (see :func:`monai_ext.networks.weights.read_weights`), or a state dict.
 
     Raises:
         WeightsError: When the file cannot be read, is of another layout, or does not fit the model (the keys are

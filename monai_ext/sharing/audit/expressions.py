@@ -148,6 +148,8 @@ class _Reader(ast.NodeVisitor):
         self.found.constants.append(node.value)
         text = node.value.decode("latin-1") if isinstance(node.value, bytes) else node.value
         if isinstance(text, str) and _STAND_IN.format("") in text:
+            for number in reversed(range(len(self.references))):
+                text = text.replace(_STAND_IN.format(number), f"@{self.references[number]}")
             self.found.quoted.append(text)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:

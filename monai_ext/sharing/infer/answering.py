@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from monai_ext.checks.gray_statistics import gray_statistics
 from monai_ext.data.dicom.intensity import SliceReader
 from monai_ext.data.dicom.series import DicomSeries, DicomSlice, SeriesIndex, find_series
 from monai_ext.errors import DatasetError, DicomSeriesError
@@ -25,7 +24,7 @@ from monai_ext.sharing.infer.answers import (
     StudyAnswer,
 )
 from monai_ext.sharing.infer.warning_rules import warnings_of
-from monai_ext.sharing.reference_statistics import DistanceModel, network_inputs
+from monai_ext.sharing.reference_statistics import ReferenceDistances, network_inputs, watched_features
 from monai_ext.sharing.series_rule import MEAN_RULE, SERIES_RULE, highest_tenth, resampled_interval
 from monai_ext.sharing.trained_classifier import TrainedClassifier
 
@@ -56,11 +55,7 @@ class Network:
         self.model = model
         self.device = torch.device(device)
         self.network: nn.Module = model.build(self.device)
-        self.distances: dict[str, DistanceModel] = {}
-        if model.reference is not None:
-            self.distances = {
-                name: DistanceModel.from_json(model.reference[name]) for name in ("features", "gray_values")
-            }
+        self.distances = ReferenceDistances(model.reference)
 
     @cached_property
     def grad_cam(self) -> Any:
@@ -77,26 +72,13 @@ class Network:
 
     def answer(self, slices: Sequence[DicomSlice], images: Sequence[Tensor]) -> list[SliceAnswer]:
         """Probabilities and distances of a batch of windowed slices."""
-        seen: list[Tensor] = []
-        handle = self.network.get_submodule("fc").register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-        try:
-            with torch.no_grad():
-                probabilities = self.network(self.inputs(images)).softmax(dim=1).cpu().numpy()
-        finally:
-            handle.remove()
-        features = self._parts("features", seen[0].flatten(1).float().cpu().numpy())
-        grays = self._parts("gray_values", np.stack([gray_statistics(image.numpy()) for image in images]))
+        with torch.no_grad(), watched_features(self.network) as seen:
+            probabilities = self.network(self.inputs(images)).softmax(dim=1).cpu().numpy()
+        features, grays = self.distances.of_features(seen[0]), self.distances.of_images(images)
         return [
             SliceAnswer(dicom_slice, tuple(float(p) for p in row), feature, gray)
             for dicom_slice, row, feature, gray in zip(slices, probabilities, features, grays, strict=True)
         ]
-
-    def _parts(self, name: str, vectors: np.ndarray) -> list[float | None]:
-        """Distances in parts of the threshold; None where the model has no statistics."""
-        if name not in self.distances:
-            return [None] * len(vectors)
-        model = self.distances[name]
-        return [float(value) for value in model.distances(vectors.astype(float)) / max(model.threshold, 1e-12)]
 
 
 def windowed(hounsfield: np.ndarray, window_hu: Sequence[float]) -> Tensor:

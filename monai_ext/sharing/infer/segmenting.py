@@ -16,7 +16,7 @@ from monai_ext.data.dicom.series import DicomSeries, DicomSlice
 from monai_ext.sharing.infer.answering import answer_each_series, batches
 from monai_ext.sharing.infer.answers import AnsweredSeries, FileUse, SliceAnswer, Warned
 from monai_ext.sharing.infer.warning_rules import warnings_of
-from monai_ext.sharing.reference_statistics import network_inputs
+from monai_ext.sharing.reference_statistics import ReferenceDistances, network_inputs, watched_features
 from monai_ext.sharing.trained_segmenter import TrainedSegmenter
 
 __all__ = ["SegmentedAnswers", "SegmentedSeries", "label_volumes_ml", "segment_folder"]
@@ -87,14 +87,20 @@ def segment_folder(
     Raises:
         DatasetError: the folder cannot be listed, or has no series that can be answered.
     """
-    network = model.build(device)
+    network, distances = model.build(device), ReferenceDistances(model.reference)
 
     def answer(series: DicomSeries, refused: dict[Path, FileUse]) -> SegmentedSeries | None:
-        parts: list[tuple[DicomSlice, np.ndarray, float]] = []
+        slices: list[SliceAnswer] = []
+        masks: list[np.ndarray] = []
+        clipped: list[float] = []
         for batch in batches(series, model.settings["window_hu"], refused):
-            masks = _masks(model, network, [image for _, image, _ in batch], device)
-            parts += [(dicom_slice, mask, share) for (dicom_slice, _, share), mask in zip(batch, masks, strict=True)]
-        return _segmented(model, series, parts) if parts else None
+            images = [image for _, image, _ in batch]
+            with watched_features(network) as seen:
+                masks += _masks(model, network, images, device)
+            distant = zip(batch, distances.of_features(seen[0]), distances.of_images(images), strict=True)
+            slices += [SliceAnswer(dicom_slice, (), feature, gray) for (dicom_slice, _, _), feature, gray in distant]
+            clipped += [share for _, _, share in batch]
+        return _segmented(model, series, slices, masks, float(np.mean(clipped))) if slices else None
 
     answered, files = answer_each_series(source, answer, progress)
     called = "the likeliest label" if model.threshold is None else f"from a probability of {model.threshold:g} on"
@@ -118,22 +124,21 @@ def _masks(
 
 
 def _segmented(
-    model: TrainedSegmenter, series: DicomSeries, parts: Sequence[tuple[DicomSlice, np.ndarray, float]]
+    model: TrainedSegmenter,
+    series: DicomSeries,
+    answers: Sequence[SliceAnswer],
+    masks: Sequence[np.ndarray],
+    clipped: float,
 ) -> SegmentedSeries:
-    slices = tuple(dicom_slice for dicom_slice, _, _ in parts)
-    mask = np.stack([mask for _, mask, _ in parts])
+    slices, mask = tuple(answer.slice for answer in answers), np.stack(masks)
+    reference = model.reference
+    trained = {"body_parts": model.body_parts, "slice_thickness_mm": (reference or {}).get("slice_thickness_mm")}
     return SegmentedSeries(
         series=series,
         slices=slices,
         mask=mask,
         volumes_ml=label_volumes_ml(mask, slices, list(model.labels)),
-        warnings=warnings_of(
-            series,
-            [SliceAnswer(dicom_slice, ()) for dicom_slice in slices],
-            trained={"body_parts": model.body_parts},
-            reference=None,
-            clipped=float(np.mean([share for _, _, share in parts])),
-        ),
+        warnings=warnings_of(series, answers, trained=trained, reference=reference, clipped=clipped),
     )
 
 

@@ -19,7 +19,7 @@ from monai_ext.sharing.infer.dicom_objects import dicom_objects, segmented_objec
 from monai_ext.sharing.infer.listening import Receiver
 from monai_ext.sharing.infer.pacs import PacsAddress, send_objects
 from monai_ext.sharing.infer.segmenting import SegmentedAnswers, segment_folder
-from monai_ext.sharing.infer.writing import write_answers
+from monai_ext.sharing.infer.writing import check_output, write_answers
 from monai_ext.sharing.trained_classifier import TrainedClassifier
 from monai_ext.sharing.trained_segmenter import TrainedSegmenter
 
@@ -65,6 +65,7 @@ class Service:
             DatasetError: there is nothing to answer, or the output cannot be written.
             PacsError: the PACS did not take them; they are written all the same.
         """
+        check_output(output, source)
         answers, objects, notes = self._answered(source, progress)
         written = write_answers(
             answers, output, source=source, objects=objects, notes=notes, file_names=self.file_names
@@ -92,7 +93,7 @@ class Service:
         Args:
             receiver: that is listening.
             stop: set to end, after what has arrived by then.
-            told: called with each outcome, or with a sentence about what failed.
+            report: called with each outcome, or with a sentence about what failed.
         """
         while not (stop.is_set() and receiver.arrived.empty()):
             try:

@@ -15,7 +15,7 @@ from monai_ext.sharing.infer.answers import Answers
 from monai_ext.sharing.infer.segmenting import SegmentedAnswers
 from monai_ext.sharing.infer.tables import answer_tables, files_table, segment_tables
 
-__all__ = ["write_answers"]
+__all__ = ["check_output", "write_answers"]
 
 
 def write_answers(
@@ -41,17 +41,7 @@ def write_answers(
         DatasetError: the folder is not empty, lies in the source, or cannot be written.
     """
     target, root = Path(output), Path(source).resolve()
-    if target.resolve().is_relative_to(root):
-        raise DatasetError(
-            f"The answers would lie in {target}, within the source, which is never changed. Name another folder."
-        )
-    try:
-        if target.exists() and any(target.iterdir()):
-            raise DatasetError(f"The folder {target} for the answers is not empty: name a new one.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".answers-", dir=target.parent))
-    except OSError as error:
-        raise DatasetError(f"Writing answers to {target}: {error.strerror or error}. Name another folder.") from error
+    partial = _made_beside(target, root)
     try:
         tables = answer_tables(answers, notes) if isinstance(answers, Answers) else segment_tables(answers, notes)
         for name, content in (*tables, files_table(answers.files, root, file_names=file_names), *objects):
@@ -66,6 +56,30 @@ def write_answers(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def check_output(output: str | Path, source: str | Path) -> None:
+    """Refuse a folder that answers could not be written to, before the work of answering.
+
+    Raises:
+        DatasetError: the folder is not empty, lies in the source, or cannot be written.
+    """
+    _made_beside(Path(output), Path(source).resolve()).rmdir()
+
+
+def _made_beside(target: Path, root: Path) -> Path:
+    """An empty folder beside the target, to be renamed to it once it is complete."""
+    if target.resolve().is_relative_to(root):
+        raise DatasetError(
+            f"The answers would lie in {target}, within the source, which is never changed. Name another folder."
+        )
+    try:
+        if target.exists() and any(target.iterdir()):
+            raise DatasetError(f"The folder {target} for the answers is not empty: name a new one.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=".answers-", dir=target.parent))
+    except OSError as error:
+        raise DatasetError(f"Writing answers to {target}: {error.strerror or error}. Name another folder.") from error
 
 
 def _write(path: Path, content: bytes) -> None:

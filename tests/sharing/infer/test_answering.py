@@ -20,6 +20,7 @@ from monai_ext.sharing.bundle_files import open_bundle_files
 from monai_ext.sharing.infer import answer_folder, write_answers
 from monai_ext.sharing.infer.answering import Network, windowed
 from monai_ext.sharing.infer.dicom_objects import dicom_objects
+from monai_ext.sharing.infer.service import Service
 from monai_ext.sharing.pack import PackOptions, pack_bundle
 from monai_ext.sharing.reference_statistics import network_inputs
 from monai_ext.sharing.series_rule import highest_tenth, resampled_interval
@@ -241,3 +242,18 @@ def test_many_classes_are_called_by_their_mean(tmp_path: Path) -> None:
     means = np.mean([answered.probabilities for answered in answer.slices], axis=0)
     assert answer.call == "abc"[int(means.argmax())]
     assert answer.probability == pytest.approx(float(means.max()))
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_answered(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old.txt").write_text("x")
+    service = Service(None)  # a model that could answer nothing
+    for output, words in (
+        ("out", "is not empty"),
+        ("source/out", "within the source"),
+        ("out/old.txt/a", "Name another"),
+    ):
+        with pytest.raises(DatasetError, match=words):
+            service.answer(tmp_path / "source", tmp_path / output)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
