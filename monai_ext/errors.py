@@ -55,6 +55,17 @@ class ReportedError(Exception):
         self.fields = fields
         self.public = public
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Both renderings travel to another process, and fields as text, since what is in them may not be made to."""
+        fields = {name: _here(value) for name, value in self.fields.items()}
+        return _rendered, (type(self), str(self), self.public, fields)
+
+
+def _rendered(kind: type[ReportedError], message: str, public: str, fields: dict[str, str]) -> ReportedError:
+    error = kind(message)
+    error.fields, error.public = fields, public
+    return error
+
 
 def public_text(error: BaseException) -> str:
     """What may be told of an error elsewhere: its type, and a sentence that cannot name a file, folder or person.

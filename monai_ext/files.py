@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import stat
 from collections.abc import Callable, Sequence
@@ -17,6 +18,8 @@ from monai_ext.errors import TrainingStoppedError
 __all__ = [
     "file_sha256",
     "open_regular",
+    "parse_json",
+    "read_json",
     "read_regular",
     "remove_partial_files",
     "sync_folder",
@@ -30,6 +33,7 @@ _PARTIAL = ".partial"
 _OWNER_ONLY, _AS_UMASK_SAYS = 0o600, 0o666
 _SYNCS_AT_ONCE = 16
 _PIECE = 1 << 20
+_LARGEST_JSON = 2**26
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -197,3 +201,30 @@ def read_regular(path: str | Path, *, most: int) -> bytes:
         if size > most:
             raise OSError(errno.EFBIG, f"it has {size} bytes, and at most {most} are read", str(path))
         return file.read(size)
+
+
+def read_json(path: str | Path, *, most: int = _LARGEST_JSON, **options: Any) -> Any:
+    """What a JSON file holds that may come from anybody.
+
+    Args:
+        path: of the file.
+        most: bytes.
+        options: of ``json.loads``.
+
+    Raises:
+        OSError: as :func:`read_regular`.
+        ValueError: it is no JSON, no Unicode, or nested more deeply than can be read.
+    """
+    return parse_json(read_regular(path, most=most), **options)
+
+
+def parse_json(content: bytes | str, **options: Any) -> Any:
+    """What JSON text says.
+
+    Raises:
+        ValueError: it is no JSON, no Unicode, or nested more deeply than can be read.
+    """
+    try:
+        return json.loads(content, **options)
+    except RecursionError:  # no ValueError by itself
+        raise ValueError("it is nested too deeply") from None

@@ -7,10 +7,13 @@ import json
 import logging
 import os
 import platform
+import stat
 import time
 import weakref
 from pathlib import Path
 from typing import Any
+
+from monai_ext.files import read_json
 
 try:
     import fcntl
@@ -42,10 +45,12 @@ class FolderLock:
     Args:
         folder: that exists.
         name: of the file. Locks of other names do not know of each other: for what is one file of a folder.
+        owner_only: nobody else can read the file, whatever the umask says.
     """
 
-    def __init__(self, folder: str | Path, *, name: str = _NAME) -> None:
+    def __init__(self, folder: str | Path, *, name: str = _NAME, owner_only: bool = False) -> None:
         self.path = Path(folder) / name
+        self._mode = 0o600 if owner_only else 0o666
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
@@ -53,7 +58,7 @@ class FolderLock:
 
         Raises:
             FolderInUseError: another process has it, or another object of this process.
-            OSError: the folder cannot be written to.
+            OSError: the folder cannot be written to, or something else than a file lies in the place of the lock.
         """
         if fcntl is None or self._descriptor is not None:
             return
@@ -62,7 +67,11 @@ class FolderLock:
             return
         self._descriptor = descriptor
         _held.add(self)
-        self.note()
+        try:
+            self.note()
+        except OSError:  # a full disk: whoever could not take the lock must not keep it
+            self.release()
+            raise
 
     def wait(self, seconds: float) -> None:
         """Take the lock as soon as nobody has it.
@@ -95,8 +104,12 @@ class FolderLock:
 
     def _open_and_lock(self) -> int | None:
         while True:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            # a link is not followed, as notes would overwrite its target, and a pipe is not waited for
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            descriptor = os.open(self.path, flags, self._mode)
             try:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise OSError(errno.EEXIST, "it is no file, but a pipe, socket or device", str(self.path))
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _is_at(descriptor, self.path):  # else the holder before has removed it since it was opened
                     return descriptor
@@ -130,7 +143,7 @@ def notes_of_holder(folder: str | Path) -> dict[str, Any]:
 
 def _notes(path: Path) -> dict[str, Any]:
     try:
-        notes = json.loads(path.read_text(encoding="utf-8"))
+        notes = read_json(path)
     except (OSError, ValueError):
         return {}
     return notes if isinstance(notes, dict) else {}

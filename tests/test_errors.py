@@ -74,3 +74,13 @@ def test_why_a_file_is_not_used_can_be_told_elsewhere_without_what_was_found_in_
         == "DatasetError: The volume <file> cannot be read: it has fewer pixels than it declares (<detail>)."
     )
     assert public_text(Refusal(SkipReason.EMPTY)) == "Refusal: it is empty"
+    copy = pickle.loads(pickle.dumps(refusal))
+    assert (copy.reason, copy.detail, public_text(copy)) == (refusal.reason, "Doe^Jane", public_text(refusal))
+
+
+def test_fields_that_cannot_be_pickled_travel_as_text() -> None:
+    reason = OSError(errno.ENOSPC, "No space left on device", "/data/Doe^Jane")
+    error = DatasetError("Reading {file}: {reason} {other}", file="Doe^Jane", reason=reason, other=lambda: 1)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), copy.public) == (DatasetError, str(error), error.public)
+    assert copy.fields["reason"] == "No space left on device"

@@ -15,6 +15,8 @@ from monai_ext.errors import TrainingStoppedError
 from monai_ext.files import (
     file_sha256,
     open_regular,
+    parse_json,
+    read_json,
     read_regular,
     remove_partial_files,
     write_atomically,
@@ -126,3 +128,16 @@ def test_the_sha_256_of_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) 
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="it is no file"):
         file_sha256(tmp_path / "pipe")
+
+
+def test_json_from_anywhere_is_read_to_a_size_and_a_depth(tmp_path):
+    file = tmp_path / "a.json"
+    file.write_text('{"a": [1]}')
+    assert read_json(file) == {"a": [1]}
+    with pytest.raises(OSError, match="at most 4 are read"):
+        read_json(file, most=4)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse_json("[" * 200_000)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is no file"):
+        read_json(tmp_path / "pipe")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -78,3 +79,36 @@ def test_who_waits_gets_the_lock_when_it_is_released_and_other_names_are_other_l
     second.wait(60)
     release.join()
     assert second.path.is_file()
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_somebody_put_in_the_place_of_the_lock_is_neither_followed_nor_waited_for(
+    tmp_path: Path, kind: str
+) -> None:
+    letter = tmp_path / "letter.txt"
+    letter.write_text("dear colleague")
+    place = tmp_path / ".lock"
+    place.symlink_to(letter) if kind == "link" else os.mkfifo(place)
+    with pytest.raises(OSError, match=r"symbolic link|no file, but a pipe"):
+        FolderLock(tmp_path).acquire()
+    assert letter.read_text() == "dear colleague"
+
+
+def test_a_lock_that_could_not_be_noted_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = FolderLock(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+        with pytest.raises(OSError, match="No space"):
+            lock.acquire()
+    FolderLock(tmp_path).acquire()
+
+
+def test_the_lock_of_what_is_private_is_private(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        lock = FolderLock(tmp_path, owner_only=True)
+        lock.acquire()
+    finally:
+        os.umask(before)
+    assert lock.path.stat().st_mode & 0o777 == 0o600
+    lock.release()

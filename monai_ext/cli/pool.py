@@ -10,7 +10,6 @@ Example:
 from __future__ import annotations
 
 import csv
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from monai_ext.cli._parser import command_parser
+from monai_ext.files import read_json
 from monai_ext.foreign_text import plain_cell
 
 __all__ = ["main", "pool"]
@@ -84,7 +84,7 @@ def pool(folders: Sequence[str], *, output_dir: str, n_bootstrap: int = 2000) ->
 
 def _classes(folder: str) -> tuple[list[str], str | None]:
     try:
-        content = json.loads((Path(folder) / "metrics.json").read_text())
+        content = read_json(Path(folder) / "metrics.json")
         return list(content["class_names"]), content["positive_class"]
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(

@@ -22,6 +22,7 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw the views that a bundle's ``train.json`` makes, of the images that it trains on."""
     options = _parser().parse_args(arguments)
+    from monai_ext.files import write_atomically
     from monai_ext.handlers.view_images import draw_view_page
 
     folder = _bundle_folder(options.bundle)
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     page = draw_view_page(dataset, views, images=options.images, seed=options.seed)
     output = Path(options.output or f"{folder.name}_views.png").expanduser()
     output.parent.mkdir(parents=True, exist_ok=True)
-    page.save(output, format="PNG")
+    write_atomically(output, lambda file: page.save(file, format="PNG"))
     sys.stdout.write(f"{output}\n")
     return 0
 

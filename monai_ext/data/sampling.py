@@ -12,13 +12,15 @@ from typing import Any
 
 import torch
 import torch.distributed
-from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
+from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler, default_collate, get_worker_info
 
-from monai_ext.errors import DatasetError, TrainingStoppedError
+from monai_ext.errors import DatasetError, ReportedError, TrainingStoppedError
 
 __all__ = ["SliceLoader", "StreamSampler", "endless_loader", "lost_worker", "slice_loader"]
 
 logger = logging.getLogger(__name__)
+
+_WITH_LESS_MEMORY = "Take fewer num_workers or smaller batches, then resume from the last checkpoint."
 
 
 class StreamSampler(Sampler[int]):
@@ -144,15 +146,15 @@ class SliceLoader(DataLoader[torch.Tensor]):
         return torch.tensor(self.sampler.indices(*self._latest)) if isinstance(self.sampler, StreamSampler) else None
 
     def __iter__(self) -> Iterator[torch.Tensor]:  # type: ignore[override]
-        """Yield batches (B, C, S, S); a :class:`~monai_ext.errors.DatasetError` of a worker keeps only its sentence."""
+        """Yield batches (B, C, S, S); a worker's :class:`~monai_ext.errors.ReportedError` is raised as it was there."""
         try:
             for batch in super().__iter__():
+                if isinstance(batch, ReportedError):
+                    raise batch
                 if isinstance(self.sampler, StreamSampler):
                     self._latest = (self.sampler.position, _images_in(batch))
                     self.sampler.set_position(self.sampler.position + _images_in(batch) * self.sampler.world_size)
                 yield batch
-        except DatasetError as error:
-            raise type(error)(_last_sentence(error)) from None
         except RuntimeError as error:
             lost = lost_worker(error)
             if lost is None:
@@ -171,17 +173,68 @@ def lost_worker(error: BaseException) -> TrainingStoppedError | None:
     """
     if not isinstance(error, RuntimeError) or not str(error).startswith("DataLoader worker"):
         return None
+    said = str(error).split(". ")[0].strip(".")
+    if "shared memory" in str(error):
+        return TrainingStoppedError(
+            "A process that reads images was ended because the memory that processes share (/dev/shm) is full ({said})."
+            " Make it larger (docker run --shm-size=8g), or take num_workers 0 or smaller batches, then resume from the"
+            " last checkpoint.",
+            said=said,
+        )
     return TrainingStoppedError(
         "A process that reads images was ended from outside, most often by the system because memory ran out ({said})."
-        " Take fewer num_workers or smaller batches, then resume from the last checkpoint.",
-        said=str(error).split(". ")[0].strip("."),
+        f" {_WITH_LESS_MEMORY}",
+        said=said,
     )
 
 
-def _last_sentence(error: DatasetError) -> str:
-    """The message of an error that PyTorch carried from a worker together with the worker's traceback."""
-    marker = f"{type(error).__module__}.{type(error).__qualname__}: "
-    return str(error).rpartition(marker)[2].strip()
+class _ErrorsAsItems(Dataset[Any]):
+    """In a worker, an error that says what may be told elsewhere becomes the item; so does a lack of memory.
+
+    PyTorch carries the text of errors alone, with the worker's traceback, and makes a new error of it.
+    """
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self._dataset)  # type: ignore[arg-type]
+
+    def __getitem__(self, item: int) -> Any:
+        try:
+            return self._dataset[item]
+        except ReportedError as error:
+            if get_worker_info() is None:
+                raise
+            return error
+        except (MemoryError, RuntimeError) as error:
+            if get_worker_info() is None or not _is_lack_of_memory(error):
+                raise
+            return _no_memory(error)
+
+
+def _collate(items: list[Any]) -> Any:
+    """A batch, or the first error among its items."""
+    errors = [item for item in items if isinstance(item, ReportedError)]
+    if errors:
+        return errors[0]
+    try:
+        return default_collate(items)
+    except (MemoryError, RuntimeError) as error:
+        if get_worker_info() is None or not _is_lack_of_memory(error):
+            raise
+        return _no_memory(error)
+
+
+def _is_lack_of_memory(error: BaseException) -> bool:
+    """PyTorch has no type of its own for it on the CPU."""
+    return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+
+
+def _no_memory(error: BaseException) -> TrainingStoppedError:
+    return TrainingStoppedError(
+        f"A process that reads images was given no more memory ({{reason}}). {_WITH_LESS_MEMORY}", reason=error
+    )
 
 
 def slice_loader(
@@ -218,7 +271,8 @@ def slice_loader(
         )
     workers = _available_workers(num_workers)
     return SliceLoader(
-        dataset,
+        _ErrorsAsItems(dataset) if workers else dataset,
+        collate_fn=_collate,
         batch_size=batch_size // world_size,
         sampler=sampler if sampler is not None else SequentialSampler(dataset),  # type: ignore[arg-type]
         num_workers=workers,

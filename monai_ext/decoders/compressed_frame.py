@@ -13,9 +13,12 @@ import numpy as np
 from monai_ext.decoders.failure import DecodingFailed
 from monai_ext.decoders.isolated import IsolatedProcess
 from monai_ext.decoders.itk_frame import ITK_PACKAGE, can_itk_decode, has_itk, itk_values
+from monai_ext.decoders.jpeg_header import DCT_PRECISIONS, dct_precision
 
 __all__ = ["CompressedFrame", "decode_apart", "decode_here", "decode_request"]
 
+_JPEG = "1.2.840.10008.1.2.4.5"
+"""What the UIDs of JPEG by cosine transforms begin with (.57, lossless, is told apart by its stream)."""
 _RLE = "1.2.840.10008.1.2.5"
 _IN_PYTHON = (_RLE,)
 """Decoded by pydicom itself: nothing in it can crash."""
@@ -70,6 +73,7 @@ def decode_here(frame: CompressedFrame) -> np.ndarray:
             can read it (``"undecodable"``).
         MemoryError: it needs more memory than this process may have.
     """
+    _check_precision(frame)
     failures: list[str] = []
     for decode in _attempts(frame.transfer_syntax):
         try:
@@ -114,6 +118,15 @@ def what_to_install(transfer_syntax: str) -> str:
     if package is not None:
         return f"{_name(transfer_syntax)}: pip install {package}"
     return f"{_name(transfer_syntax)}: no decoder is known, so export the images again without compression"
+
+
+def _check_precision(frame: CompressedFrame) -> None:
+    """Refuse what gdcm writes of 16 allocated bits as "JPEG Extended": decoded, its zeros become the largest value."""
+    bits = dct_precision(frame.stream) if frame.transfer_syntax.startswith(_JPEG) else None
+    if bits not in (None, *DCT_PRECISIONS):
+        raise DecodingFailed(
+            "undecodable", f"{_name(frame.transfer_syntax)}: of {bits} bits, of which decoders give wrong values"
+        )
 
 
 def _attempts(transfer_syntax: str) -> Iterator[Callable[[CompressedFrame], np.ndarray]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from ignite.engine import Engine, Events
 from torch import Tensor
 
 from monai_ext.data import LabelledImages
+from monai_ext.files import read_json
 from monai_ext.handlers.classification_files import PICTURES, TABLES, write_classification_files
 from monai_ext.handlers.result_files import ResultsWriting, log_result_files, metric_numbers
 from monai_ext.metrics import ClassificationEvaluation, choose_threshold, evaluate_classification
@@ -207,7 +207,7 @@ def _length(engine: Engine) -> int | None:
 
 def _read_threshold(path: str | Path) -> float:
     try:
-        return float(json.loads(Path(path).read_text())["threshold"])
+        return float(read_json(path)["threshold"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"No threshold can be read from {path} ({error!r}). Give a number, 'choose' for the validation section, or"

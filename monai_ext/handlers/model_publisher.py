@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import math
 import shutil
@@ -15,7 +14,7 @@ from ignite.engine import Events
 
 from monai_ext.engines.automatic_choices import settled
 from monai_ext.errors import TrainingStoppedError
-from monai_ext.files import write_atomically
+from monai_ext.files import read_json, write_atomically
 from monai_ext.handlers.encoder_exporter import ENCODER_FILE
 from monai_ext.handlers.training_state import plain_values
 from monai_ext.networks.weights import write_model
@@ -106,6 +105,6 @@ def _bundle(bundle_root: str) -> dict[str, str | None]:
     running = running_config_folder()
     for configs in ([] if running is None else [running]) + [Path(bundle_root).resolve() / "configs"]:
         with contextlib.suppress(OSError, ValueError, KeyError):
-            metadata = json.loads((configs / "metadata.json").read_text(encoding="utf-8"))
+            metadata = read_json(configs / "metadata.json")
             return {"bundle": configs.parent.name, "bundle_version": str(metadata["version"])}
     return {"bundle": Path(bundle_root).name, "bundle_version": None}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from monai_ext.errors import PackageError
+from monai_ext.files import open_regular, read_regular
 from monai_ext.sharing.file_names import NameProblem, name_problems
 
 __all__ = ["BundleFile", "BundleFiles", "open_bundle_files"]
@@ -19,6 +20,8 @@ MOST_FILES = 10_000
 LARGEST_TOTAL = 16 * 2**30
 LARGEST_RATIO = 200
 RATIO_COUNTS_FROM = 2**20
+LARGEST_FILE = 4 * 2**30
+"""Of what is read: weights of a billion parameters in single precision."""
 _LOCAL_HEADER = 30
 _END_RECORD = 22
 
@@ -59,7 +62,7 @@ def open_bundle_files(path: str | Path) -> BundleFiles:
     if path.is_dir():
         return _of_folder(path)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             return _of_zip(path, archive)
     except FileNotFoundError:
         raise PackageError(f"Opening {path}: there is no such file or folder. Name a bundle's folder or zip.") from None
@@ -77,10 +80,20 @@ def _of_folder(folder: Path) -> BundleFiles:
         if path.is_symlink():
             problems.append(NameProblem(name, "link", "a link points to something that is not in the bundle"))
         elif path.is_file():
-            files[name] = BundleFile(name, path.stat().st_size, path.read_bytes)
+            files[name] = BundleFile(name, path.stat().st_size, _folder_reader(path, name))
         elif not path.is_dir():
             problems.append(NameProblem(name, "special-file", "it is a device, a pipe or a socket, not a file"))
     return BundleFiles(folder, files, problems + name_problems(files), "")
+
+
+def _folder_reader(path: Path, name: str) -> Callable[[], bytes]:
+    def read() -> bytes:
+        try:
+            return read_regular(path, most=LARGEST_FILE)
+        except OSError as error:
+            raise PackageError(f"Reading {name} of a bundle: {error.strerror or error}.") from error
+
+    return read
 
 
 def _of_zip(path: Path, archive: zipfile.ZipFile) -> BundleFiles:
@@ -145,6 +158,10 @@ def _ends_with_directory(path: Path) -> bool:
 
 def _reader(path: Path, entry: zipfile.ZipInfo) -> Callable[[], bytes]:
     def read() -> bytes:
+        if entry.file_size > LARGEST_FILE:
+            raise PackageError(
+                f"Reading {entry.filename} of {path}: it has {entry.file_size} bytes; at most {LARGEST_FILE} are read."
+            )
         try:
             with zipfile.ZipFile(path) as archive, archive.open(entry) as file:
                 content = file.read(entry.file_size + 1)

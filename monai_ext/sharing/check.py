@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import re
 import tempfile
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 
 from monai_ext.errors import BundleAuditError
+from monai_ext.files import read_json
 from monai_ext.sharing.audit import audit_bundle
 from monai_ext.sharing.audit.config_text import CONFIG_SUFFIXES, parse_config
 from monai_ext.sharing.audit.findings import Reporter
@@ -131,7 +131,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     """Content of its ``metadata.json``; see :func:`check_bundle` for errors."""
     path = folder / "configs" / "metadata.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         raise BundleAuditError(
             f"Checking {folder}: {path} cannot be read ({error}). Name the folder of a bundle, with its configs."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import logging
 import warnings
@@ -16,9 +17,10 @@ from torch import Tensor, nn
 
 from monai_ext.bundle import latest_model, load_model
 from monai_ext.errors import BundleAuditError, WeightsError
+from monai_ext.files import write_atomically
 from monai_ext.networks.exported_program import export_program
 from monai_ext.networks.weights import read_model_metadata
-from monai_ext.sharing.torchscript_places import remove_source_places
+from monai_ext.sharing.torchscript_places import program_without_places
 
 __all__ = ["FORMATS", "export_bundle", "export_network"]
 
@@ -53,7 +55,7 @@ def export_bundle(
     Raises:
         ValueError: an unknown format, a package that a format needs is missing, or a folder that is no bundle.
         WeightsError: there is no model, or it does not fit the bundle, or is no classifier.
-        BundleAuditError: a file gives other probabilities than the network.
+        BundleAuditError: a format gives other probabilities than the network, or the folder cannot be written to.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
@@ -61,16 +63,21 @@ def export_bundle(
     path = model or latest_model(str(bundle))
     network, metadata = _open(Path(bundle), path)
     folder = Path(path).parent if output_dir is None else Path(output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
     written = {}
-    for name in formats:
-        written[name] = export_network(network, name, folder / Path(path).stem, metadata=metadata)
-        logger.info("%s: the same probabilities as %s.", written[name], path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in formats:
+            written[name] = export_network(network, name, folder / Path(path).stem, metadata=metadata)
+            logger.info("%s: the same probabilities as %s.", written[name], path)
+    except OSError as error:
+        raise BundleAuditError(
+            "Exporting to {folder}: {reason}. Free space, or name another folder.", folder=folder, reason=error
+        ) from error
     return written
 
 
 def export_network(network: nn.Module, name: str, stem: Path, *, metadata: Mapping[str, Any]) -> Path:
-    """Write one network in one format, and make sure that it gives the same numbers.
+    """Write one network in one format, in one step, after making sure that it gives the same numbers.
 
     Args:
         network: gives probabilities, in evaluation mode.
@@ -80,15 +87,17 @@ def export_network(network: nn.Module, name: str, stem: Path, *, metadata: Mappi
 
     Raises:
         ValueError: a package that the format needs is missing.
-        BundleAuditError: the file gives other probabilities than the network.
+        BundleAuditError: the format gives other probabilities than the network.
+        OSError: the disk refuses.
     """
     size = (metadata["in_channels"], metadata["image_size"], metadata["image_size"])
     generator = torch.Generator().manual_seed(0)
     example, other = (torch.rand(count, *size, generator=generator) for count in (2, 3))
     ending, write, read = FORMATS[name]
     file = stem.with_name(f"{stem.name}{ending}")
-    write(network, example, file, json.dumps(metadata))
-    _compare(network, read(file), other, file)
+    content = write(network, example, json.dumps(metadata))
+    _compare(network, read(content), other, file)
+    write_atomically(file, lambda stream: stream.write(content))
     return file
 
 
@@ -113,36 +122,37 @@ def _compare(network: nn.Module, exported: Callable[[Tensor], Tensor], images: T
     with torch.no_grad():
         difference = float((network(images) - exported(images)).abs().max())
     if not difference <= TOLERANCE:
-        file.unlink()
         raise BundleAuditError(
-            f"{file} gave probabilities that differ by {difference:.2g} from the network's, at most {TOLERANCE:g} is"
-            " accepted; the file was removed. Try another format, or another version of torch."
+            f"{file} would give probabilities that differ by {difference:.2g} from the network's, at most {TOLERANCE:g}"
+            " is accepted; it was not written. Try another format, or another version of torch."
         )
 
 
-def _write_torchscript(network: nn.Module, example: Tensor, file: Path, metadata: str) -> None:
-    with warnings.catch_warnings():
+def _write_torchscript(network: nn.Module, example: Tensor, metadata: str) -> bytes:
+    with io.BytesIO() as content, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r".*torch\.jit", category=DeprecationWarning)
         traced = torch.jit.trace(network, example)
-        torch.jit.save(traced, str(file), _extra_files={"metadata.json": metadata})
-    remove_source_places(file)
+        torch.jit.save(traced, content, _extra_files={"metadata.json": metadata})
+        return program_without_places(content.getvalue())
 
 
-def _read_torchscript(file: Path) -> Callable[[Tensor], Tensor]:
+def _read_torchscript(content: bytes) -> Callable[[Tensor], Tensor]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r".*torch\.jit", category=DeprecationWarning)
-        return torch.jit.load(str(file))
+        return torch.jit.load(io.BytesIO(content))
 
 
-def _write_program(network: nn.Module, example: Tensor, file: Path, metadata: str) -> None:
-    torch.export.save(export_program(network, example), str(file), extra_files={"metadata.json": metadata})
+def _write_program(network: nn.Module, example: Tensor, metadata: str) -> bytes:
+    with io.BytesIO() as content:
+        torch.export.save(export_program(network, example), content, extra_files={"metadata.json": metadata})
+        return content.getvalue()
 
 
-def _read_program(file: Path) -> Callable[[Tensor], Tensor]:
-    return torch.export.load(str(file)).module()
+def _read_program(content: bytes) -> Callable[[Tensor], Tensor]:
+    return torch.export.load(io.BytesIO(content)).module()
 
 
-def _write_onnx(network: nn.Module, example: Tensor, file: Path, metadata: str) -> None:
+def _write_onnx(network: nn.Module, example: Tensor, metadata: str) -> bytes:
     _need("onnx", "onnxscript", "onnxruntime")
     program: Any = torch.onnx.export(
         export_program(network, example),
@@ -152,13 +162,13 @@ def _write_onnx(network: nn.Module, example: Tensor, file: Path, metadata: str) 
         verbose=False,
     )
     program.model.metadata_props["metadata.json"] = metadata
-    program.save(str(file))
+    return bytes(program.model_proto.SerializeToString())
 
 
-def _read_onnx(file: Path) -> Callable[[Tensor], Tensor]:
+def _read_onnx(content: bytes) -> Callable[[Tensor], Tensor]:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     return lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
 
 
@@ -171,7 +181,7 @@ def _need(*packages: str) -> None:
         )
 
 
-FORMATS: dict[str, tuple[str, Callable[..., None], Callable[[Path], Callable[[Tensor], Tensor]]]] = {
+FORMATS: dict[str, tuple[str, Callable[..., bytes], Callable[[bytes], Callable[[Tensor], Tensor]]]] = {
     "torchscript": (".ts", _write_torchscript, _read_torchscript),
     "onnx": (".onnx", _write_onnx, _read_onnx),
     "torch_export": (".pt2", _write_program, _read_program),

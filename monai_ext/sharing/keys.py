@@ -12,9 +12,18 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from monai_ext.errors import PackageError
+from monai_ext.files import read_regular
 
-__all__ = ["check_private_key", "fingerprint", "make_keys", "public_key_text", "read_public_key"]
+__all__ = [
+    "check_private_key",
+    "fingerprint",
+    "make_keys",
+    "open_public_key",
+    "public_key_text",
+    "read_public_key",
+]
 
+_LARGEST_KEY_FILE = 2**16
 _RIGHTS = 0o600
 _GROUP = 4
 
@@ -59,6 +68,19 @@ def public_key_text(key: ec.EllipticCurvePublicKey) -> str:
     """The key as PEM."""
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     return key.public_bytes(serialization.Encoding.PEM, form).decode()
+
+
+def open_public_key(path: str | Path) -> ec.EllipticCurvePublicKey:
+    """Read the file of a public key.
+
+    Raises:
+        PackageError: it cannot be read, or holds none that can be used.
+    """
+    try:
+        content = read_regular(path, most=_LARGEST_KEY_FILE)
+    except OSError as error:
+        raise PackageError(f"Reading the public key {path}: {error.strerror or error}.") from error
+    return read_public_key(content, source=path)
 
 
 def read_public_key(text: str | bytes, *, source: object) -> ec.EllipticCurvePublicKey:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from monai_ext.errors import PackageError
+from monai_ext.files import parse_json
 from monai_ext.sharing.package_file import MANIFEST, SIGNATURE, canonical_json
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "Manifest", "changes", "digests_of", "read_manifest", "without_own_files"]
@@ -51,7 +51,7 @@ def read_manifest(content: bytes, *, package: object) -> Manifest:
         PackageError: it is damaged, none, or of a newer version.
     """
     try:
-        fields = json.loads(content)
+        fields = parse_json(content)
         if fields["format"] != FORMAT:
             raise ValueError(f"its format is {fields['format']!r}")
         if fields["format_version"] > FORMAT_VERSION:
@@ -63,7 +63,7 @@ def read_manifest(content: bytes, *, package: object) -> Manifest:
         return Manifest(str(fields["bundle"]), str(fields["bundle_version"]), files, dict(fields["about"]))
     except PackageError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PackageError(
             f"The manifest of {package} cannot be read ({error}): the package is damaged or none. Copy it again."
         ) from error

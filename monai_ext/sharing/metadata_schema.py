@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 
 from monai_ext.data.public.downloading import download
 from monai_ext.errors import BundleAuditError
+from monai_ext.files import read_json
 from monai_ext.locations import cache_folder
 
 __all__ = ["fetch_schema", "kept_schema", "schema_problems"]
@@ -54,7 +54,7 @@ def schema_problems(metadata: Mapping[str, Any], schema: str | Path) -> list[str
     import jsonschema
 
     try:
-        content = json.loads(Path(schema).read_text(encoding="utf-8"))
+        content = read_json(schema)
         kind = jsonschema.validators.validator_for(content, default=jsonschema.Draft201909Validator)
         kind.check_schema(content)
     except (OSError, ValueError, jsonschema.SchemaError) as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ext.errors import BundleAuditError
+from monai_ext.files import read_json
 from monai_ext.sharing.trained_model import TrainedModel
 from monai_ext.sharing.trained_segmenter import TrainedSegmenter
 
@@ -104,7 +105,7 @@ def read_shortcuts(path: str | Path) -> list[dict[str, Any]]:
 
 def _read(path: str | Path) -> Any:
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError) as error:
         raise BundleAuditError(f"Reading {path} for the model card: {error}.") from error
 

@@ -16,6 +16,7 @@ from safetensors.torch import save as save_safetensors
 from torch import nn
 
 from monai_ext.errors import BundleAuditError
+from monai_ext.files import parse_json, read_regular
 from monai_ext.sharing.audit import audit_bundle
 from monai_ext.sharing.bundle_files import open_bundle_files
 from monai_ext.sharing.literal_configs import literal_config
@@ -44,6 +45,8 @@ TRAVELLING_SETTINGS = (
 TRAVELLING_FILES = ("LICENSE", "configs/logging.conf", "docs/README.md", "docs/data_license.txt")
 LIBRARIES = ("monai", "torch", "numpy", "monai-ext")
 MODEL_CARD = "README.md"
+_LARGEST_FILE = 2**30
+"""Of what is added beside the weights: a wheel with everything in it has some MiB."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +229,7 @@ def _configs(folder: Path, model: TrainedModel, *, with_training: bool) -> dict[
     names = ["inference"] + (["train", "evaluate"] if with_training else [])
     files = {"configs/metadata.json": _read(folder, "configs/metadata.json")}
     for name in names:
-        config = json.loads(_read(folder, f"configs/{name}.json"))
+        config = _config(folder, name)
         # a config's own id "network" is the network itself, not what a segmentation's settings say it is made of
         literal = literal_config(config, {k: v for k, v in model.settings.items() if k != "network"})
         files[f"configs/{name}.json"] = (json.dumps(literal, indent=4) + "\n").encode()
@@ -241,9 +244,16 @@ def _documents(folder: Path) -> dict[str, bytes]:
     return files
 
 
+def _config(folder: Path, name: str) -> Any:
+    try:
+        return parse_json(_read(folder, f"configs/{name}.json"))
+    except ValueError as error:
+        raise BundleAuditError(f"Packing {folder}: configs/{name}.json is no JSON ({error}).") from error
+
+
 def _read(folder: Path, name: str) -> bytes:
     try:
-        return (folder / name).read_bytes()
+        return read_regular(folder / name, most=_LARGEST_FILE)
     except OSError as error:
         raise BundleAuditError(f"Packing {folder}: {name} cannot be read ({error.strerror or error}).") from error
 

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from monai_ext.errors import PackageError
+from monai_ext.files import parse_json
 from monai_ext.sharing.keys import check_private_key, public_key_text
 from monai_ext.sharing.package_file import SIGNATURE, canonical_json
 
@@ -67,7 +68,7 @@ class Signature:
             PackageError: the statement is of a kind that says nothing about single files.
         """
         try:
-            statement = json.loads(self.payload)
+            statement = parse_json(self.payload)
             predicate = statement["predicate"]
             serialization = predicate["serialization"]
             resources = predicate["resources"]
@@ -100,7 +101,7 @@ def read_signature(content: bytes, *, package: object) -> Signature:
         PackageError: it is damaged, or of another kind.
     """
     try:
-        document = json.loads(content)
+        document = parse_json(content)
         envelope = document["dsseEnvelope"]
         entries = envelope["signatures"]
         if (document["mediaType"], envelope["payloadType"], len(entries)) != (MEDIA_TYPE, PAYLOAD_TYPE, 1):
@@ -109,7 +110,7 @@ def read_signature(content: bytes, *, package: object) -> Signature:
         payload, value = (base64.b64decode(text, validate=True) for text in (envelope["payload"], entries[0]["sig"]))
         if content != _as_bytes(payload, value, hint):
             raise ValueError("it has parts that no signature needs")
-    except (ValueError, KeyError, TypeError, binascii.Error, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, binascii.Error) as error:
         raise PackageError(
             f"The signature of {package}, {SIGNATURE}, was changed or is not by `bundle sign` ({error}): ask for the"
             " package again."

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from pathlib import Path
 
 from monai_ext.errors import WeightsError
 from monai_ext.files import write_atomically
 
-__all__ = ["remove_source_places"]
+__all__ = ["program_without_places", "remove_source_places"]
 
 _PLACES = ".debug_pkl"
 """Ending of the parts that name, for each operation, the Python file and line that called it."""
@@ -28,15 +29,21 @@ def remove_source_places(file: str | Path) -> None:
     """
     path = Path(file)
     try:
-        with zipfile.ZipFile(path) as archive:
-            kept = [entry for entry in archive.infolist() if not entry.filename.endswith(_PLACES)]
-            write_atomically(path, lambda stream: _copy(archive, kept, stream))
+        content = program_without_places(path.read_bytes())
     except zipfile.BadZipFile as error:
         raise WeightsError(f"{path} is no TorchScript file that can be read ({error}).") from error
+    write_atomically(path, lambda stream: stream.write(content))
 
 
-def _copy(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], stream: object) -> None:
-    """Nothing is compressed, as PyTorch needs it."""
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as copy:  # type: ignore[call-overload]
-        for entry in entries:
-            copy.writestr(zipfile.ZipInfo(entry.filename, entry.date_time), archive.read(entry))
+def program_without_places(program: bytes) -> bytes:
+    """The content of such a file without the folders. Nothing is compressed, as PyTorch needs it.
+
+    Raises:
+        zipfile.BadZipFile: it is none.
+    """
+    with zipfile.ZipFile(io.BytesIO(program)) as archive, io.BytesIO() as made:
+        with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as copy:
+            for entry in archive.infolist():
+                if not entry.filename.endswith(_PLACES):
+                    copy.writestr(zipfile.ZipInfo(entry.filename, entry.date_time), archive.read(entry))
+        return made.getvalue()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
 from monai_ext.errors import WeightsError
+from monai_ext.files import parse_json
 from monai_ext.sharing.bundle_files import BundleFiles
 
 __all__ = ["REFERENCE", "SAFETENSORS", "SETTINGS", "WEIGHTS", "TrainedModel", "read_parts", "task_kind_of"]
@@ -131,7 +131,7 @@ def _read_weights(content: bytes, name: str, bundle: BundleFiles) -> tuple[dict[
 
 def _read_json(bundle: BundleFiles, name: str) -> dict[str, Any]:
     try:
-        return dict(json.loads(bundle.files[name].read()))
+        return dict(parse_json(bundle.files[name].read()))
     except (KeyError, ValueError, TypeError) as error:
         raise WeightsError(f"{name} of {bundle.path} cannot be read ({error}). Copy or train it again.") from error
 

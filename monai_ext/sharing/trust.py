@@ -12,9 +12,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from monai_ext.errors import PackageError
-from monai_ext.files import write_atomically
+from monai_ext.files import read_json, write_atomically
 from monai_ext.foreign_text import listed
-from monai_ext.sharing.keys import fingerprint, public_key_text, read_public_key
+from monai_ext.sharing.keys import fingerprint, open_public_key, public_key_text, read_public_key
 
 __all__ = ["TRUST_VARIABLE", "TrustedKey", "add_trusted_key", "read_trust", "remove_trusted_key", "trust_file"]
 
@@ -56,7 +56,7 @@ def read_trust(path: Path) -> list[TrustedKey]:
             f"The trust file {path} can be changed by others, so that it says nothing: chmod 600 {path}."
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if content["format"] != _FORMAT:
             raise ValueError(f"its format is {content['format']!r}")
         return [_read_key(entry) for entry in content["keys"]]
@@ -84,10 +84,7 @@ def add_trusted_key(path: Path, name: str, public_key: Path, *, expires: datetim
             f"Trusting {public_key} until {expires}: that day is past, so that no signature would count; today is"
             f" {today}. Give a later day, or none."
         )
-    try:
-        key = read_public_key(public_key.read_bytes(), source=public_key)
-    except OSError as error:
-        raise PackageError(f"Reading the public key {public_key}: {error.strerror or error}.") from error
+    key = open_public_key(public_key)
     new = TrustedKey(name, public_key_text(key), expires)
     known = read_trust(path)
     for other in known:

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monai_ext.files import read_json
 from monai_ext.locations import repository_root
 from monai_ext.tracking.operations import DatasetInput
 
@@ -105,7 +106,7 @@ def bundle_tags(bundle_root: str | Path | None) -> dict[str, str]:
     root = Path(bundle_root).resolve()
     tags = {"monai_ext.bundle": root.name, "mlflow.source.name": root.name}
     try:
-        content = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        content = read_json(root / "configs" / "metadata.json")
     except (OSError, ValueError):
         return tags
     return {**tags, "monai_ext.bundle_version": str(content["version"])} if "version" in content else tags

@@ -105,16 +105,20 @@ def test_models_that_see_images_differently_are_no_ensemble(classifier, labelled
     assert "image_size is 64 in" in _last_cause(caught)
 
 
-def test_inference_without_this_project_gives_evaluations_probabilities(classifier, labelled, from_root, tmp_path):
+def test_inference_without_this_project_gives_evaluations_probabilities_from_any_folder(
+    classifier, labelled, from_root, tmp_path
+):
     evaluation = {"dataset_dir": str(labelled), "network_def": TINY_CLASSIFIER, "section": "all"}
     run_bundle(COVID, "evaluate", **evaluation, output_dir=str(tmp_path / "evaluated"))
-    command = [sys.executable, "-c", WITHOUT_PROJECT, "--config_file", "configs/inference.json"]
-    command += ["--dataset_dir", str(labelled), "--output_dir", str(tmp_path / "inferred")]
+    elsewhere = shutil.copytree(classifier, tmp_path / "sent to a colleague")
+    command = [sys.executable, "-c", WITHOUT_PROJECT, "--config_file", str(elsewhere / "configs" / "inference.json")]
+    command += ["--dataset_dir", str(labelled)]
     command += ["--network_def", str(TINY_CLASSIFIER)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=classifier, env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
-    table, evaluated = (_rows(tmp_path / name / "predictions.csv") for name in ("inferred", "evaluated"))
+    table = _rows(elsewhere / "predictions" / "predictions.csv")
+    evaluated = _rows(tmp_path / "evaluated" / "predictions.csv")
     assert [row["file"] for row in table if row["reason"]] == ["labels.csv"]
     inferred = [row for row in table if not row["reason"]]
     assert {row["file"] for row in inferred} == {f"images/{number:02d}.png" for number in range(16)}

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import resource
 import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -15,7 +19,7 @@ from hypothesis import strategies as st
 from helpers.slice_files import write_pictures
 from monai_ext.data import StreamSampler, endless_loader, open_slices, slice_loader
 from monai_ext.data.sampling import lost_worker
-from monai_ext.errors import DatasetError, TrainingStoppedError
+from monai_ext.errors import DatasetError, TrainingStoppedError, public_text
 
 
 def _take(sampler: StreamSampler, count: int) -> list[int]:
@@ -156,8 +160,10 @@ def test_loading_never_touches_the_global_random_stream(pictures: Path, num_work
 def test_a_damaged_picture_is_one_sentence_that_names_it(pictures: Path, num_workers: int) -> None:
     (pictures / "004.png").write_bytes((pictures / "004.png").read_bytes()[:-30])
     dataset = open_slices(pictures, image_size=14, section="all")
-    with pytest.raises(DatasetError, match=r"^The picture 004\.png cannot be read: [^\n]*$"):
+    with pytest.raises(DatasetError, match=r"^The picture 004\.png cannot be read: [^\n]*$") as refused:
         list(slice_loader(dataset, batch_size=9, num_workers=num_workers))
+    told_elsewhere = "DatasetError: The picture <file> cannot be read: OSError. Replace it"
+    assert public_text(refused.value).startswith(told_elsewhere)
 
 
 def test_the_endless_loader_is_the_loader_on_the_stream(pictures: Path) -> None:
@@ -211,3 +217,36 @@ def test_a_reader_that_is_killed_for_memory_ends_the_reading_with_what_to_do() -
         list(slice_loader(images, batch_size=2, num_workers=1))
     assert "DataLoader worker" in str(stopped.value)
     assert lost_worker(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
+
+
+def test_full_shared_memory_is_told_apart_from_full_memory() -> None:
+    """PyTorch's own words for a bus error of a worker, which is what a container with a small /dev/shm gives."""
+    said = (
+        "DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that dataloader's workers are out of"
+        " shared memory. Please try to raise your shared memory limit."
+    )
+    assert "--shm-size" in str(lost_worker(RuntimeError(said)))
+
+
+class _Large(list):  # type: ignore[type-arg]
+    """Images of which one does not fit into what its reader may take."""
+
+    def __init__(self, images: torch.Tensor, allocate: Callable[[int], object]) -> None:
+        super().__init__(images)
+        self._allocate = allocate
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        if index == 3 and torch.utils.data.get_worker_info() is not None:
+            _, most = resource.getrlimit(resource.RLIMIT_AS)
+            resource.setrlimit(resource.RLIMIT_AS, (2**34 if most < 0 else min(2**34, most), most))
+            self._allocate(2**35)
+        return super().__getitem__(index)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
+@pytest.mark.parametrize("allocate", [bytearray, lambda size: np.empty(size, np.uint8), torch.empty])
+def test_a_reader_that_gets_no_memory_ends_the_reading_with_what_to_do(allocate: Callable[[int], object]) -> None:
+    images = _Large(torch.rand(8, 1, 4, 4), allocate)
+    with pytest.raises(TrainingStoppedError, match=r"given no more memory \(.*fewer num_workers") as stopped:
+        list(slice_loader(images, batch_size=2, num_workers=1))
+    assert "Traceback" not in str(stopped.value)

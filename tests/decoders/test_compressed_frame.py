@@ -26,6 +26,15 @@ def test_the_picture_comes_out(uid: str) -> None:
     np.testing.assert_allclose(values, PICTURE, atol=1 if is_lossy else 0)
 
 
+def test_a_jpeg_of_cosine_transforms_of_16_bits_is_refused_since_decoders_give_wrong_values() -> None:
+    extended = LOSSLESS_JPEG.replace(".70", ".51")
+    stream = STREAMS[extended].replace(b"\xff\xc1\x00\x0b\x0c", b"\xff\xc1\x00\x0b\x10")
+    assert stream != STREAMS[extended]
+    with pytest.raises(DecodingFailed, match="undecodable") as raised:
+        decode_here(frame(extended, stream))
+    assert "of 16 bits, of which decoders give wrong values" in raised.value.detail
+
+
 def test_decoding_apart_gives_the_same() -> None:
     apart = decode_apart(frame(LOSSLESS_JPEG, STREAMS[LOSSLESS_JPEG]), shared_process())
     here = decode_here(frame(LOSSLESS_JPEG, STREAMS[LOSSLESS_JPEG]))

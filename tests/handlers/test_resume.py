@@ -15,12 +15,22 @@ import pytest
 import torch
 from ignite.engine import Events
 
-from helpers.small_training import SmallPainter, same_weights, small_evaluator, small_length, small_trainer, weights
+from helpers.small_training import (
+    SmallPainter,
+    same_weights,
+    small_evaluator,
+    small_images,
+    small_length,
+    small_trainer,
+    weights,
+)
 from monai_ext.engines import PretrainingTrainer
+from monai_ext.errors import TrainingStoppedError
 from monai_ext.handlers import NonFiniteLossGuard, TrainingCheckpoint, ValidationRunner, find_checkpoint
 from monai_ext.networks import SparK, SparKDecoder, build_encoder
 from monai_ext.parallel import devices
 from monai_ext.parallel.processor import Processor
+from monai_ext.tracking import MLflowTracker
 
 KILLS = 6
 
@@ -202,3 +212,47 @@ def test_a_process_killed_six_times_at_random_moments_ends_with_the_same_weights
     assert final["progress"]["iteration"] == 80
     assert same_weights(final["network"], weights(whole))
     assert not list((tmp_path / "killed").glob("*.partial"))
+
+
+class KilledReader(list):  # type: ignore[type-arg]
+    """Images whose reader is killed at one of them, as by a system that is short of memory."""
+
+    def __init__(self, images: list[torch.Tensor], marker: Path) -> None:
+        super().__init__(images)
+        self._marker = marker
+
+    def __getitem__(self, index: Any) -> Any:
+        if index == 5 and torch.utils.data.get_worker_info() is not None and self._marker.exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+
+
+def test_a_training_whose_reader_is_killed_says_so_fails_in_tracking_and_is_resumed(
+    client: Any, tmp_path: Path
+) -> None:
+    """Nothing is lost: what comes after is what an undisturbed training has."""
+    short_of_memory = tmp_path / "short_of_memory"
+    images = KilledReader(small_images(), short_of_memory)
+
+    def training(folder: str, *handlers: Any) -> PretrainingTrainer:
+        path = tmp_path / folder
+        checkpoints = TrainingCheckpoint(path, every_iterations=1, resume=path if path.exists() else None)
+        return small_trainer([checkpoints, *handlers], images=images, num_workers=1)
+
+    def become_short(engine: Any) -> None:
+        short_of_memory.touch()
+
+    calm = training("calm")
+    calm.run()
+    disturbed = training("disturbed", MLflowTracker("killed"))
+    disturbed.add_event_handler(Events.ITERATION_COMPLETED(once=4), become_short)
+    with pytest.raises(TrainingStoppedError, match=r"memory ran out .* fewer num_workers .* then resume"):
+        disturbed.run()
+    assert find_checkpoint(tmp_path / "disturbed") is not None
+    (run,) = client.search_runs([client.get_experiment_by_name("killed").experiment_id])
+    assert run.info.status == "FAILED"
+    assert "memory ran out" in run.data.tags["monai_ext.error"]
+    short_of_memory.unlink()
+    resumed = training("disturbed")
+    resumed.run()
+    assert same_weights(weights(resumed), weights(calm))

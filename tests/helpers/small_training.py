@@ -68,6 +68,7 @@ def small_trainer(
     patch_size: int = PATCH,
     lr: float = 0.01,
     seed: int = 0,
+    num_workers: int = 0,
     **options: Any,
 ) -> PretrainingTrainer:
     """A trainer on the CPU; everything random follows the seed, which is set here."""
@@ -80,7 +81,9 @@ def small_trainer(
         network=network,
         optimizer=LAMB(parameter_groups(network, weight_decay=0.04), lr=lr),
         loss_function=MaskedReconstructionLoss(patch_size),
-        train_data_loader=slice_loader(images, batch_size=4, sampler=StreamSampler(images, seed=2), num_workers=0),
+        train_data_loader=slice_loader(
+            images, batch_size=4, sampler=StreamSampler(images, seed=2), num_workers=num_workers
+        ),
         length=length,
         schedules=[
             WarmupCosine("lr", length=length, warmup_epochs=1, warmup_factor=0.005, final_factor=0.001),

@@ -30,16 +30,18 @@ from monai_ext.cli import main
 from monai_ext.data.ingestion.ingest import ingest
 from monai_ext.data.store.reader import SliceStore
 from monai_ext.errors import ReportedError
-from monai_ext.handlers import EncoderExporter, TrainingCheckpoint
+from monai_ext.handlers import EncoderExporter, ModelPublisher, TrainingCheckpoint
 from monai_ext.handlers.classification_files import PICTURES, TABLES, write_classification_files
 from monai_ext.metrics import evaluate_classification
 from monai_ext.networks import build_encoder
+from monai_ext.networks.weights import read_model
 from monai_ext.sharing.bundle_files import open_bundle_files
 from monai_ext.sharing.infer import answer_folder, write_answers
 from monai_ext.sharing.pack import PackOptions, pack_bundle
 from monai_ext.sharing.trained_classifier import read_trained_classifier
 from monai_ext.study.records import StudyFolder
 from monai_ext.study.report import write_report
+from monai_ext.torch_files import read_torch_file
 from monai_ext.tracking import MLflowTracker
 
 _MIB = 2**20
@@ -80,10 +82,10 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 
 @contextmanager
-def refused() -> Iterator[None]:
+def refused() -> Iterator[pytest.ExceptionInfo[Exception]]:
     """An error that says what is wrong with the disk: a sentence of ours, or one that commands turn into a sentence."""
     with pytest.raises((ReportedError, OSError)) as error:
-        yield
+        yield error
     if isinstance(error.value, ReportedError):
         assert any(words in str(error.value) for words in ("No space left on device", "the disk is full"))
     else:
@@ -165,6 +167,33 @@ def test_a_training_stops_with_a_sentence_and_is_resumed(disk: SmallDisk, tmp_pa
     assert not [name for name in names(folder) if "partial" in name]
     stored = [torch.load(path / "encoder.pt", weights_only=True)["state_dict"] for path in (folder, tmp_path / "calm")]
     assert same_weights(*stored)
+
+
+@pytest.mark.parametrize("free", [0, 4096, 28672])
+def test_a_model_is_published_completely_or_not_at_all_and_again_when_there_is_room(
+    disk: SmallDisk, tmp_path: Path, free: int
+) -> None:
+    """The run's folder lies on another disk, which has room, so that only what is published meets the full one."""
+    models, run = disk.path / "models", tmp_path / "run"
+
+    def training() -> Any:
+        publisher = ModelPublisher(str(disk.path), metadata={"image_size": 16})
+        checkpoints = TrainingCheckpoint(run, resume=run if run.exists() else None)
+        handlers = [checkpoints, EncoderExporter(str(run), metadata={"method": "SparK"}), publisher]
+        return small_trainer(handlers, network=SmallPainter(width=32))
+
+    disk.leave(free)
+    with refused() as error:
+        training().run()
+    assert "was not published" in str(error.value)
+    for name in names(models):  # whole, though weights without what they are of may lie there
+        json.loads((models / name).read_text()) if name.endswith(".json") else read_torch_file(models / name)
+    disk.make_room()
+    resumed = training()
+    resumed.run()
+    assert names(models) == {"model.pt", "model.json", "encoder.pt"}
+    assert same_weights(read_model(models / "model.pt"), weights(resumed))
+    assert (models / "encoder.pt").read_bytes() == (run / "encoder.pt").read_bytes()
 
 
 @pytest.mark.parametrize("free", [0, 8192])

@@ -1,7 +1,9 @@
 """Exported classifiers give the probabilities of the original, for any batch, and carry what is known of them."""
 
+import errno
 import importlib.util
 import json
+import os
 import shutil
 import sys
 import zipfile
@@ -46,7 +48,7 @@ def test_an_export_gives_the_same_probabilities_for_another_batch_size(bundle, n
     network, _ = export._open(bundle, str(bundle / "models" / "model.pt"))
     with torch.no_grad():
         expected = network(images)
-        exported = FORMATS[name][2](file)(images)
+        exported = FORMATS[name][2](file.read_bytes())(images)
     assert torch.allclose(exported, expected, atol=1e-4)
     assert torch.allclose(exported.sum(dim=1), torch.ones(5), atol=1e-5)
 
@@ -78,9 +80,11 @@ def test_the_command_writes_where_it_is_told(bundle, tmp_path, capsys):
     assert "torchscript: " in capsys.readouterr().out
 
 
-def test_a_file_that_gives_other_probabilities_is_removed(bundle, monkeypatch):
+def test_a_file_that_would_give_other_probabilities_is_not_written(bundle, monkeypatch):
     ending, write, read = FORMATS["torchscript"]
-    monkeypatch.setitem(FORMATS, "torchscript", (ending, write, lambda file: lambda images: read(file)(images) + 0.001))
+    monkeypatch.setitem(
+        FORMATS, "torchscript", (ending, write, lambda content: lambda images: read(content)(images) + 0.001)
+    )
     with pytest.raises(BundleAuditError, match=r"differ by 0\.001"):
         export_bundle(bundle)
     assert not (bundle / "models" / "model.ts").exists()
@@ -103,3 +107,28 @@ def test_onnx_without_its_packages_says_what_to_install(bundle, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"monai-ext\[export\]"):
         export_bundle(bundle, formats=["onnx"])
+
+
+def test_an_export_takes_the_place_of_a_link_and_not_of_its_target(bundle, tmp_path):
+    letter = tmp_path / "letter.txt"
+    letter.write_text("dear colleague")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "model.ts").symlink_to(letter)
+    file = export_bundle(bundle, output_dir=tmp_path / "out")["torchscript"]
+    assert letter.read_text() == "dear colleague"
+    assert zipfile.is_zipfile(file)
+    assert not file.is_symlink()
+
+
+def test_a_disk_that_refuses_an_export_is_a_sentence_and_leaves_what_was_there(bundle, tmp_path, monkeypatch, capsys):
+    (tmp_path / "model.ts").write_text("of an earlier time")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        assert main(["export", str(bundle), "--output", str(tmp_path)]) == 2
+    assert main(["export", str(bundle), "--output", str(tmp_path / "model.ts")]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert (tmp_path / "model.ts").read_text() == "of an earlier time"

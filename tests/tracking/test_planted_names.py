@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from ignite.engine import Engine
 
+from helpers.small_training import small_images, small_trainer
 from monai_ext.errors import DatasetError, TrainingStoppedError
 from monai_ext.tracking import MLflowTracker
 
@@ -90,3 +92,25 @@ def test_of_what_was_removed_the_rest_can_still_be_read(client: Any, train: Call
     (run,) = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
     stored = "TrainingStoppedError: <file> was not written (No space left on device)."
     assert run.data.tags["monai_ext.error"] == stored
+
+
+class Damaged(list):  # type: ignore[type-arg]
+    """Images of which one cannot be read, as the process that reads them finds out."""
+
+    def __getitem__(self, index: Any) -> Any:
+        if index == 7 and torch.utils.data.get_worker_info() is not None:
+            place = "Zqx7 Jane/ct 1.dcm"
+            raise DatasetError("The picture {file} is damaged: {reason}.", file=place, reason=OSError(errno.EIO, place))
+        return super().__getitem__(index)
+
+
+def test_an_error_of_a_process_that_reads_is_whole_here_and_elsewhere_without_names(
+    client: Any, repository_folder: Path
+) -> None:
+    trainer = small_trainer([MLflowTracker("tiny")], images=Damaged(small_images()), num_workers=1)
+    with pytest.raises(DatasetError, match=r"^The picture Zqx7 Jane/ct 1\.dcm is damaged: Zqx7 Jane/ct 1\.dcm\.$"):
+        trainer.run()
+    (run,) = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    assert run.data.tags["monai_ext.error"] == "DatasetError: The picture <file> is damaged: Input/output error."
+    assert run.info.status == "FAILED"
+    assert not [name for name, content in written(repository_folder).items() if MARK.encode() in content]

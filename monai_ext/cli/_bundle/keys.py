@@ -41,10 +41,10 @@ def main(options: argparse.Namespace) -> int:
             Path(options.name), passphrase=_new_passphrase() if options.passphrase else None
         )
         say(f"Keep {private} to yourself, hand out {public}. Fingerprint, to be read out on the phone:\n")
-        say(keys.fingerprint(keys.read_public_key(public.read_bytes(), source=public)) + "\n")
+        say(keys.fingerprint(keys.open_public_key(public)) + "\n")
         return 0
     if options.action == "show":
-        say(keys.fingerprint(keys.read_public_key(_content(options.key), source=options.key)) + "\n")
+        say(keys.fingerprint(keys.open_public_key(options.key)) + "\n")
         return 0
     file = Path(options.trust_file) if options.trust_file else trust.trust_file()
     if options.action == "trust":
@@ -68,13 +68,6 @@ def _day(text: str) -> datetime.date:
 
 def _until(expires: datetime.date | None) -> str:
     return "" if expires is None else f" until {expires}"
-
-
-def _content(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ValueError(f"Reading the key {path}: {error.strerror or error}.") from error
 
 
 def _new_passphrase() -> str:

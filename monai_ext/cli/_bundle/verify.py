@@ -38,13 +38,9 @@ def main(options: argparse.Namespace) -> int:
 
 def trusted_keys(options: argparse.Namespace) -> list:
     """The keys whose signatures count, by what was said on the command line."""
-    from monai_ext.sharing.keys import public_key_text, read_public_key
+    from monai_ext.sharing.keys import open_public_key, public_key_text
     from monai_ext.sharing.trust import TrustedKey, read_trust, trust_file
 
     if options.key:
-        try:
-            content = Path(options.key).read_bytes()
-        except OSError as error:
-            raise ValueError(f"Reading the key {options.key}: {error.strerror or error}.") from error
-        return [TrustedKey(Path(options.key).stem, public_key_text(read_public_key(content, source=options.key)))]
+        return [TrustedKey(Path(options.key).stem, public_key_text(open_public_key(options.key)))]
     return read_trust(Path(options.trust_file) if options.trust_file else trust_file())

@@ -79,3 +79,6 @@ class Refusal(ReportedError):
         self.public = self.public or reason.sentence
         self.reason = reason
         self.detail = detail
+
+    def __reduce__(self) -> tuple[type[Refusal], tuple[SkipReason, str]]:
+        return type(self), (self.reason, self.detail)

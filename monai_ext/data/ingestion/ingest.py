@@ -80,6 +80,7 @@ def ingest(
         ledger.settle({"key": pseudonyms.of("check"), **options.lasting})
         _compare(ledger.recover(writer.has_series), store)
         ledger.forget_outcomes(filter_fingerprint=options.wanted.fingerprint, retry_failed=retry_failed)
+        reader.load_libraries()
         with WorkerPool(
             reader,
             workers=workers or os.cpu_count() or 1,

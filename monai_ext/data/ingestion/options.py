@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ext.errors import DatasetError
+from monai_ext.files import read_json
 
 __all__ = ["IngestFilter", "IngestOptions"]
 
@@ -48,7 +49,7 @@ class IngestFilter:
             DatasetError: it cannot be read, or does not say what a filter says.
         """
         try:
-            content = json.loads(Path(file).read_text(encoding="utf-8"))
+            content = read_json(file)
         except (OSError, ValueError) as error:
             raise DatasetError(f"The filter file {file} cannot be read: {error}.") from error
         if not isinstance(content, dict):

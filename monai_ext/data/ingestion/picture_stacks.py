@@ -44,6 +44,7 @@ class PictureStacks:
     def read(self) -> Iterator[Message]:
         """Yield stacks, and what became of files that are in none; every file is opened once."""
         waiting: dict[tuple[int, int], _Waiting] = {}
+        self._waiting_bytes = 0
         for ref in self._task.files:
             yield Reading(ref.file)
             try:
@@ -57,6 +58,7 @@ class PictureStacks:
                 stack = waiting.setdefault(levels.shape, self._empty(*levels.shape))
                 yield from self._make_room(waiting, stack)
                 stack.add(instance, ref, levels)
+                self._waiting_bytes += stack.plane_bytes
             except Exception as error:  # whatever a hostile file provokes ends this file only
                 yield Finished(ref.file, outcome_of(error))
         for _, stack in sorted(waiting.items()):
@@ -67,9 +69,7 @@ class PictureStacks:
 
     def _make_room(self, waiting: Mapping[tuple[int, int], _Waiting], stack: _Waiting) -> Iterator[Message]:
         """Finish the largest stacks while another picture would take more memory than is allowed."""
-        while (
-            stack.plane_bytes + sum(other.total_bytes for other in waiting.values()) > self._options.largest_part_bytes
-        ):
+        while stack.plane_bytes + self._waiting_bytes > self._options.largest_part_bytes:
             largest = max(waiting.values(), key=lambda other: other.total_bytes)
             if not largest.planes:
                 return
@@ -79,6 +79,7 @@ class PictureStacks:
         if not stack.planes:
             return
         kept, stack.refs = stack.refs, {}
+        self._waiting_bytes -= stack.total_bytes
         pixels = stack.take_pixels()
         yield Stack(
             units=[file_unit(ref.name, self._pseudonyms) for ref in kept.values()],

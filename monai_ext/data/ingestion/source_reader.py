@@ -41,18 +41,32 @@ class SourceReader:
             "picture": self._pictures,
         }
 
+    def load_libraries(self) -> None:
+        """Import what every worker needs, before there are any: each would take a second for it, and so would each that
+        takes the place of one that a hostile file has ended."""
+        import blosc2  # noqa: F401
+
+        if self._kind == "picture":
+            from PIL import Image
+
+            from monai_ext.data.sources import pictures  # noqa: F401
+
+            Image.preinit()
+        else:
+            import pydicom  # noqa: F401
+
     def __call__(self, task: Task) -> Iterator[Message]:
         """Do a task."""
-        with quiet_pydicom():
-            yield from self._readers[task.kind](task)
+        yield from self._readers[task.kind](task)
 
     def _scan(self, task: Task) -> Iterator[Message]:
-        for reference in task.files:
-            yield Reading(reference.file)
-            try:
-                yield SeriesFound(reference.file, self._unit(self._source / reference.name))
-            except Exception as error:  # whatever a hostile file provokes ends this file only
-                yield Finished(reference.file, outcome_of(error))
+        with quiet_pydicom():
+            for reference in task.files:
+                yield Reading(reference.file)
+                try:
+                    yield SeriesFound(reference.file, self._unit(self._source / reference.name))
+                except Exception as error:  # whatever a hostile file provokes ends this file only
+                    yield Finished(reference.file, outcome_of(error))
 
     def _unit(self, path: Path) -> bytes:
         with path.open("rb") as stream:
@@ -64,7 +78,8 @@ class SourceReader:
     def _dicom(self, task: Task) -> Iterator[Message]:
         options, pseudonyms = self._options, self._pseudonyms
         stacks = DicomStacks(task, source=self._source, source_kind=self._kind, options=options, pseudonyms=pseudonyms)
-        yield from stacks.read()
+        with quiet_pydicom():
+            yield from stacks.read()
 
     def _pictures(self, task: Task) -> Iterator[Message]:
         yield from PictureStacks(task, source=self._source, options=self._options, pseudonyms=self._pseudonyms).read()

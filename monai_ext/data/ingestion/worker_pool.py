@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -53,6 +54,7 @@ class WorkerPool:
     def __init__(self, function: TaskFunction, *, workers: int, timeout_s: float, memory_bytes: int) -> None:
         self._function, self._timeout_s, self._memory_bytes = function, timeout_s, memory_bytes
         self._workers: list[_Worker] = []
+        self._judged_s = time.monotonic()
         for _ in range(workers):
             self._workers.append(self._start())
 
@@ -88,9 +90,13 @@ class WorkerPool:
 
     def _ready(self, busy: list[_Worker]) -> list[_Worker]:
         """Workers that sent something or died; those that have been silent for too long are killed, hence dead."""
-        ready = wait([worker.connection for worker in busy], timeout=min(_POLL_S, self._timeout_s))
+        poll_s = min(_POLL_S, self._timeout_s)
+        ready = wait([worker.connection for worker in busy], timeout=poll_s)
+        is_time = time.monotonic() - self._judged_s >= poll_s  # others may send thousands of words meanwhile
+        if is_time:
+            self._judged_s = time.monotonic()
         for worker in busy:
-            if worker.connection not in ready and worker.patience is not None:
+            if is_time and worker.connection not in ready and worker.patience is not None:
                 worker.verdict = worker.patience.judge()
             if worker.verdict is not Verdict.WAIT:
                 worker.process.kill()

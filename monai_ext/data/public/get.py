@@ -11,7 +11,7 @@ from monai_ext.data.public.downloading import Progress, download
 from monai_ext.data.public.labelled import prepare_covid_ct, prepare_head_ct, prepare_medmnist
 from monai_ext.data.public.nbia import NBIA_URL, fetch_series, list_series
 from monai_ext.errors import DatasetError
-from monai_ext.files import write_durably
+from monai_ext.files import read_json, write_durably
 
 __all__ = ["get_collection", "get_files"]
 
@@ -113,7 +113,7 @@ def get_collection(
 
 def _read_record(record: Path) -> dict[str, str]:
     try:
-        return {str(url): str(digest) for url, digest in json.loads(record.read_text()).items()}
+        return {str(url): str(digest) for url, digest in read_json(record).items()}
     except FileNotFoundError:
         return {}
     except (ValueError, AttributeError) as error:

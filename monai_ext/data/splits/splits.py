@@ -13,7 +13,7 @@ from typing import Any
 from monai_ext.data.sources.open import SLICE_STORE
 from monai_ext.data.splits.items import SECTIONS, SplitSource
 from monai_ext.errors import SplitError
-from monai_ext.files import read_regular, write_durably
+from monai_ext.files import read_json, write_durably
 
 __all__ = ["Fold", "Splits", "read_splits"]
 
@@ -151,7 +151,7 @@ def load_splits(path: str | Path) -> Splits:
     """
     path = Path(path).expanduser()
     try:
-        content = json.loads(read_regular(path, most=LARGEST_SPLITS_BYTES))
+        content = read_json(path, most=LARGEST_SPLITS_BYTES)
         if content["format"] != _FORMAT:
             raise ValueError("it is of another format")
         if _whole(content["version"]) > _VERSION:
@@ -164,7 +164,7 @@ def load_splits(path: str | Path) -> Splits:
         raise
     except OSError as error:
         raise SplitError(f"The splits {path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else error
         raise SplitError(
             f"{path} is no splits file, or is damaged ({reason}): make it again with `python -m monai_ext splits make`."

@@ -19,6 +19,8 @@ __all__ = ["PackedSeries", "decompress_slice", "hash_series", "largest_chunk", "
 
 _BAND_ROWS = 128
 _HEADER_BYTES = 32
+_FRAME_HEADER_SIZE_AT = 11
+"""Where a frame says how long its header is, with which the chunks begin (Blosc2's README_CFRAME_FORMAT.rst)."""
 _EXTENDED, _COPIED, _LZ4_FORMAT = 0b101, 0b10, 1
 _CODECS = (1, 2)
 """LZ4 and LZ4HC, which are decompressed alike."""
@@ -75,8 +77,9 @@ def _compress(slices: np.ndarray) -> tuple[bytes, dict[str, Any]]:
     import blosc2
 
     count, rows, columns = slices.shape
-    array = blosc2.asarray(
-        np.ascontiguousarray(slices),
+    array = blosc2.zeros(
+        slices.shape,
+        slices.dtype,
         chunks=(1, rows, columns),
         blocks=(1, _band_rows(rows), columns),
         contiguous=True,
@@ -89,11 +92,16 @@ def _compress(slices: np.ndarray) -> tuple[bytes, dict[str, Any]]:
             nthreads=1,
         ),
     )
+    padded = np.zeros((_padded_rows(rows), columns), slices.dtype)
+    for number, pixels in enumerate(slices):  # as blosc2.asarray does, which takes longer over small series
+        padded[:rows] = pixels
+        array.schunk.update_data(number, padded, copy=False)
     frame = array.to_cframe()
-    offsets, lengths, checksums, position = [], [], [], 0
+    offsets, lengths, checksums = [], [], []
+    (position,) = struct.unpack_from(">i", frame, _FRAME_HEADER_SIZE_AT)
     for number in range(count):
         chunk = array.schunk.get_chunk(number)
-        found = frame.find(chunk, position)
+        found = position if frame.startswith(chunk, position) else frame.find(chunk, position)
         if found < 0 and not slices[number].any():  # a blank slice takes no room in a frame
             chunk, found = b"", position
         if found < 0:

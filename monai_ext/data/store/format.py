@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from monai_ext.errors import SliceStoreError
-from monai_ext.files import open_regular, read_regular, write_durably
+from monai_ext.files import open_regular, read_json, write_durably
 
 __all__ = [
     "INDEX_COLUMNS",
@@ -55,7 +55,6 @@ PIXEL_TYPES: dict[str, type] = {"ct": np.int16, "mr": np.int16, "picture": np.ui
 PSEUDONYM = re.compile(r"[0-9A-Za-z_-]{8,64}")
 CODE = re.compile(r"(?!.*[0-9]{6})[0-9A-Za-z][0-9A-Za-z_+./-]{0,31}")
 HASH = re.compile(r"[0-9a-f]{64}")
-_LARGEST_JSON = 2**26
 _UID = re.compile(r"[0-9]+(\.[0-9]+){5,}")
 
 
@@ -142,14 +141,7 @@ def unsealed(file: Path) -> Any:
         ValueError: it is damaged.
         OSError: it cannot be read.
     """
-    return _without_seal(_read_json(file))
-
-
-def _read_json(file: Path) -> Any:
-    try:
-        return json.loads(read_regular(file, most=_LARGEST_JSON))
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+    return _without_seal(read_json(file))
 
 
 def _without_seal(content: Any) -> Any:
@@ -175,7 +167,7 @@ def read_manifest(store: Path) -> Manifest:
             f"{store} is no slice store: it has no {MANIFEST}. Make one with `python -m monai_ext ingest SOURCE STORE`."
         )
     try:
-        content = _read_json(store / MANIFEST)
+        content = read_json(store / MANIFEST)
         _refuse_newer(store, content["version"])
         return _manifest(_without_seal(content))
     except (KeyError, TypeError, ValueError, OSError) as error:

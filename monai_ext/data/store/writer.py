@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +32,7 @@ from monai_ext.data.store.format import (
 from monai_ext.data.store.index import merge_pending, pack_pending, pending_file, read_table
 from monai_ext.errors import SliceStoreError
 from monai_ext.files import write_durably, write_together
+from monai_ext.folder_lock import FolderInUseError, FolderLock
 
 __all__ = ["PackedEntry", "SliceStoreWriter"]
 
@@ -66,10 +65,10 @@ class SliceStoreWriter:
         True
     """
 
-    def __init__(self, path: Path, manifest: Manifest, lock: int) -> None:
+    def __init__(self, path: Path, manifest: Manifest, lock: FolderLock) -> None:
         self.path = path
         self.source_kind = manifest.source_kind
-        self._lock: int | None = lock
+        self._lock: FolderLock | None = lock
         self._pending = 0
         self._known: set[str] = set(read_table(path, "series", ["series_id"]).column("series_id").to_pylist())
         self._clear_leftovers()
@@ -96,12 +95,12 @@ class SliceStoreWriter:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.mkdir(mode=FOLDER_MODE, exist_ok=True)
             _refuse_links(path)
-            lock = _lock(path)
+            lock = _locked(path)
         try:
             with _explained(path, "opened for writing"):
                 return cls(path, _create_or_continue(path, source_kind), lock)
         except BaseException:
-            _unlock(lock)
+            lock.release()
             raise
 
     def __enter__(self) -> SliceStoreWriter:
@@ -176,7 +175,7 @@ class SliceStoreWriter:
         try:
             self._merge()
         finally:
-            _unlock(self._lock)
+            self._lock.release()
             self._lock = None
 
     def _commit(self, series_key: str, files: Sequence[tuple[Path, bytes]], pending: memoryview) -> None:
@@ -259,32 +258,18 @@ def _refuse_links(path: Path) -> None:
             )
 
 
-_locked_here: set[tuple[int, int]] = set()
-
-
-def _lock(path: Path) -> int:
-    """Lock the store for this process. POSIX locks end with their process and are not inherited by forked workers."""
-    descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    status = os.fstat(descriptor)
-    identity = (status.st_dev, status.st_ino)
+def _locked(path: Path) -> FolderLock:
+    """The right to write to the store, which this process has from now on."""
+    lock = FolderLock(path, name=LOCK, owner_only=True)
     try:
-        if identity in _locked_here:  # POSIX locks do not keep a process from itself
-            raise BlockingIOError
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        if identity not in _locked_here:  # closing would release the lock of the writer in this process
-            os.close(descriptor)
+        lock.acquire()
+    except FolderInUseError as error:
         raise SliceStoreError(
-            f"The slice store {path} is being written by another process: wait until it has finished, or end it."
+            "The slice store {store} is being written already: {holder}. Wait until it has finished, or end it.",
+            store=path,
+            holder=error,
         ) from None
-    _locked_here.add(identity)
-    return descriptor
-
-
-def _unlock(descriptor: int) -> None:
-    status = os.fstat(descriptor)
-    _locked_here.discard((status.st_dev, status.st_ino))
-    os.close(descriptor)
+    return lock
 
 
 @contextmanager

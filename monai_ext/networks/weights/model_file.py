@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from monai_ext.errors import DamagedFileError, WeightsError
-from monai_ext.files import file_sha256, write_atomically
+from monai_ext.files import file_sha256, read_json, write_atomically
 from monai_ext.networks.weights.files import weights_on_cpu
 from monai_ext.torch_files import read_torch_file, write_torch_file
 
@@ -85,7 +85,7 @@ def read_model_metadata(path: str | Path) -> dict[str, Any]:
     """
     file = metadata_file(path)
     try:
-        metadata = json.loads(file.read_text(encoding="utf-8"))
+        metadata = read_json(file)
     except (OSError, ValueError) as error:
         raise WeightsError(_without_metadata(path, error)) from error
     if not isinstance(metadata, dict):
@@ -107,7 +107,7 @@ def read_model_metadata(path: str | Path) -> dict[str, Any]:
 def is_published(path: str | Path) -> bool:
     """Whether a file of metadata that :func:`write_model` wrote lies beside a file."""
     try:
-        metadata = json.loads(metadata_file(path).read_text(encoding="utf-8"))
+        metadata = read_json(metadata_file(path))
     except (OSError, ValueError):
         return False
     return isinstance(metadata, dict) and _HASH in metadata

@@ -69,19 +69,19 @@ def _read_configs(bundle: BundleFiles, findings: list[Finding]) -> tuple[dict[st
             continue
         try:
             content = file.read()
-        except (PackageError, OSError) as error:
+            if file.name.lower().endswith(CONFIG_SUFFIXES):
+                raw[file.name] = parse_config(content, reporter)
+                if file.name.rpartition("/")[2].lower() in LARGE_FILES:
+                    reporter.question(
+                        "large-files", "it names files to fetch from elsewhere, which nothing here has looked at"
+                    )
+            else:
+                reporter = judge_file(file.name, content)
+        except PackageError as error:
             reporter.refuse("damaged", str(error))
-            found += reporter.findings
-            continue
-        if file.name.lower().endswith(CONFIG_SUFFIXES):
-            raw[file.name] = parse_config(content, reporter)
-            if file.name.rpartition("/")[2].lower() in LARGE_FILES:
-                reporter.question(
-                    "large-files", "it names files to fetch from elsewhere, which nothing here has looked at"
-                )
-            found += reporter.findings
-        else:
-            found += judge_file(file.name, content).findings
+        except (MemoryError, RecursionError) as error:
+            reporter.refuse("damaged", f"it cannot be looked at to its end ({type(error).__name__})")
+        found += reporter.findings
     readable = {name: config for name, config in raw.items() if config is not None}
     return _without_macros(readable, found), found
 

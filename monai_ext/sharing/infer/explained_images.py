@@ -60,7 +60,7 @@ def explain_images(
     Args:
         network: the classifier.
         images: of :func:`open_images`.
-        output: folder, made; files of these names are replaced.
+        output: folder, made; files of these names are replaced, the table first of all is removed.
         limit: at most so many images, evenly spaced.
         class_name: of which class; the one that is called when omitted.
         file_names: whether the table names images; else it numbers them, since names often hold a patient's.
@@ -76,6 +76,7 @@ def explain_images(
     if class_name is not None and class_name not in names:
         raise ValueError(f"The model knows no class {class_name!r}; its classes are {listed(names)}.")
     output.mkdir(parents=True, exist_ok=True)
+    (output / TABLE).unlink(missing_ok=True)  # of an earlier time: if this ends early, it would tell wrong images
     rows: list[list[object]] = []
     for number, index in enumerate(evenly_spaced(len(images), limit), start=1):
         name, picture = images.source.name(index), f"{number:05d}.png"

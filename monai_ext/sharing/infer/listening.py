@@ -13,6 +13,7 @@ from typing import Any
 
 from monai_ext.errors import PacsError
 from monai_ext.files import write_durably
+from monai_ext.folder_lock import FolderLock
 from monai_ext.sharing.infer.pacs import OWN_TITLE, need_pynetdicom
 
 __all__ = ["Receiver"]
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
 VERIFICATION = "1.2.840.10008.1.1"
+INCOMING, ARRIVED, INCOMPLETE = "incoming", "arrived", "incomplete"
 MOST_FILES = 20_000
 """Files of one association; beyond it the sender is told that there is no room."""
 
@@ -28,8 +30,10 @@ MOST_FILES = 20_000
 class Receiver:
     """A DICOM node that takes objects, and tells when an association has brought all it had.
 
-    Files get numbers for names, so that nothing a sender writes becomes a path. An association that is dropped leaves
-    its files in ``incomplete``: half a series is not answered.
+    Files get numbers for names, so that nothing a sender writes becomes a path. They lie in ``incoming``, and once the
+    association has been released in ``arrived``. One that is dropped leaves its files in ``incomplete``: half a series
+    is not answered. A sender may delete what was taken, so nothing is lost when this process is killed: the next one
+    that listens in the folder hands over what has arrived, and keeps the rest in ``incomplete``.
 
     Args:
         folder: where to keep what arrives; made when missing.
@@ -45,7 +49,8 @@ class Receiver:
         self._folders: dict[int, Path] = {}
         self._counts: dict[int, int] = {}
         self._lock = threading.Lock()
-        for name in ("incoming", "incomplete"):
+        self._folder_lock = FolderLock(folder)
+        for name in (INCOMING, ARRIVED, INCOMPLETE):
             try:
                 (folder / name).mkdir(parents=True, exist_ok=True)
             except OSError as error:
@@ -58,9 +63,34 @@ class Receiver:
         """Listen while a ``with`` block runs; gives the port, which is a free one for 0.
 
         Raises:
-            PacsError: the port is taken, or may not be listened on.
+            PacsError: the port is taken, or may not be listened on; or another process listens in the folder.
         """
         pynetdicom = need_pynetdicom()
+        try:
+            self._folder_lock.acquire()
+        except OSError as error:
+            raise PacsError(
+                "What arrives cannot be kept in {folder}: {reason}. Name another folder.",
+                folder=self.folder,
+                reason=error,
+            ) from error
+        try:
+            self._take_over()
+            with self._serving(pynetdicom, host, port) as listening_on:
+                yield listening_on
+        finally:
+            self._folder_lock.release()
+
+    def _take_over(self) -> None:
+        """What a process that was killed has left: studies that nobody answered, and halves."""
+        for half in sorted((self.folder / INCOMING).iterdir()):
+            self._keep_incomplete(half)
+        for left in sorted((self.folder / ARRIVED).iterdir()):
+            logger.warning("%s arrived earlier and was not answered: it is answered now.", left)
+            self.arrived.put(left)
+
+    @contextmanager
+    def _serving(self, pynetdicom: Any, host: str, port: int) -> Iterator[int]:
         events = pynetdicom.evt
         handlers = [
             (events.EVT_C_STORE, self._take),
@@ -89,7 +119,7 @@ class Receiver:
         with self._lock:
             if key not in self._folders:
                 self._number += 1
-                self._folders[key] = self.folder / "incoming" / f"{self._number:06d}"
+                self._folders[key] = self.folder / INCOMING / f"{self._number:06d}"
                 self._counts[key] = 0
             self._counts[key] += 1
             number, folder = self._counts[key], self._folders[key]
@@ -108,13 +138,18 @@ class Receiver:
     def _released(self, event: Any) -> None:
         folder = self._forget(event)
         if folder is not None and folder.is_dir():
-            self.arrived.put(folder)
+            arrived = self.folder / ARRIVED / folder.name
+            folder.rename(arrived)
+            self.arrived.put(arrived)
 
     def _dropped(self, event: Any) -> None:
         folder = self._forget(event)
         if folder is None or not folder.is_dir():
             return
-        target = self.folder / "incomplete" / folder.name
+        self._keep_incomplete(folder)
+
+    def _keep_incomplete(self, folder: Path) -> None:
+        target = self.folder / INCOMPLETE / folder.name
         logger.warning("An association was dropped; its objects are kept in %s and are not answered.", target)
         shutil.move(folder, target)
 

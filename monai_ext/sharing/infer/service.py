@@ -88,7 +88,8 @@ class Service:
     ) -> None:
         """Answer each association's files as they arrive, until told to stop; one that fails does not end it.
 
-        What was answered is deleted from ``incoming``; what cannot be answered, or not be sent, is kept in ``failed``.
+        What was answered is deleted; what cannot be answered, or not be sent, is kept in ``failed``. A process that was
+        killed in between may have written or sent answers: they are made, and sent, again.
 
         Args:
             receiver: that is listening.
@@ -100,13 +101,17 @@ class Service:
                 arrived = receiver.arrived.get(timeout=_WAIT_SECONDS)
             except queue.Empty:
                 continue
+            answers = receiver.folder / "answers" / arrived.name
+            shutil.rmtree(answers, ignore_errors=True)  # of a process that was killed before it deleted what arrived
             try:
-                outcome = self.answer(arrived, receiver.folder / "answers" / arrived.name)
-            except (DatasetError, PacsError) as error:
+                outcome = self.answer(arrived, answers)
+            except Exception as error:  # whatever somebody sends must not keep others from being answered
+                if not isinstance(error, DatasetError | PacsError):
+                    logger.exception("What arrived as %s could not be answered.", arrived.name)
                 failed = receiver.folder / "failed" / arrived.name
                 failed.parent.mkdir(exist_ok=True)
                 shutil.move(arrived, failed)
-                report(f"{error} What arrived is kept in {failed}.")
+                report(f"{str(error) or type(error).__name__} What arrived is kept in {failed}.")
             else:
                 shutil.rmtree(arrived, ignore_errors=True)
                 report(outcome)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from monai_ext.errors import StudyError, WeightsError
-from monai_ext.files import file_sha256
+from monai_ext.files import file_sha256, write_atomically
 from monai_ext.study.plan import Method
 
 __all__ = ["Encoder", "file_sha256", "find_encoders"]
@@ -80,7 +79,5 @@ def _fetched(run: str, folder: Path) -> Path:
         except WeightsError as error:
             raise StudyError(str(error)) from error
         folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        torch.save(content, partial)
-        shutil.move(partial, path)
+        write_atomically(path, lambda file: torch.save(content, file))
     return path

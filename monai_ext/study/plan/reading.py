@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from monai_ext.data.splits.items import SECTIONS
 from monai_ext.errors import StudyError
+from monai_ext.files import parse_json, read_json
 from monai_ext.study.plan.places import located
 from monai_ext.study.plan.problems import Problems, nearest
 from monai_ext.study.plan.study_plan import GRAY_LEVELS, Method, Protocol, StudyPlan, Task
@@ -58,7 +58,7 @@ def read_plan(
     """
     path = Path(path).expanduser()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_refuse_repeated_keys)
+        content = read_json(path, object_pairs_hook=_refuse_repeated_keys)
     except OSError as error:
         raise StudyError(
             f"The plan {path} cannot be read: {error.strerror}. Plans are in the folder studies."
@@ -249,7 +249,7 @@ def _apply(content: Any, setting: str) -> None:
     if not equals or not key:
         raise StudyError(f"A setting is KEY=VALUE, with :: between the levels of the key; received {setting!r}.")
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError:
         value = text
     *parents, last = key.split("::")

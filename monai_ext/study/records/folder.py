@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ext.errors import StudyError
-from monai_ext.files import remove_partial_files, write_atomically
+from monai_ext.files import read_json, remove_partial_files, write_atomically
 from monai_ext.folder_lock import FolderInUseError, FolderLock, notes_of_holder
 from monai_ext.study.records.record import Record, read_record, record_path
 
@@ -57,7 +57,7 @@ class StudyFolder:
         if not path.exists():
             return {}
         try:
-            return dict(json.loads(path.read_text()))
+            return dict(read_json(path))
         except (OSError, ValueError) as error:
             raise StudyError(f"{path} cannot be read ({error}): delete it; records stay as they are.") from error
 
@@ -126,7 +126,7 @@ class StudyFolder:
         found = {}
         for path in sorted(self.failures.glob("[!.]*.json")):
             try:
-                found[path.stem] = dict(json.loads(path.read_text()))
+                found[path.stem] = dict(read_json(path))
             except (OSError, ValueError):
                 found[path.stem] = {"error": "unknown: the file is damaged"}
         return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monai_ext.errors import StudyError
-from monai_ext.files import write_atomically
+from monai_ext.files import read_json, write_atomically
 from monai_ext.study.cells.cell import Cell, name_of
 from monai_ext.study.records.folder import StudyFolder
 from monai_ext.study.records.record import record_path
@@ -48,7 +48,7 @@ def read_index(folder: StudyFolder) -> list[PlannedCell]:
     """
     path = folder.path / _FILE
     try:
-        return [PlannedCell(*row) for row in json.loads(path.read_text())["cells"]]
+        return [PlannedCell(*row) for row in read_json(path)["cells"]]
     except OSError as error:
         raise StudyError(
             f"{folder.path} holds no study: run it first, `python -m monai_ext study run PLAN --output {folder.path}`."

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ext.errors import StudyError
-from monai_ext.files import write_atomically
+from monai_ext.files import read_json, write_atomically
 from monai_ext.study.cells.cell import Cell, canonical, name_of
 
 __all__ = ["Record", "read_record", "record_path", "write_record"]
@@ -73,7 +73,7 @@ def read_record(path: Path) -> Record:
         StudyError: it is damaged, was edited, has another name than its inputs say, or is of a newer format.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
         if content["format"] != _FORMAT:
             raise KeyError("format")
         if content["version"] > _VERSION:

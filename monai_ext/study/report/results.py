@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from monai_ext.errors import StudyError
+from monai_ext.files import read_json
 from monai_ext.metrics.class_predictions import check_predictions
 from monai_ext.study.plan.study_plan import GRAY_LEVELS
 from monai_ext.study.records.folder import StudyFolder
@@ -140,7 +140,7 @@ def load_results(folder: StudyFolder, *, progress: Callable[[int, int], None] | 
     index = read_index(folder)
     there = folder.names()
     try:
-        plan = json.loads((folder.path / "plan.json").read_text())
+        plan = read_json(folder.path / "plan.json")
     except (OSError, ValueError) as error:
         raise StudyError(f"{folder.path} has no plan.json: run the study again, which keeps its records.") from error
     scores = _Scores()

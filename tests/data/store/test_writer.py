@@ -101,16 +101,32 @@ def _in_another_process(action: Callable[[], str]) -> tuple[int, str]:
 
 def test_a_second_writer_is_refused_in_the_same_process_and_in_another(path: Path) -> None:
     def try_to_write() -> str:
-        slice_store_writer._locked_here.clear()  # a process that was not forked knows nothing of the first writer
         with pytest.raises(SliceStoreError) as refusal:
             SliceStoreWriter.open(path, source_kind="ct")
         return str(refusal.value)
 
     with SliceStoreWriter.open(path, source_kind="ct"):
-        with pytest.raises(SliceStoreError, match="written by another process"):
+        with pytest.raises(SliceStoreError, match="being written already"):
             SliceStoreWriter.open(path, source_kind="ct")
-        assert "is being written by another process" in _in_another_process(try_to_write)[1]
+        assert (
+            f"is being written already: it is in use by process {os.getpid()} on"
+            in _in_another_process(try_to_write)[1]
+        )
     SliceStoreWriter.open(path, source_kind="ct").close()
+
+
+def test_reading_the_lock_file_does_not_let_a_second_writer_in(path: Path) -> None:
+    """A POSIX lock is gone as soon as its process closes any descriptor of the file: copying the store was enough."""
+
+    def try_to_write() -> str:
+        with pytest.raises(SliceStoreError, match="being written already"):
+            SliceStoreWriter.open(path, source_kind="ct")
+        return "refused"
+
+    with SliceStoreWriter.open(path, source_kind="ct"):
+        (path / "writer.lock").read_bytes()
+        assert _in_another_process(try_to_write)[1] == "refused"
+    assert not (path / "writer.lock").exists()
 
 
 def test_the_lock_ends_with_its_process(path: Path) -> None:

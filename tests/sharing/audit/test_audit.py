@@ -1,11 +1,13 @@
 """Every trick of hostile_bundles is refused, and nothing of it is run."""
 
 import contextlib
+import io
 import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy
 import pytest
 from monai.bundle import ConfigParser
 
@@ -89,6 +91,43 @@ def test_any_cut_of_a_zip_is_refused_or_called_unreadable(tmp_path: Path) -> Non
 
 def test_honest_files_are_what_the_tricks_replace() -> None:
     assert set(honest_files()) == {"configs/inference.json", "configs/metadata.json", "docs/README.md", "LICENSE"}
+
+
+def packed_array(names: int, shape: tuple[int, ...]) -> bytes:
+    """An ``.npz`` with arrays of zeros, which unpack to a thousand times their size."""
+    with io.BytesIO() as buffer:
+        numpy.savez_compressed(buffer, **{str(name): numpy.zeros(shape, numpy.uint8) for name in range(names)})
+        return buffer.getvalue()
+
+
+def huge_array() -> bytes:
+    """An ``.npy`` whose header asks for more memory than there is."""
+    with io.BytesIO() as buffer:
+        numpy.lib.format.write_array_header_1_0(buffer, {"descr": "<f8", "fortran_order": False, "shape": (2**42,)})
+        return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rule"),
+    [
+        ("models/values.npz", packed_array(4, (2**22,)), "pickle"),
+        ("models/values.npy", huge_array(), "pickle"),
+        ("models/other.safetensors", (10**5).to_bytes(8, "little") + b"[" * 10**5, "weights-damaged"),
+    ],
+)
+def test_what_would_take_all_memory_is_a_finding_and_no_crash(
+    tmp_path: Path, name: str, content: bytes, rule: str
+) -> None:
+    bundle = write_folder(tmp_path / "bundle", {name: content})
+    assert (name, rule) in {(finding.file, finding.rule) for finding in audit_bundle(bundle).findings}
+
+
+def test_a_file_larger_than_any_weights_is_not_read(tmp_path: Path) -> None:
+    bundle = write_folder(tmp_path / "bundle", {"models/sparse.safetensors": b""})
+    with open(bundle / "models" / "sparse.safetensors", "wb") as file:
+        file.truncate(2**40)
+    (found,) = (finding for finding in audit_bundle(bundle).findings if finding.file == "models/sparse.safetensors")
+    assert (found.rule, "at most" in found.reason) == ("damaged", True)
 
 
 @pytest.mark.parametrize(

@@ -149,3 +149,17 @@ def test_what_cannot_be_drawn_is_refused(option, words, bundle, pictures, tmp_pa
 def test_all_images_are_taken_where_there_are_few() -> None:
     assert evenly_spaced(3, 100) == [0, 1, 2]
     assert evenly_spaced(1000, 3) == [0, 500, 999]
+
+
+def test_a_table_of_an_earlier_time_tells_nothing_of_newer_pictures(
+    network: Network, pictures: Path, tmp_path: Path
+) -> None:
+    """Killed before its end, an explanation would leave pictures of one patient under the name of another."""
+    output = tmp_path / "out"
+    images = open_images(pictures, network.model)
+    list(explain_images(network, images, output, limit=1))
+    assert len(rows_of(output)) == 1
+    begun = explain_images(network, images, output)
+    next(begun)
+    begun.close()
+    assert not (output / TABLE).exists()

@@ -196,7 +196,48 @@ def test_a_series_that_is_sent_is_answered_and_nothing_of_it_is_kept(model, seri
     [outcome] = served.reported
     assert len(outcome.answers.series[0].slices) == 4
     assert (outcome.folder / "dicom" / "series_001_report.dcm").is_file()
-    assert list((tmp_path / "out" / "incoming").iterdir()) == []
+    assert not [*(tmp_path / "out" / "incoming").iterdir(), *(tmp_path / "out" / "arrived").iterdir()]
+
+
+def test_what_arrived_before_a_kill_is_answered_by_the_next_process(model, series: Path, tmp_path: Path) -> None:
+    """Its sender was told that it was taken, and may have deleted it."""
+    out = tmp_path / "out"
+    shutil.copytree(series, out / "arrived" / "000001")
+    shutil.copytree(series, out / "incoming" / "000002")
+    (out / "answers" / "000001").mkdir(parents=True)
+    (out / "answers" / "000001" / "answers.json").write_text("from the process that was killed")
+    served = _Served(out, model)
+    with served.running() as port:
+        assert _send(series, port) == [0, 0, 0, 0]
+    assert [outcome.folder.name for outcome in served.reported] == ["000001", "000003"]
+    assert json.loads((out / "answers" / "000001" / "answers.json").read_text())["files"]["outcomes"] == {"answered": 4}
+    assert len(list((out / "incomplete" / "000002").iterdir())) == 4
+    assert not [*(out / "arrived").iterdir(), *(out / "incoming").iterdir()]
+
+
+def test_two_processes_cannot_listen_in_one_folder(tmp_path: Path) -> None:
+    with Receiver(tmp_path).listening("127.0.0.1", 0), pytest.raises(PacsError, match="in use by process"):
+        Receiver(tmp_path).listening("127.0.0.1", 0).__enter__()
+
+
+def test_an_error_that_nobody_foresaw_does_not_end_the_listening(
+    model, series: Path, tmp_path: Path, monkeypatch
+) -> None:
+    answer, calls = Service.answer, []
+
+    def fail_once(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise RuntimeError("shapes cannot be multiplied")
+        return answer(self, *arguments)
+
+    monkeypatch.setattr(Service, "answer", fail_once)
+    served = _Served(tmp_path / "out", model)
+    with served.running() as port:
+        _send(series, port)
+        _send(series, port)
+    assert "shapes cannot be multiplied What arrived is kept in" in served.reported[0]
+    assert len(served.reported[1].answers.series[0].slices) == 4
 
 
 @needs_dcmtk
@@ -290,7 +331,7 @@ def test_the_command_listens_answers_and_ends_when_asked(series: Path, tmp_path:
         "series_001_page.dcm",
         "series_001_report.dcm",
     ]
-    assert not list((tmp_path / "out" / "incoming").iterdir())
+    assert not [*(tmp_path / "out" / "incoming").iterdir(), *(tmp_path / "out" / "arrived").iterdir()]
 
 
 @pytest.mark.parametrize("port", ["one", "127.0.0.1:", "70000"])
