@@ -27,6 +27,9 @@ __all__ = ["ModelPublisher"]
 
 logger = logging.getLogger(__name__)
 
+FORMER = ("model.safetensors", "reference.json")
+"""What a package has beside its weights, and what is no longer true once these are replaced."""
+
 
 class ModelPublisher:
     """Write ``model.pt`` and ``model.json`` to the bundle's ``models`` and to the run's folder, in the first process.
@@ -35,7 +38,8 @@ class ModelPublisher:
     :class:`~monai_ext.handlers.BestModelResults` has chosen one; ``model.json`` beside it says what evaluation and
     inference need to treat images as training did. Where an encoder was exported, ``models`` gets a copy of it. Each
     file is replaced in one step. The run's folder is that of the trainer's last checkpoint. Attach it after the
-    handlers that choose, export and track.
+    handlers that choose, export and track. In a package that is trained on, the former weights in another format and
+    the statistics of the former training go: who reads them would answer with the former model.
 
     Args:
         bundle_root: folder of the bundle.
@@ -70,6 +74,7 @@ class ModelPublisher:
             metadata["method"] = type(unwrap(engine.network)).__name__
         run = None if state.last_checkpoint is None else Path(state.last_checkpoint).parent
         try:
+            self._remove_former()
             for folder in [self.models] if run is None else [run, self.models]:
                 write_model(folder / MODEL_FILE, weights, metadata=metadata)
             encoder = getattr(state, "encoder_path", None)
@@ -86,6 +91,12 @@ class ModelPublisher:
                 run=run,
             ) from error
         logger.info("The trained model is %s, a copy of that in %s.", self.models / MODEL_FILE, run)
+
+    def _remove_former(self) -> None:
+        for path in (self.models / name for name in FORMER):
+            if path.is_file():
+                path.unlink()
+                logger.info("Removed %s, which was of the model that is now replaced.", path)
 
 
 def _chosen(state: Any) -> dict[str, Any]:

@@ -43,6 +43,8 @@ TRAVELLING_SETTINGS = (
 """What training wrote about the model and may travel; paths, columns and lineage stay at home."""
 
 TRAVELLING_FILES = ("LICENSE", "configs/logging.conf", "docs/README.md", "docs/data_license.txt")
+CONTINUED = ("backbone", "in_channels", "image_size", "class_names", "positive_class", "window")
+"""Settings for which a package's configs have the values of its model, so that a training goes on with its network."""
 LIBRARIES = ("monai", "torch", "numpy", "monai-ext")
 MODEL_CARD = "README.md"
 _LARGEST_FILE = 2**30
@@ -229,7 +231,13 @@ def _configs(folder: Path, model: TrainedModel, *, with_training: bool) -> dict[
     names = ["inference"] + (["train", "evaluate"] if with_training else [])
     files = {"configs/metadata.json": _read(folder, "configs/metadata.json")}
     for name in names:
+<<<<<<< HEAD
+        config = json.loads(_read(folder, f"configs/{name}.json"))
+        if name != "inference":
+            config |= {key: model.settings[key] for key in CONTINUED if key in config and key in model.settings}
+=======
         config = _config(folder, name)
+>>>>>>> main
         # a config's own id "network" is the network itself, not what a segmentation's settings say it is made of
         literal = literal_config(config, {k: v for k, v in model.settings.items() if k != "network"})
         files[f"configs/{name}.json"] = (json.dumps(literal, indent=4) + "\n").encode()

@@ -41,6 +41,15 @@ def test_the_networks_weights_are_published_in_the_bundle_and_in_the_runs_folder
         assert metadata["mlflow_run_id"] is None
 
 
+def test_what_a_package_said_of_the_former_weights_goes_with_them(bundle):
+    (bundle / "models").mkdir()
+    for name in ("model.safetensors", "reference.json", "notes.txt"):
+        (bundle / "models" / name).write_text("of the former model")
+    train(bundle)
+    files = {file.name for file in (bundle / "models").iterdir()}
+    assert files == {"run", "model.pt", "model.json", "encoder.pt", "notes.txt"}
+
+
 class Chooser:
     """Says that other weights were the best."""
 

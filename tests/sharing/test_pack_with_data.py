@@ -17,6 +17,7 @@ from monai_ext.data import open_labelled_sections
 from monai_ext.sharing.audit import audit_bundle
 from monai_ext.sharing.bundle_files import open_bundle_files
 from monai_ext.sharing.infer import answer_folder
+from monai_ext.sharing.pack import CONTINUED
 from monai_ext.sharing.trained_classifier import read_trained_classifier
 from monai_ext.sharing.verification import verify_package
 
@@ -150,6 +151,9 @@ def test_the_wheel_travels_with_the_configs_that_need_it_and_is_pointed_out(bund
     assert _read(tmp_path / "a.zip", f"wheels/{wheel.name}") == wheel.read_bytes()
     files = open_bundle_files(tmp_path / "a.zip").files
     assert {"configs/train.json", "configs/evaluate.json"} <= files.keys()
+    train, settings = (json.loads(files[name].read()) for name in ("configs/train.json", "models/model.json"))
+    assert [train[name] for name in CONTINUED] == [settings[name] for name in CONTINUED]
+    assert train["network_def"]["_target_"] == f"monai.networks.nets.{settings['backbone']}"
     assert {finding.rule for finding in audit_bundle(tmp_path / "a.zip").findings} == {"wheel"}
     problems = verify_package(tmp_path / "a.zip", trusted=[]).problems
     assert [problem for problem in problems if "not signed" not in problem] == []
