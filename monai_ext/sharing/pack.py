@@ -231,13 +231,9 @@ def _configs(folder: Path, model: TrainedModel, *, with_training: bool) -> dict[
     names = ["inference"] + (["train", "evaluate"] if with_training else [])
     files = {"configs/metadata.json": _read(folder, "configs/metadata.json")}
     for name in names:
-<<<<<<< HEAD
-        config = json.loads(_read(folder, f"configs/{name}.json"))
+        config = _config(folder, name)
         if name != "inference":
             config |= {key: model.settings[key] for key in CONTINUED if key in config and key in model.settings}
-=======
-        config = _config(folder, name)
->>>>>>> main
         # a config's own id "network" is the network itself, not what a segmentation's settings say it is made of
         literal = literal_config(config, {k: v for k, v in model.settings.items() if k != "network"})
         files[f"configs/{name}.json"] = (json.dumps(literal, indent=4) + "\n").encode()
