@@ -55,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         output = Path(options.output).expanduser()
         output.mkdir(parents=True, exist_ok=True)
+        for name in (PICTURE, POINTS, PAGE):  # of an earlier table: if this ends early, they would be taken for its map
+            (output / name).unlink(missing_ok=True)
         with progress_bar(len(slices.images), doing="Encoding", unit=" slices") as bar:
             features = _encode(encoder.to(device), slices, options, device)
             about["dimensions"] = write_feature_table(

@@ -66,6 +66,13 @@ def test_without_labels_all_pictures_below_are_embedded(encoder: str, folder: Pa
     assert not (tmp_path / "out" / "map.png").exists()
 
 
+def test_a_map_of_earlier_features_does_not_lie_beside_newer_ones(encoder: str, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "map.csv").write_text("index,group,label,x,y")
+    assert _run(encoder, folder, tmp_path / "out", "--map", "none", "--image-size", "64") == 0
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["features.parquet"]
+
+
 def test_of_a_published_split_neighbours_are_told_of_the_training_section_only(
     encoder: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
