@@ -82,7 +82,7 @@ def test_slices_come_back_once_they_are_restored(store: SliceStore) -> None:
 def test_nothing_is_set_aside_while_somebody_writes(store: SliceStore) -> None:
     with (
         SliceStoreWriter.open(store.path, source_kind="ct"),
-        pytest.raises(SliceStoreError, match="written by another process"),
+        pytest.raises(SliceStoreError, match="is being written already"),
     ):
         set_aside(store, [])
 
