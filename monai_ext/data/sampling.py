@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import weakref
 from collections.abc import Iterator, Mapping, Sized
 from itertools import islice
 from typing import Any
@@ -139,6 +140,8 @@ class SliceLoader(DataLoader[torch.Tensor]):
 
     _latest: tuple[int, int] = (0, 0)
     """Position and number of images of the batch that was handed out last."""
+    _watched: Any = None
+    """The iterator whose workers end with this loader."""
 
     @property
     def sample_ids(self) -> torch.Tensor | None:
@@ -148,7 +151,9 @@ class SliceLoader(DataLoader[torch.Tensor]):
     def __iter__(self) -> Iterator[torch.Tensor]:  # type: ignore[override]
         """Yield batches (B, C, S, S); a worker's :class:`~monai_ext.errors.ReportedError` is raised as it was there."""
         try:
-            for batch in super().__iter__():
+            batches = super().__iter__()
+            self._end_workers_with_it(batches)
+            for batch in batches:
                 if isinstance(batch, ReportedError):
                     raise batch
                 if isinstance(self.sampler, StreamSampler):
@@ -160,6 +165,22 @@ class SliceLoader(DataLoader[torch.Tensor]):
             if lost is None:
                 raise
             raise lost from error
+
+    def _end_workers_with_it(self, batches: Any) -> None:
+        """End its workers as soon as nobody can reach this loader any more.
+
+        PyTorch ends them when its iterator is deleted. Where a trainer and its loader refer to each other, Python
+        closes the queues before that, the workers never hear of it, and each of them is waited for in vain, for 5 s.
+        """
+        if self.num_workers > 0 and batches is not self._watched:
+            self._watched = batches
+            weakref.finalize(self, _end_workers, batches, os.getpid())
+
+
+def _end_workers(batches: Any, process: int) -> None:
+    """Forked processes have the loader too, but not its workers."""
+    if os.getpid() == process:
+        batches._shutdown_workers()
 
 
 def _images_in(batch: Any) -> int:

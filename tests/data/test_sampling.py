@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import resource
@@ -9,12 +10,14 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from helpers.slice_files import write_pictures
 from monai_ext.data import StreamSampler, endless_loader, open_slices, slice_loader
@@ -140,6 +143,27 @@ def test_a_new_iterator_continues_after_what_was_handed_out(pictures: Path) -> N
     first = list(itertools.islice(loader, 2))
     again = list(itertools.islice(loader, 2))
     assert _numbers(torch.cat(first + again)) == expected
+
+
+def test_workers_of_a_loader_that_nobody_can_reach_hear_that_they_may_end(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_at_the_end = []
+    shut_down = _MultiProcessingDataLoaderIter._shutdown_workers
+
+    def watched(batches: Any) -> None:
+        if not batches._shutdown:
+            open_at_the_end.extend(queue._close.still_active() for queue in batches._index_queues)
+        shut_down(batches)
+
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter, "_shutdown_workers", watched)
+    loader = slice_loader(open_slices(pictures, image_size=14, validation_fraction=0), batch_size=2, num_workers=2)
+    loader.trainer = [loader]  # type: ignore[attr-defined]  # as a trainer and what it trains on refer to each other
+    next(iter(loader))
+    del loader
+    gc.collect()
+    assert open_at_the_end
+    assert all(open_at_the_end)
 
 
 def test_without_a_sampler_slices_come_once_and_in_order(pictures: Path) -> None:
