@@ -131,9 +131,9 @@ class FolderLock:
         return f"it is in use by process {notes.get('process', 'unknown')} on {notes.get('machine', 'unknown')}"
 
     def _forget(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        descriptor, self._descriptor = self._descriptor, None  # first: a signal may raise out of the next line
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def notes_of_holder(folder: str | Path) -> dict[str, Any]:

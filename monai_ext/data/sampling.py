@@ -21,6 +21,7 @@ __all__ = ["SliceLoader", "StreamSampler", "endless_loader", "lost_worker", "sli
 
 logger = logging.getLogger(__name__)
 
+_LATE_SECONDS = 0.5
 _WITH_LESS_MEMORY = "Take fewer num_workers or smaller batches, then resume from the last checkpoint."
 
 
@@ -150,9 +151,9 @@ class SliceLoader(DataLoader[torch.Tensor]):
 
     def __iter__(self) -> Iterator[torch.Tensor]:  # type: ignore[override]
         """Yield batches (B, C, S, S); a worker's :class:`~monai_ext.errors.ReportedError` is raised as it was there."""
+        batches: Any = super().__iter__()
+        self._end_workers_with_it(batches)
         try:
-            batches = super().__iter__()
-            self._end_workers_with_it(batches)
             for batch in batches:
                 if isinstance(batch, ReportedError):
                     raise batch
@@ -160,8 +161,9 @@ class SliceLoader(DataLoader[torch.Tensor]):
                     self._latest = (self.sampler.position, _images_in(batch))
                     self.sampler.set_position(self.sampler.position + _images_in(batch) * self.sampler.world_size)
                 yield batch
-        except RuntimeError as error:
-            lost = lost_worker(error)
+        except (RuntimeError, OSError, EOFError) as error:
+            broken = self.num_workers > 0 and not isinstance(error, (RuntimeError, ReportedError))
+            lost = _told_late(batches) if broken else lost_worker(error)
             if lost is None:
                 raise
             raise lost from error
@@ -207,6 +209,22 @@ def lost_worker(error: BaseException) -> TrainingStoppedError | None:
         f" {_WITH_LESS_MEMORY}",
         said=said,
     )
+
+
+def _told_late(batches: Any) -> TrainingStoppedError | None:
+    """What to say when a worker has died that was about to hand over memory: the connection to it breaks first.
+
+    Its workers are ended, so that PyTorch's signal handler does not raise once more out of what comes after.
+    """
+    try:
+        for worker in batches._workers:
+            worker.join(timeout=_LATE_SECONDS)
+            if worker.exitcode not in (None, 0):
+                batches._shutdown_workers()
+                return lost_worker(RuntimeError(f"DataLoader worker (pid {worker.pid}) ended with {worker.exitcode}."))
+    except RuntimeError as error:  # of PyTorch's signal handler
+        return lost_worker(error)
+    return None
 
 
 class _ErrorsAsItems(Dataset[Any]):

@@ -243,6 +243,35 @@ def test_a_reader_that_is_killed_for_memory_ends_the_reading_with_what_to_do() -
     assert lost_worker(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
 
 
+def test_a_connection_that_a_killed_reader_broke_is_told_as_the_reader_that_was_killed(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(batches: Any) -> None:
+        os.kill(batches._workers[0].pid, signal.SIGKILL)
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    loader = slice_loader(open_slices(pictures, image_size=14, validation_fraction=0), batch_size=2, num_workers=1)
+    batches = iter(loader)
+    next(batches)
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter, "_next_data", break_off)
+    with pytest.raises(TrainingStoppedError, match=r"ended from outside.* fewer num_workers"):
+        next(batches)
+
+
+def test_an_error_of_the_system_with_all_readers_alive_stays_what_it_is(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(batches: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    loader = slice_loader(open_slices(pictures, image_size=14, validation_fraction=0), batch_size=2, num_workers=1)
+    batches = iter(loader)
+    next(batches)
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter, "_next_data", fail)
+    with pytest.raises(OSError, match="No space left"):
+        next(batches)
+
+
 def test_full_shared_memory_is_told_apart_from_full_memory() -> None:
     """PyTorch's own words for a bus error of a worker, which is what a container with a small /dev/shm gives."""
     said = (
