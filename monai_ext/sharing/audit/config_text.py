@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import PurePosixPath
@@ -52,8 +53,8 @@ def parse_config(content: bytes, reporter: Reporter) -> Any:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]], reporter: Reporter) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    for key in sorted({key for key in keys if keys.count(key) > 1}):
+    counts = Counter(key for key, _ in pairs)
+    for key in sorted(key for key, count in counts.items() if count > 1):
         reporter.refuse(
             "duplicate-key", "the key stands twice; readers see one value and MONAI uses the other", text=key
         )
@@ -163,6 +164,7 @@ def resolve_macros(config: Any, read: Callable[[str], list[Any]], reporter: Repo
             an empty name all configs, which may be run together. Raises ``KeyError`` when there is none.
         reporter: told of macros that lead out of the bundle, to nothing, to several values, or in a circle.
     """
+    named = _Named(read)
     resolved = {"": deepcopy(config)}
     size = sum(1 for _ in _walk(config))
     for _ in range(_MOST_ROUNDS):
@@ -170,7 +172,7 @@ def resolve_macros(config: Any, read: Callable[[str], list[Any]], reporter: Repo
         if not macros:
             return resolved[""]
         for keys, macro in macros:
-            meaning = _meaning(resolved[""], keys[1:], macro, read, reporter)
+            meaning = _meaning(resolved[""], keys[1:], macro, named, reporter)
             size += sum(1 for _ in _walk(meaning))
             _put(resolved, keys, meaning)
             if size > MOST_VALUES:
@@ -183,18 +185,51 @@ def resolve_macros(config: Any, read: Callable[[str], list[Any]], reporter: Repo
 _MOST_ROUNDS = 8
 
 
-def _meaning(
-    config: Any, keys: tuple[Any, ...], macro: str, read: Callable[[str], list[Any]], reporter: Reporter
-) -> Any:
+class _Named:
+    """Configs that a name may stand for, each looked through once: there may be as many macros as values.
+
+    Args:
+        read: as in :func:`resolve_macros`.
+    """
+
+    def __init__(self, read: Callable[[str], list[Any]]) -> None:
+        self._read = read
+        self._configs: dict[str, list[Any]] = {}
+        self._values: dict[str, dict[str, list[Any]]] = {}
+
+    def configs(self, file: str) -> list[Any]:
+        """Those in the order in which they are looked for; raises ``KeyError`` when there is none."""
+        if file not in self._configs:
+            self._configs[file] = self._read(file)
+        return self._configs[file]
+
+    def values(self, file: str, place: str) -> list[Any]:
+        """What stands at an id, also in configs that name it in one key such as ``train::epochs``; plain values only.
+
+        Each different one is there once.
+        """
+        if file not in self._values:
+            found: dict[str, list[Any]] = {}
+            for config in self.configs(file):
+                for written, value in flattened(config):
+                    if not isinstance(value, (Mapping, list)):
+                        known = found.setdefault(plain_place(written), [])
+                        if value not in known:
+                            known.append(value)
+            self._values[file] = found
+        return self._values[file].get(place, [])
+
+
+def _meaning(config: Any, keys: tuple[Any, ...], macro: str, named: _Named, reporter: Reporter) -> Any:
     place = _SEPARATOR.join(str(key) for key in keys)
     file, wanted = _split(as_monai_reads(macro, place)[0])
     if file and (PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts or ":" in file or "\\" in file):
         reporter.refuse("macro-leaves-bundle", "the macro reads a file outside of the bundle", place=place, text=macro)
         return None
     try:
-        found = read(file)
-        meaning = deepcopy(value_at(found[0] if file else config, wanted))
-        if any(other != meaning for other in _values_of(found, wanted)):
+        configs = named.configs(file)
+        meaning = deepcopy(value_at(configs[0] if file else config, wanted))
+        if any(other != meaning for other in named.values(file, wanted)):
             reporter.question(
                 "macro-ambiguous",
                 "the macro stands for other values where configs are run together, or from another folder",
@@ -205,14 +240,6 @@ def _meaning(
     except KeyError:
         reporter.question("macro-to-nothing", "the macro stands for nothing in the bundle", place=place, text=macro)
         return None
-
-
-def _values_of(configs: list[Any], wanted: str) -> Iterator[Any]:
-    """What stands at an id, also in configs that name it in one key such as ``train::epochs``; plain values only."""
-    for config in configs:
-        for place, value in flattened(config):
-            if plain_place(place) == wanted and not isinstance(value, (Mapping, list)):
-                yield value
 
 
 def _split(macro: str) -> tuple[str, str]:

@@ -49,13 +49,15 @@ class Reporter:
 
     file: str
     findings: list[Finding] = field(default_factory=list)
+    _known: set[Finding] = field(default_factory=set, repr=False)
 
     def add(self, level: Level, rule: str, reason: str, *, place: str = "", text: object = "") -> None:
         """Note a finding; the same one twice counts once."""
         shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(text))
         shown = shown if len(shown) <= LONGEST_TEXT else shown[: LONGEST_TEXT - 1] + "…"
         finding = Finding(level, self.file, place, rule, shown, reason)
-        if finding not in self.findings:
+        if finding not in self._known:
+            self._known.add(finding)
             self.findings.append(finding)
 
     def refuse(self, rule: str, reason: str, *, place: str = "", text: object = "") -> None:

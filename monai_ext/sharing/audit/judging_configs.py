@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import builtins
 import re
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from monai_ext.sharing.audit.allowed import Allowed
@@ -54,8 +56,10 @@ class ConfigJudge:
         self.aliases = {alias: {name} for alias, name in DEFAULT_GLOBALS.items()}
         self.values: dict[str, dict[str, Any]] = {}
         self.overlaid: dict[str, list[Any]] = {}
+        self.places: dict[str, list[str]] = {}
         for file, config in configs.items():
             self.values[file] = {plain_place(place): value for place, value in flattened(config)}
+            self.places[file] = sorted(self.values[file])
             for key, value in config.items() if isinstance(config, Mapping) else ():
                 if "::" in plain_place(str(key)):
                     self.overlaid.setdefault(plain_place(str(key)), []).append(value)
@@ -63,6 +67,7 @@ class ConfigJudge:
                 imported = import_of(value[1:]) if isinstance(value, str) and value.startswith("$") else None
                 if imported is not None:
                     self.aliases.setdefault(imported[0], set()).add(imported[1])
+        self.overlaid_places = sorted(self.overlaid)
 
     def judge(self, file: str) -> Reporter:
         """Judge one config; returns what was found in it."""
@@ -186,12 +191,21 @@ class ConfigJudge:
         if str(target).rpartition(".")[2] != "ConfigParser":
             return
         above = plain_place(place).removesuffix("_target_")
-        places = [*self.values[reporter.file], *self.overlaid]
-        arguments = {name for name in places if above and name.startswith(above)}
+        arguments = self._some_below(above, reporter.file) if above else set()
         configs = self._meanings(f"{above}config", reporter.file)
         passes = arguments == {f"{above}_target_", f"{above}config"}
         if not passes or not all(self._is_file(value, place, reporter.file) for value in configs):
             reporter.refuse("config-in-config", PARSER, place=place, text=target)
+
+    def _some_below(self, above: str, file: str) -> set[str]:
+        """Ids that begin so in a file that is run, and in overlays: all of them, or three."""
+        found: set[str] = set()
+        for places in (self.places[file], self.overlaid_places):
+            for place in islice(places, bisect_left(places, above), None):
+                if len(found) > 2 or not place.startswith(above):
+                    break
+                found.add(place)
+        return found
 
     def _is_file(self, value: object, place: str, file: str) -> bool:
         """Whether a value refers to the content of a file, wherever that id is written."""

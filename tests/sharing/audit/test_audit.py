@@ -13,7 +13,8 @@ from monai.bundle import ConfigParser
 
 from helpers.hostile_bundles import Canary, honest_files, in_archives, in_files, write_folder, write_zip
 from helpers.hostile_grammar import in_grammar, in_weights
-from monai_ext.sharing.audit import Level, as_html, as_json, as_text, audit_bundle
+from monai_ext.sharing.audit import Level, as_html, as_json, as_text, audit_bundle, config_text
+from monai_ext.sharing.audit.findings import Reporter
 
 
 def _tricks(canary: Canary) -> dict[str, dict[str, bytes]]:
@@ -139,3 +140,13 @@ def test_what_is_refused_would_have_run_in_monai(name: str, tmp_path: Path) -> N
     with contextlib.suppress(RuntimeError):
         ConfigParser(config).get_parsed_content("x")
     assert canary.file.exists()
+
+
+def test_however_many_macros_there_are_a_config_is_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_through = []
+    flattened = config_text.flattened
+    monkeypatch.setattr(config_text, "flattened", lambda config: looked_through.append(config) or flattened(config))
+    config = {"a": 1, **{f"b{number}": "%a" for number in range(20)}}
+    resolved = config_text.resolve_macros(config, lambda file: [config], Reporter("configs/train.json"))
+    assert set(resolved.values()) == {1}
+    assert looked_through == [config]
