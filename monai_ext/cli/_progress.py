@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from tqdm import tqdm
 
-__all__ = ["progress_bar"]
+__all__ = ["advance", "progress_bar"]
 
 _LINE_EVERY_S = 10.0
 _LINE = "{desc}: {n_fmt} of {total_fmt}, {rate_fmt}, {remaining} left"
@@ -43,3 +44,13 @@ def progress_bar(total: int | None, *, doing: str, unit: str, scaled: bool = Fal
     if sys.stderr.isatty():
         return tqdm(**options)
     return _Lines(**options, bar_format=_LINE, mininterval=_LINE_EVERY_S, delay=_LINE_EVERY_S, miniters=1, leave=False)
+
+
+def advance(bar: tqdm) -> Callable[[int, int | None], None]:
+    """What tells a bar how far the work is: how many are done by now, of how many."""
+
+    def show(done: int, total: int | None) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return show

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Sequence
 
 from monai_ext.cli._parser import command_parser
-from monai_ext.cli._progress import progress_bar
+from monai_ext.cli._progress import advance, progress_bar
 from monai_ext.data.public.catalog import CATALOG, PublicDataset, RemoteFile, find_dataset
 from monai_ext.data.public.downloading import Progress
 from monai_ext.data.public.get import get_collection, get_files
@@ -108,9 +108,10 @@ def _agree(dataset: PublicDataset, *, accepted: bool) -> None:
 def _file_progress(file: RemoteFile) -> Progress:
     bar = progress_bar(None, doing=file.name, unit="B", scaled=True)
 
+    show = advance(bar)
+
     def progress(done: int, total: int | None) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
+        show(done, total)
         if done == total:
             bar.close()
 

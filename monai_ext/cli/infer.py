@@ -14,17 +14,15 @@ import argparse
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monai_ext.cli._classifier import add_classifier_options, chosen_model
 from monai_ext.cli._parser import command_parser
-from monai_ext.cli._progress import progress_bar
+from monai_ext.cli._progress import advance, progress_bar
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from monai_ext.sharing.infer.answers import Answers
     from monai_ext.sharing.infer.segmenting import SegmentedAnswers
     from monai_ext.sharing.infer.service import Outcome, Service
@@ -48,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _listen(service, options)
     source, output = map(Path, options.folders)
     with progress_bar(None, doing="Answering", unit=" slices") as bar:
-        outcome = service.answer(source, output, _advance(bar))
+        outcome = service.answer(source, output, advance(bar))
     sys.stdout.write(_as_text(outcome))
     return 0
 
@@ -93,16 +91,6 @@ def _listen(service: Service, options: argparse.Namespace) -> int:
 def _tell(outcome: Outcome | str) -> None:
     sys.stdout.write(f"{outcome}\n" if isinstance(outcome, str) else _as_text(outcome))
     sys.stdout.flush()
-
-
-def _advance(bar: tqdm) -> Callable[[int, int], None]:
-    """What tells a bar how far the answering is."""
-
-    def advance(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    return advance
 
 
 def _as_text(outcome: Outcome) -> str:

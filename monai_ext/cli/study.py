@@ -227,15 +227,10 @@ def _folder(options: argparse.Namespace) -> StudyFolder:
 
 
 def _write_report(folder: StudyFolder) -> list[Path]:
-    from monai_ext.cli._progress import progress_bar
+    from monai_ext.cli._progress import advance, progress_bar
     from monai_ext.study.report import write_report
 
     with progress_bar(None, doing="Scoring records", unit=" records") as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done)
-
-        files = write_report(folder, progress=progress)
+        files = write_report(folder, progress=advance(bar))
     sys.stdout.write(f"The report is {files[0]}.\n")
     return files

@@ -204,6 +204,10 @@ def lost_worker(error: BaseException) -> TrainingStoppedError | None:
             " last checkpoint.",
             said=said,
         )
+    return _ended_from_outside(said)
+
+
+def _ended_from_outside(said: str) -> TrainingStoppedError:
     return TrainingStoppedError(
         "A process that reads images was ended from outside, most often by the system because memory ran out ({said})."
         f" {_WITH_LESS_MEMORY}",
@@ -221,7 +225,7 @@ def _told_late(batches: Any) -> TrainingStoppedError | None:
             worker.join(timeout=_LATE_SECONDS)
             if worker.exitcode not in (None, 0):
                 batches._shutdown_workers()
-                return lost_worker(RuntimeError(f"DataLoader worker (pid {worker.pid}) ended with {worker.exitcode}."))
+                return _ended_from_outside(f"DataLoader worker (pid {worker.pid}) ended with {worker.exitcode}")
     except RuntimeError as error:  # of PyTorch's signal handler
         return lost_worker(error)
     return None

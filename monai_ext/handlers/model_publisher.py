@@ -18,7 +18,7 @@ from monai_ext.files import read_json, write_atomically
 from monai_ext.handlers.encoder_exporter import ENCODER_FILE
 from monai_ext.handlers.training_state import plain_values
 from monai_ext.networks.weights import write_model
-from monai_ext.networks.weights.model_file import MODEL_FILE
+from monai_ext.networks.weights.model_file import MODEL_FILE, REFERENCE_FILE, SAFETENSORS_FILE
 from monai_ext.parallel.processes import process_rank, unwrap
 from monai_ext.running_config import running_config_folder
 from monai_ext.torch_files import read_torch_file
@@ -27,7 +27,7 @@ __all__ = ["ModelPublisher"]
 
 logger = logging.getLogger(__name__)
 
-FORMER = ("model.safetensors", "reference.json")
+FORMER = (SAFETENSORS_FILE, REFERENCE_FILE)
 """What a package has beside its weights, and what is no longer true once these are replaced."""
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from monai_ext.engines.automatic_choices import settled
 from monai_ext.engines.pretraining_trainer import PretrainingTrainer
 from monai_ext.errors import CheckpointError, DamagedCheckpointError, DamagedFileError
+from monai_ext.foreign_text import listed
 from monai_ext.parallel.processes import unwrap
 from monai_ext.parallel.random_streams import RandomStreams
 from monai_ext.torch_files import read_torch_file
@@ -243,6 +244,4 @@ def _shape(value: Any) -> tuple[int, ...] | None:
 
 
 def _some(names: list[str]) -> str:
-    if not names:
-        return "nothing"
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return listed(names, most=3) or "nothing"

@@ -22,6 +22,7 @@ from monai_ext.sharing.audit.config_text import CONFIG_SUFFIXES, parse_config
 from monai_ext.sharing.audit.findings import Reporter
 from monai_ext.sharing.metadata_rules import changelog_problems, metadata_problems, version_problems
 from monai_ext.sharing.metadata_schema import kept_schema, schema_problems
+from monai_ext.sharing.trained_model import WEIGHTS
 
 __all__ = ["EXPORTS", "CheckRow", "as_overview", "as_table", "check_bundle", "read_metadata"]
 
@@ -41,7 +42,6 @@ NEEDED_IDS = {
 }
 LARGEST_FILE = 10 * 2**20
 EXPORTS = ("TorchScript", "ONNX")
-WEIGHTS = "models/model.pt"
 STEPS = {
     "directory": ("name", "files", "large files"),
     "version": ("version", "changelog"),

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from monai_ext.errors import WeightsError
 from monai_ext.files import parse_json
+from monai_ext.networks.weights.model_file import MODEL_FILE, REFERENCE_FILE, SAFETENSORS_FILE
 from monai_ext.sharing.bundle_files import BundleFiles
 
 __all__ = ["REFERENCE", "SAFETENSORS", "SETTINGS", "WEIGHTS", "TrainedModel", "read_parts", "task_kind_of"]
 
-WEIGHTS, SAFETENSORS = "models/model.pt", "models/model.safetensors"
-SETTINGS, REFERENCE = "models/model.json", "models/reference.json"
+WEIGHTS, SAFETENSORS = f"models/{MODEL_FILE}", f"models/{SAFETENSORS_FILE}"
+SETTINGS, REFERENCE = "models/model.json", f"models/{REFERENCE_FILE}"
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,6 @@ class MLflowStore:
     def __init__(self, tracking_uri: str) -> None:
         self.tracking_uri = tracking_uri
         self.client: Any = None
-        self.experiment_id = ""
         self.run_id: str | None = None
         self.run_name = ""
         self.experiment_id = ""

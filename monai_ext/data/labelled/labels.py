@@ -24,6 +24,7 @@ from monai_ext.data.sources.source import SliceSource, fingerprint_files
 from monai_ext.data.splits.items import SplitSource, open_split_source
 from monai_ext.data.splits.making import join_near_duplicates, read_near_duplicates
 from monai_ext.errors import DatasetError
+from monai_ext.foreign_text import listed
 
 __all__ = ["LabelledData", "has_labels", "name_classes", "open_labelled"]
 
@@ -187,5 +188,4 @@ def _from_class_folders(root: Path) -> SplitSource:
 
 
 def _shown(counts: Mapping[str, int]) -> str:
-    shown = ", ".join(f"{label!r} ({count})" for label, count in list(counts.items())[:_NAMED])
-    return shown + (f" and {len(counts) - _NAMED} more" if len(counts) > _NAMED else "")
+    return listed((f"{label!r} ({count})" for label, count in counts.items()), most=_NAMED)

@@ -8,7 +8,7 @@ from typing import Any
 
 from monai_ext.data.store.format import INDEX, INDEX_COLUMNS, LOCK, MANIFEST, PENDING, SERIES, SET_ASIDE, IndexColumn
 from monai_ext.data.store.reader import SliceStore
-from monai_ext.foreign_text import printable
+from monai_ext.foreign_text import listed, printable
 
 __all__ = ["make_privacy_report", "render_privacy_report"]
 
@@ -91,8 +91,7 @@ def _describe(name: str, column: IndexColumn, values: Any) -> dict[str, Any]:
 
 
 def _codes(counts: Counter[Any]) -> str:
-    shown = ", ".join(f"{value} ({count})" for value, count in counts.most_common(_SHOWN_CODES))
-    return shown + (f" and {len(counts) - _SHOWN_CODES} more" if len(counts) > _SHOWN_CODES else "")
+    return listed((f"{value} ({count})" for value, count in counts.most_common()), most=_SHOWN_CODES)
 
 
 def _provenance(store: SliceStore) -> dict[str, str]:

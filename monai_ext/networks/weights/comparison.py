@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from monai_ext.errors import WeightsError
+from monai_ext.foreign_text import listed
 
 __all__ = ["check_finite", "differences", "preview"]
 
@@ -40,8 +41,7 @@ def differences(
 
 def preview(keys: Collection[str], count: int = 3) -> str:
     """List the first keys and say how many more there are."""
-    shown = ", ".join(list(keys)[:count])
-    return shown if len(keys) <= count else f"{shown} and {len(keys) - count} more"
+    return listed(keys, most=count)
 
 
 def check_finite(weights: Mapping[str, Tensor], source: str) -> None:

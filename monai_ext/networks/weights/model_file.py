@@ -18,6 +18,8 @@ from monai_ext.torch_files import read_torch_file, write_torch_file
 
 __all__ = [
     "MODEL_FILE",
+    "REFERENCE_FILE",
+    "SAFETENSORS_FILE",
     "is_published",
     "metadata_file",
     "read_model",
@@ -28,6 +30,8 @@ __all__ = [
 
 MODEL_FILE = "model.pt"
 """Name of the file in a run's folder and in a bundle's ``models``."""
+SAFETENSORS_FILE, REFERENCE_FILE = "model.safetensors", "reference.json"
+"""What a package has beside it: the weights in another format, statistics of the training's images."""
 
 _HASH, _OWN_HASH = "weights_sha256", "metadata_sha256"
 

@@ -170,11 +170,8 @@ def _skipped_files(index: SeriesIndex) -> list[FileUse]:
 
 def _files_of_series(series: DicomSeries, refused: Mapping[Path, FileUse]) -> list[FileUse]:
     """What became of the files of a series: answered, but for those that could not be decoded."""
-    return list(
-        (
-            {dicom_slice.path: FileUse(dicom_slice.path, "answered") for dicom_slice in series.slices} | dict(refused)
-        ).values()
-    )
+    answered = {dicom_slice.path: FileUse(dicom_slice.path, "answered") for dicom_slice in series.slices}
+    return list((answered | dict(refused)).values())
 
 
 def _no_series_error(source: str | Path, files: Sequence[FileUse]) -> DatasetError:

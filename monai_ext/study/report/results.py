@@ -132,7 +132,7 @@ def load_results(folder: StudyFolder, *, progress: Callable[[int, int], None] | 
 
     Args:
         folder: of the study.
-        progress: called after each record with 1 and the number of all.
+        progress: called after each record with the number of those scored by now, and of all.
 
     Raises:
         StudyError: the folder holds no study, no cell is done yet, or a record was edited.
@@ -148,7 +148,7 @@ def load_results(folder: StudyFolder, *, progress: Callable[[int, int], None] | 
     labels: dict[tuple[str, str], list[float]] = {}
     records: dict[str, Record] = {}
     made = [cell for cell in index if cell.name in there]
-    for cell in made:
+    for number, cell in enumerate(made, start=1):
         record = folder.read(cell.name)
         if cell.protocol != "pretraining":
             cells[cell] = scores.of(cell, record)
@@ -156,7 +156,7 @@ def load_results(folder: StudyFolder, *, progress: Callable[[int, int], None] | 
         light = {key: value for key, value in record.results.items() if key != "predictions"}
         records[cell.name] = Record(record.name, record.cell, record.inputs, light, record.measured)
         if progress is not None:
-            progress(1, len(made))
+            progress(number, len(made))
     if not cells:
         raise StudyError(f"No cell of the study in {folder.path} has a record yet: there is nothing to report.")
     mean_labels = {key: float(np.mean(values)) for key, values in labels.items()}

@@ -31,8 +31,8 @@ def write_report(folder: StudyFolder, *, progress: Callable[[int, int], None] | 
 
     Args:
         folder: of the study.
-        progress: called after each record with the number since the last call and that of all; scoring thousands of
-            records takes minutes.
+        progress: called after each record with the number of those scored by now, and of all; scoring thousands takes
+            minutes.
 
     Raises:
         StudyError: there is nothing to report, or a record was edited.
