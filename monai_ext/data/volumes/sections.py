@@ -83,6 +83,7 @@ class VolumeSections:
         """What a run is described by, as plain values."""
         return {
             "data_fingerprint": self.fingerprint,
+            "modality": self.source.modality,
             "spatial_dims": self.spatial_dims,
             "spacing_mm": list(self.spacing_mm),
             "axes": AXES,

@@ -12,6 +12,7 @@ from helpers.dicom_files import write_series
 from helpers.picture_files import save_picture, texture
 from helpers.slice_stores import make_store, pixels_of, rows_of
 from helpers.volume_files import ct_values, write_itk
+from monai_ext.data.percentiles import PercentileScale
 from monai_ext.data.sources.open import open_source
 from monai_ext.data.sources.slice_stack import stack_fault
 from monai_ext.data.store.reader import SliceStoreWriter
@@ -109,6 +110,9 @@ def test_pictures_are_no_volumes(tmp_path: Path, kind: str) -> None:
         open_source(tmp_path).stacks()
 
 
-def test_stored_values_of_mr_are_no_volumes(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="stored values of MR"):
-        open_source(make_store(tmp_path, source_kind="mr")).stacks()
+def test_volumes_are_not_made_of_mr(tmp_path: Path) -> None:
+    made = PercentileScale(10.0, 500.0).provenance()
+    with SliceStoreWriter.open(tmp_path, source_kind="mr") as writer:
+        writer.add_series("series-a1", pixels_of("series-a1"), rows_of("series-a1", **SIDES), made)
+    with pytest.raises(DatasetError, match="holds MR; volumes are made of CT alone"):
+        open_source(tmp_path).stacks()

@@ -174,6 +174,7 @@ def test_the_description_is_plain_and_says_what_a_voxel_is(folder: Path) -> None
     sections = open_small(folder)
     assert sections.settings | {"data_fingerprint": ""} == {
         "data_fingerprint": "",
+        "modality": "CT",
         "spatial_dims": 3,
         "spacing_mm": [2.0, 2.0, 2.0],
         "axes": "SPL",
