@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from monai_ext.data.dicom.refusals import SkipReason
 from monai_ext.data.sources.source import SliceSource, describe_sizes, fingerprint_files, group_name
 from monai_ext.errors import DatasetError
 
@@ -20,6 +21,9 @@ __all__ = ["DicomSource"]
 
 logger = logging.getLogger(__name__)
 
+_OTHER_MODALITIES = (
+    " MR is used from a slice store, where its series are scaled: `python -m monai_ext ingest FOLDER STORE --kind mr`."
+)
 _MANY_FILES = 2000
 _GROUPINGS = (("patient", "patient_id"), ("study", "study_uid"), ("series", "series_uid"))
 
@@ -90,10 +94,11 @@ class DicomSource(SliceSource):
 def _report_skipped(skipped: Sequence[SkippedFile], root: Path, *, found: int) -> None:
     counts = Counter(file.reason.sentence for file in skipped)
     listed = "; ".join(f"{count} because {sentence}" for sentence, count in counts.most_common())
+    has_others = any(file.reason is SkipReason.OTHER_MODALITY for file in skipped)
     if not found:
         raise DatasetError(
             f"There is no CT slice in {root}. Of its files were passed over: {listed or 'none'}. Give a folder with"
-            " a CT series."
+            f" a CT series.{_OTHER_MODALITIES if has_others else ''}"
         )
     if skipped:
         logger.info("%d files are passed over: %s.", len(skipped), listed)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_ext.data.sources.source import SliceSource, describe_sizes
+from monai_ext.data.sources.source import MR_SIGNAL, SliceSource, describe_sizes
 from monai_ext.data.store.reader import SliceStore
 from monai_ext.errors import DatasetError
 
@@ -39,6 +39,7 @@ class StoreSource(SliceSource):
                 f" `python -m monai_ext ingest SOURCE {self.store.path}`."
             )
         self._warn_about_old_pseudonyms()
+        self.store.scales()  # of MR, refused where it has none
         self.dtype = self.store.dtype
         patients = self.store.columns(["patient_id"]).column("patient_id").combine_chunks().dictionary_encode()
         names = patients.dictionary.to_pylist()
@@ -61,8 +62,13 @@ class StoreSource(SliceSource):
                 self.store.path,
             )
 
+    @property
+    def values(self) -> str:
+        """What its values are."""
+        return MR_SIGNAL if self.store.source_kind == "mr" else super().values
+
     def read(self, index: int) -> np.ndarray:
-        """One slice as float32 (rows, columns), in Hounsfield units, stored values of MR, or gray levels.
+        """One slice as float32 (rows, columns): Hounsfield units, MR (0 and 10,000 are percentiles) or gray levels.
 
         Raises:
             SliceStoreError: its chunk is damaged.
@@ -71,8 +77,7 @@ class StoreSource(SliceSource):
 
     def describe(self) -> dict[str, Any]:
         """Source kind, series, and the sizes that occur."""
-        values = {"values": "stored values of MR"} if self.store.source_kind == "mr" else {}
-        return values | {
+        return {
             "source_kind": self.store.source_kind,
             "series": len(self.store.series_ids),
             **describe_sizes((int(rows), int(columns)) for _, rows, columns in self.store.shapes),

@@ -135,12 +135,13 @@ class VolumeFile(ABC):
 
     @classmethod
     @abstractmethod
-    def open(cls, path: Path, *, is_isolated: bool = True) -> VolumeFile:
+    def open(cls, path: Path, *, is_isolated: bool = True, modality: str = "CT") -> VolumeFile:
         """Read the header.
 
         Args:
             path: the file.
             is_isolated: let native code that may crash run in a process of its own.
+            modality: that is wanted, ``"CT"`` or ``"MR"``; NIfTI does not say which it is.
 
         Raises:
             Refusal: it is damaged, no volume, or not of the wanted modality or unit.
