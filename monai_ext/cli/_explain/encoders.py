@@ -49,6 +49,8 @@ def main(arguments: Sequence[str]) -> int:
     judged = open_judged_images(
         data, columns=chosen_columns(options), limit=options.images, folds=options.folds, seed=options.seed
     )
+    for encoder in encoders:  # a window that does not fit the data is refused before hours of work
+        judged.opened(image_size=encoder.image_size, window=encoder.window, channels=encoder.channels)
     budget = Budget(
         batch_size=options.batch_size,
         frequency_images=options.frequency_images,

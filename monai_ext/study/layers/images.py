@@ -11,6 +11,7 @@ import numpy as np
 
 from monai_ext.data.labelled.labels import LabelledData, name_classes, open_labelled
 from monai_ext.data.slice_images import SliceImages
+from monai_ext.data.sources.source import GRAY_LEVELS
 from monai_ext.data.splits.items import SplitSource
 from monai_ext.data.splits.making import make_splits
 from monai_ext.errors import DatasetError, SplitError
@@ -53,8 +54,12 @@ class JudgedImages:
         return len(self.places)
 
     def opened(self, *, image_size: int, window: Any, channels: int) -> SliceImages:
-        """The images as an encoder takes them, (C, S, S) in [0, 1]; pictures are taken as they are."""
-        shown = window if self.data.source.dtype == np.int16 else "full"
+        """The images as an encoder takes them, (C, S, S) in [0, 1]; pictures are taken as they are.
+
+        Raises:
+            ValueError: the window is one of other values than those of the data.
+        """
+        shown = "full" if self.data.source.values == GRAY_LEVELS else window
         return SliceImages(
             self.data.source, indices=self.places.tolist(), load_size=image_size, window=shown, channels=channels
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
+from monai_ext.data.sources.source import GRAY_LEVELS
 from monai_ext.foreign_text import csv_text
 from monai_ext.metrics.classification import Estimate, json_estimate
 from monai_ext.networks.stage_maps import STAGES
@@ -43,7 +44,7 @@ def encoder_table(results: LayerResults) -> Table:
             encoder.name,
             encoder.architecture,
             f"{encoder.image_size} px, {encoder.channels} channel{'s' * (encoder.channels > 1)}",
-            str(encoder.window) if results.judged.data.source.kind != "pictures" else "as pictures are",
+            "as pictures are" if results.judged.data.source.values == GRAY_LEVELS else str(encoder.window),
             str(encoder.about.get("layout", "")),
             str(encoder.about.get("sha256", ""))[:12] or f"seed {encoder.about.get('seed', '-')}",
         )
