@@ -13,6 +13,8 @@ import numpy as np
 
 from monai_ext.data.percentiles import FULL_SCALE
 from monai_ext.data.pseudonyms import group_pseudonyms
+from monai_ext.data.sources.slice_stack import SliceStack
+from monai_ext.errors import DatasetError
 
 __all__ = [
     "GRAY_LEVELS",
@@ -97,6 +99,18 @@ class SliceSource(ABC):
     def decoded_together(self, index: int) -> range:
         """Slices that cost nothing more once ``index`` is decoded (a compressed volume); at least ``index`` itself."""
         return range(index, index + 1)
+
+    def stacks(self) -> list[SliceStack]:
+        """The volumes that the slices make up, also those with a fault; no pixel is read.
+
+        Raises:
+            DatasetError: slices of this kind have no third dimension.
+        """
+        raise DatasetError(
+            f"Volumes were asked for, but {{root}} holds {self.kind}, which do not say where they lie in a patient."
+            " Give a folder of NIfTI, MetaImage, NRRD or DICOM, or a slice store that was made of them.",
+            root=self.root,
+        )
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:

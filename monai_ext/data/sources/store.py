@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from monai_ext.data.sources.slice_stack import SliceStack, stack_fault
 from monai_ext.data.sources.source import MR_SIGNAL, SliceSource, describe_sizes
 from monai_ext.data.store.reader import SliceStore
 from monai_ext.errors import DatasetError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["StoreSource"]
 
@@ -75,6 +79,37 @@ class StoreSource(SliceSource):
         """
         return self.store.read(index).astype(np.float32)
 
+    def stacks(self) -> list[SliceStack]:
+        """One a series, in order of position. Slices that were set aside leave gaps, which are its fault.
+
+        Raises:
+            DatasetError: the store has pictures, or MR.
+        """
+        if self.store.source_kind == "picture":
+            return super().stacks()
+        if self.store.source_kind != "ct":
+            raise DatasetError(
+                "The slice store {store} holds MR; volumes are made of CT alone, in Hounsfield units. Pre-train on its"
+                " slices, in 2D.",
+                store=self.store.path,
+            )
+        return [self._stack(rows) for _, rows in self.store.index.groupby("series_id", sort=False)]
+
+    def _stack(self, rows: pd.DataFrame) -> SliceStack:
+        rows = rows.sort_values("position_mm", kind="stable")
+        first = rows.iloc[0]
+        positions = rows["position_mm"].to_numpy(np.float64)
+        in_plane = float(first["row_spacing_mm"]), float(first["column_spacing_mm"])  # NaN where they are not known
+        fault = stack_fault(positions, spacing_mm=in_plane, tilt_deg=_known(first["gantry_tilt_deg"]))
+        distance = float(np.median(np.diff(positions))) if len(positions) > 1 else float("nan")
+        return SliceStack(
+            name=f"series {first['series_id']}",
+            indices=[int(index) for index in rows.index],
+            shape=(len(rows), int(first["rows"]), int(first["columns"])),
+            spacing_mm=(distance, *in_plane),
+            fault=fault,
+        )
+
     def describe(self) -> dict[str, Any]:
         """Source kind, series, and the sizes that occur."""
         return {
@@ -82,3 +117,7 @@ class StoreSource(SliceSource):
             "series": len(self.store.series_ids),
             **describe_sizes((int(rows), int(columns)) for _, rows, columns in self.store.shapes),
         }
+
+
+def _known(value: Any) -> float | None:
+    return None if value is None or np.isnan(value) else float(value)

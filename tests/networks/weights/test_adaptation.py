@@ -29,12 +29,20 @@ def test_the_input_is_that_of_the_training():
     )
     assert plan["input"] == {
         "channels": 1,
+        "spatial_dims": 2,
         "image_size": 224,
         "modality": "CT",
         "window_hu": [[-1350.0, 150.0], [0.0, 80.0]],
         "range": [0.0, 1.0],
         "normalisation": "none",
     }
+
+
+def test_of_volumes_it_says_their_spacing_and_where_their_axes_point():
+    settings = {"image_size": 96, "window": "full", "spacing_mm": [1.5, 1.5, 1.5], "axes": "SPL"}
+    plan = adaptation_plan(build_encoder("resnet18", spatial_dims=3), settings)
+    assert plan["network"]["arguments"]["spatial_dims"] == plan["input"]["spatial_dims"] == 3
+    assert (plan["input"]["spacing_mm"], plan["input"]["axes"]) == ([1.5, 1.5, 1.5], "SPL")
 
 
 def test_an_encoder_of_mr_says_so_and_names_no_hounsfield_units():
