@@ -49,7 +49,7 @@ def shown_difference(measure: str, estimate: Estimate) -> str:
     """A signed difference with its interval.
 
     >>> shown_difference("high_share", Estimate(-0.12, -0.2, -0.04))
-    '-12.0 % [-20.0 %, -4.0 %]'
+    '-12.0 points [-20.0 points, -4.0 points]'
     """
     return _written(measure, estimate, difference, "+")
 
@@ -58,7 +58,8 @@ def _written(measure: str, estimate: Estimate, plain: Callable[[Estimate], str],
     if measure not in _DIGITS:
         return plain(estimate)
     factor, form = _DIGITS[measure]
-    form = form.replace("{:", "{:" + sign)
+    if sign:  # a difference of two shares is one of percentage points
+        form = form.replace("{:", "{:" + sign).replace("%", "points")
     value, low, high = (form.format(factor * part) for part in (estimate.value, estimate.low, estimate.high))
     return value if estimate.low != estimate.low else f"{value} [{low}, {high}]"
 
