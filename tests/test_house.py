@@ -20,7 +20,7 @@ FLOORS = (
     {"engines"},
     {"handlers", "tracking", "embedding", "checks"},
     {"bundle"},
-    {"study", "sharing"},
+    {"study", "sharing", "federated"},
     {"cli"},
     {"__main__"},
 )
