@@ -41,13 +41,15 @@ class Tubes:
     def patches(self, plane: Plane, *, grow: float = 0.0) -> list[Patch]:
         """Signed distances around every piece that the slice meets, each radius made larger by ``grow`` mm."""
         near = self._near(plane, grow)
-        parts = np.split(near.distance, near.first[1:]) if near.boxes else []
+        if near is None:
+            return []
+        parts = np.split(near.distance, near.first[1:])
         return [Patch(box, distance.reshape(_shape(box))) for box, distance in zip(near.boxes, parts, strict=True)]
 
     def paint(self, plane: Plane, hu: Values, *, grow: float = 0.0, within: np.ndarray | None = None) -> None:
         """Paint all pieces, one after the other, as :meth:`Plane.paint` would."""
         near, shape = self._near(plane, grow), plane.hu.shape
-        if not near.boxes:
+        if near is None:
             return
         distance = near.distance
         if within is not None:
@@ -61,8 +63,8 @@ class Tubes:
             part = cover[near.first[number] : last[number]].reshape(below.shape)
             below += part * (material[box] - below)
 
-    def _near(self, plane: Plane, grow: float) -> _Near:
-        """The pixels near each piece that the slice meets, in the order of the pieces."""
+    def _near(self, plane: Plane, grow: float) -> _Near | None:
+        """The pixels near each piece that the slice meets, in the order of the pieces; None where there are none."""
         radius = np.maximum(self.start_radius, self.end_radius) + grow
         low = np.minimum(self.start[:, 2], self.end[:, 2]) - radius - plane.pixel_mm
         high = np.maximum(self.start[:, 2], self.end[:, 2]) + radius + plane.pixel_mm
@@ -71,9 +73,10 @@ class Tubes:
         r0, r1 = ((radii[met] + grow).astype(np.float32) for radii in (self.start_radius, self.end_radius))
         middle, half = (a + b) / 2, np.abs(b - a) / 2 + np.maximum(r0, r1)[:, None] + plane.pixel_mm
         boxes = [plane.box(*center[:2], *reach[:2]) for center, reach in zip(middle, half, strict=True)]
-        seen = np.array([0 not in _shape(box) for box in boxes], dtype=bool)
-        boxes = [box for box in boxes if 0 not in _shape(box)]
-        a, b, r0, r1 = a[seen], b[seen], r0[seen], r1[seen]
+        seen = [number for number, box in enumerate(boxes) if 0 not in _shape(box)]
+        if not seen:
+            return None
+        a, b, r0, r1, boxes = a[seen], b[seen], r0[seen], r1[seen], [boxes[number] for number in seen]
         first, piece, rows, columns = _pixels(boxes)
         dx, dy, dz = (
             plane.x[0, columns] - a[piece, 0],
