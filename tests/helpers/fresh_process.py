@@ -24,7 +24,7 @@ import torch
 __all__ = ["fork_server", "run_program", "run_program_twice"]
 
 PRELOADED = ["pytest", "monai.bundle", "mlflow.store.tracking.sqlalchemy_store", "monai_ext.study.executors.preloaded"]
-"""A study of the tests forks its cells from this server too, since a process has one: what they need is there as well."""
+"""A process has one server; a study's cells are forked from it too, so what they need is there as well."""
 
 SECONDS = 280
 
