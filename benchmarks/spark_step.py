@@ -64,11 +64,12 @@ class Step:
     def __init__(self, args: argparse.Namespace, batch: int) -> None:
         torch.manual_seed(0)
         self.device = torch.device(args.device)
-        encoder = build_encoder(args.encoder, in_channels=3)
-        self.model = SparK(encoder, SparKDecoder(args.width, out_channels=3)).to(self.device)
+        encoder = build_encoder(args.encoder, spatial_dims=args.spatial_dims, in_channels=args.channels)
+        decoder = SparKDecoder(args.width, out_channels=args.channels, spatial_dims=args.spatial_dims)
+        self.model = SparK(encoder, decoder).to(self.device)
         self.loss = MaskedReconstructionLoss()
         self.optimizer = LAMB(parameter_groups(self.model, weight_decay=0.04), lr=1e-5, betas=(0.9, 0.95))
-        self.image = torch.rand(batch, 3, args.size, args.size, device=self.device)
+        self.image = torch.rand(batch, args.channels, *[args.size] * args.spatial_dims, device=self.device)
         self.visible = self.model.draw_visible(self.image)
 
     def switch(self, setting: Setting) -> None:
@@ -115,7 +116,7 @@ class Step:
         order = memory_format_of(self.model.densify_projections)
         sizes = [(len(token[0]), side) for token, side in zip(self.model.mask_tokens, self._sides(), strict=True)]
         return [
-            torch.rand(len(self.image), width, side, side, device=self.device)
+            torch.rand(len(self.image), width, *[side] * self.model.spatial_dims, device=self.device)
             .contiguous(memory_format=order)
             .requires_grad_()
             for width, side in sizes
@@ -227,21 +228,34 @@ def _explain(flops: dict[str, float], visible: float) -> str:
     )
 
 
+def parser(
+    description: str | None, *, batch: list[int], repeats: int, width: int, size: int
+) -> argparse.ArgumentParser:
+    """Options of a benchmark of steps, with its own defaults."""
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--batch", type=int, nargs="+", default=batch)
+    options.add_argument("--repeats", type=int, default=repeats)
+    options.add_argument("--encoder", default="resnet50")
+    options.add_argument("--width", type=int, default=width, help="width of the decoder")
+    options.add_argument("--size", type=int, default=size, help="pixels along one axis")
+    options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options.add_argument("--parts", action="store_true", help="encoder and decoder apart, in place of whole steps")
+    options.add_argument("--threads", type=int, default=torch.get_num_threads())
+    return options
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, nargs="+", default=[8, 32])
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--encoder", default="resnet50")
-    parser.add_argument("--width", type=int, default=768, help="width of the decoder")
-    parser.add_argument("--size", type=int, default=224, help="pixels along one axis")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--parts", action="store_true", help="encoder and decoder apart, in place of whole steps")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    args = parser.parse_args()
+    options = parser(__doc__, batch=[8, 32], repeats=7, width=768, size=224)
+    options.set_defaults(spatial_dims=2, channels=3)
+    compare(options.parse_args())
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Print the table of all settings."""
     torch.set_num_threads(args.threads)
     print(
         f"torch {torch.__version__}, {args.device}, {processor().name}, {torch.get_num_threads()} threads, "
-        f"{args.encoder}, {args.size} px"
+        f"{args.encoder}, {' x '.join([str(args.size)] * args.spatial_dims)} px, decoder width {args.width}"
     )
     if args.parts:
         measure_parts(Step(args, args.batch[0]), args.repeats)

@@ -4,6 +4,10 @@ Pictures have gray levels, volumes Hounsfield units: one training takes one kind
 the pictures were when they were made; near copies within a volume are thinned by taking every ``--every``-th slice.
 
     python scripts/make_picture_pool.py POOL --pictures CT_POOL --volumes VOLUMES/lung_masks --window lung
+
+Unlabelled pictures of a task's own data must not be those that it is tested on:
+
+    python scripts/make_picture_pool.py POOL --pictures DATA --without-test-of study_results/NAME/splits/TASK-0.json
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from PIL import Image
 
 from monai_ext.data.sources.folder_scan import NIFTI_SUFFIXES, PICTURE_SUFFIXES
 from monai_ext.data.sources.nifti import NiftiSource
+from monai_ext.files import read_json
 from monai_ext.transforms import HounsfieldWindow, find_window
 
 
@@ -29,17 +34,25 @@ def main() -> None:
     parser.add_argument("--volumes", type=Path, nargs="*", default=[], help="folders of NIfTI files named *_ct.nii.gz")
     parser.add_argument("--window", default="lung", help="window of the volumes (default: lung)")
     parser.add_argument("--every", type=int, default=1, help="take every n-th slice of a volume (default: 1)")
+    parser.add_argument("--without-test-of", type=Path, metavar="SPLITS", help="leave out what is tested in any fold")
     options = parser.parse_args()
-    copied = sum(copy_pictures(folder, options.pool / folder.name) for folder in options.pictures)
+    tested = tested_in(options.without_test_of) if options.without_test_of else set()
+    copied = sum(copy_pictures(folder, options.pool / folder.name, tested) for folder in options.pictures)
     made = sum(
         show_volumes(folder, options.pool / folder.name, options.window, options.every) for folder in options.volumes
     )
     print(f"{copied} pictures copied, {made} slices of volumes shown through the window {options.window}")
 
 
-def copy_pictures(folder: Path, destination: Path) -> int:
-    """Copy the pictures of a folder under names that say where they lay; returns how many."""
+def tested_in(splits: Path) -> set[str]:
+    """The items of a splits file that are in the test section of any fold."""
+    return {item for fold in read_json(splits)["folds"] for item in fold["test"]}
+
+
+def copy_pictures(folder: Path, destination: Path, tested: set[str]) -> int:
+    """Copy the pictures of a folder, but for those that are tested, under names that say where they lay."""
     files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in PICTURE_SUFFIXES]
+    files = [file for file in files if file.relative_to(folder).as_posix() not in tested]
     destination.mkdir(parents=True, exist_ok=True)
     for file in files:
         shutil.copyfile(file, destination / "_".join(file.relative_to(folder).parts))

@@ -17,6 +17,9 @@ from monai_ext.running_config import brief_errors, refusal, running_config_folde
 
 __all__ = ["check_overrides", "unknown_ids"]
 
+_KEYS_ARE_DATA = ("class_names",)
+"""Ids whose keys are labels of the data and no ids: other classes are given as a whole."""
+
 NEAREST_CUTOFF = 0.6
 """Similarity (difflib ratio) from which a known name counts as a misspelling of the one given."""
 
@@ -96,6 +99,8 @@ def _unknown(config: Any, known: Any, prefix: str = "") -> Iterator[tuple[str, l
     if not (isinstance(config, dict) and isinstance(known, dict)) or config.get("_target_") != known.get("_target_"):
         return
     for key, value in config.items():
+        if not prefix and key in known and key in _KEYS_ARE_DATA:
+            continue
         if key in known:
             yield from _unknown(value, known[key], f"{prefix}{key}{ID_SEP_KEY}")
         elif "_target_" not in known:

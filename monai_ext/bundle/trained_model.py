@@ -74,7 +74,11 @@ class TrainedModel:
 
         Args:
             dataset: with ``fingerprint`` and ``describe()``.
+
+        Raises:
+            WeightsError: the voxels of the data have another spacing than those of the training.
         """
+        self._check_spacing(dataset.describe().get("spacing_mm"))
         same = dataset.fingerprint == self._settings[0].get("data_fingerprint")
         if not same:
             logger.warning(
@@ -90,6 +94,15 @@ class TrainedModel:
             "same_data_as_training": same,
         }
 
+    def _check_spacing(self, spacing_mm: Sequence[float] | None) -> None:
+        trained = self._settings[0].get("spacing_mm")
+        if trained != spacing_mm:
+            raise WeightsError(
+                f"The model {self.paths[0]} was trained on {_of_spacing(trained)}, the data is read as"
+                f" {_of_spacing(spacing_mm)}. Name volumes.json with the model of volumes only, and the spacing of its"
+                " training with --slices::spacing_mm."
+            )
+
     def _check_agreement(self) -> None:
         for name in _SHARED:
             values = [settings.get(name) for settings in self._settings]
@@ -99,6 +112,10 @@ class TrainedModel:
                         f"These models cannot be one ensemble: {name} is {values[0]!r} in {self.paths[0]} and {value!r}"
                         f" in {path}. Evaluate them one by one."
                     )
+
+
+def _of_spacing(spacing_mm: Sequence[float] | None) -> str:
+    return "slices" if spacing_mm is None else f"volumes of {' x '.join(f'{side:g}' for side in spacing_mm)} mm"
 
 
 def latest_model(bundle_root: str) -> str:

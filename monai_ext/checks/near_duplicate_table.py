@@ -14,7 +14,7 @@ from monai_ext.checks.near_duplicates import NearDuplicate, find_near_duplicates
 from monai_ext.data.labelled.labels import LabelledData, open_labelled
 from monai_ext.data.sources.folder_scan import scan_folder
 from monai_ext.data.sources.open import IMAGES, SLICE_STORE, DataPlace, find_data
-from monai_ext.data.sources.source import SliceSource, fingerprint_files
+from monai_ext.data.sources.source import HOUNSFIELD_UNITS, SliceSource, fingerprint_files
 from monai_ext.data.splits.items import SECTIONS, SplitSource, open_split_source
 from monai_ext.data.splits.making import read_near_duplicates
 from monai_ext.data.splits.splits import read_splits
@@ -136,8 +136,8 @@ def list_near_duplicates(
 def _gray(source: SliceSource, number: int) -> np.ndarray:
     """A slice (H, W) in [0, 1]."""
     plane = source.read(number)
-    if source.dtype != np.int16:
-        return plane / np.iinfo(source.dtype).max
+    if source.values != HOUNSFIELD_UNITS:
+        return (plane / source.white).clip(0, 1)
     return ((plane - _LOWEST_HU) / (_HIGHEST_HU - _LOWEST_HU)).clip(0, 1)
 
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from monai_ext.cli._columns import add_column_options, chosen_columns
 from monai_ext.cli._parser import command_parser
 from monai_ext.cli._progress import progress_bar
+from monai_ext.errors import WeightsError
 
 __all__ = ["main"]
 
@@ -108,6 +109,11 @@ def _open(options: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     from monai_ext.networks.weights import open_encoder
 
     encoder, report, settings = open_encoder(options.model, prefix=options.prefix)
+    if encoder.conv1.weight.ndim != 4:
+        raise WeightsError(
+            f"Slices cannot be embedded by the encoder of {options.model}: it is a {report.architecture}, for volumes."
+            " `inference.json` with `volumes_inference.json` of its bundle writes the features of volumes."
+        )
     image_size = options.image_size or settings.get("image_size")
     window = options.window or settings.get("window")
     if image_size is None or window is None:

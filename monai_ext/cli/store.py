@@ -22,6 +22,12 @@ from monai_ext.data.store.reader import SliceStore
 
 __all__ = ["main"]
 
+_VALUES = {
+    "ct": "int16 Hounsfield units",
+    "mr": "int16 MR, 0 and 10,000 are percentiles of the series",
+    "picture": "uint8 gray levels",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a ``store`` command; returns the exit status, 1 when ``verify`` finds damage and leaves it."""
@@ -67,9 +73,11 @@ def _info(store: SliceStore, options: argparse.Namespace) -> int:
     facts = {
         "store": str(store.path),
         "source_kind": store.source_kind,
-        "values": {"ct": "int16 Hounsfield units", "mr": "int16 stored values", "picture": "uint8 gray levels"}[
-            store.source_kind
-        ],
+        "values": {
+            "ct": "int16 Hounsfield units",
+            "mr": "int16 MR, 0 and 10,000 are percentiles",
+            "picture": "uint8 gray levels",
+        }[store.source_kind],
         "patients": len(index.column("patient_id").unique()),
         "series": len(store.series_ids),
         "slices": len(store),

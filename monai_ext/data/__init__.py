@@ -16,6 +16,8 @@ from monai_ext.data.splits.items import open_split_source
 from monai_ext.data.splits.making import make_splits, official_splits
 from monai_ext.data.splits.splits import Splits, read_splits
 from monai_ext.data.store.reader import SliceStore, SliceStoreWriter
+from monai_ext.data.volumes.patches import VolumePatches
+from monai_ext.data.volumes.sections import VolumeSections, open_volume_sections, open_volumes
 
 __all__ = [
     "CachedImages",
@@ -33,6 +35,8 @@ __all__ = [
     "SliceStoreWriter",
     "Splits",
     "StreamSampler",
+    "VolumePatches",
+    "VolumeSections",
     "embedded_sample",
     "endless_loader",
     "ingest",
@@ -47,6 +51,8 @@ __all__ = [
     "open_slices",
     "open_source",
     "open_split_source",
+    "open_volume_sections",
+    "open_volumes",
     "read_splits",
     "slice_loader",
 ]

@@ -127,7 +127,7 @@ class SliceSections:
     @property
     def settings(self) -> dict[str, Any]:
         """What a run is described by, as plain values."""
-        return {"data_fingerprint": self.fingerprint}
+        return {"data_fingerprint": self.fingerprint, "modality": self.source.modality}
 
     def _choose(self, section: str) -> SliceImages:
         return _section_of(self.source, section, is_sample=self.is_sample, **self._options)

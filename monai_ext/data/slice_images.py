@@ -13,9 +13,9 @@ from torch.nn.functional import interpolate
 from torch.utils.data import Dataset
 
 from monai_ext.data.slice_cache import SliceCache
-from monai_ext.data.sources.source import SliceSource
+from monai_ext.data.sources.source import GRAY_LEVELS, MR_SIGNAL, SliceSource
 from monai_ext.errors import DatasetError
-from monai_ext.transforms.window import HounsfieldWindow, WindowChoice
+from monai_ext.transforms.window import PERCENTILES, HounsfieldWindow, WindowChoice
 
 __all__ = ["SliceImages"]
 
@@ -39,7 +39,8 @@ class SliceImages(Dataset[torch.Tensor]):
         indices: which of the source's slices, in order.
         load_size: S, side of the items in pixels; None for each slice's own size.
         window: preset, ``[center_hu, width_hu]``, or a list of them, see
-            :class:`~monai_ext.transforms.HounsfieldWindow`; pictures have no Hounsfield units and take ``"full"`` only.
+            :class:`~monai_ext.transforms.HounsfieldWindow`; pictures have no Hounsfield units and take ``"full"`` only,
+            and MR takes ``"percentiles"`` only.
         channels: C. One window (or a picture) is repeated; several windows must be as many as channels.
         cache_gib: size of the memory for decoded slices in GiB; 0 keeps none.
         labels: what ``describe`` says about this selection besides.
@@ -47,7 +48,7 @@ class SliceImages(Dataset[torch.Tensor]):
             one that can be, always the same; ``"blank"``, an image of NaN; ``"refuse"``, an error.
 
     Raises:
-        ValueError: a window on pictures, or windows that do not fit the channels.
+        ValueError: a window on pictures or MR, that of MR on CT, or windows that do not fit the channels.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class SliceImages(Dataset[torch.Tensor]):
             **self._labels,
             "groups": len(set(self.groups)),
             "grouped_by": self.source.grouped_by,
-            "values": "gray levels" if self.window is None else "Hounsfield units",
+            "values": self.source.values,
             "windows_hu": [[w.center_hu, w.width_hu] for w in self.window.windows] if self.window else None,
             "channels": self.channels,
             "load_size": self.load_size,
@@ -154,7 +155,9 @@ class SliceImages(Dataset[torch.Tensor]):
         }
 
     def _in_unit_interval(self, levels: torch.Tensor) -> torch.Tensor:
-        white = int(np.iinfo(self.source.dtype).max)
+        white = self.source.white
+        if self.source.values == MR_SIGNAL:
+            return (levels / white).clamp_(0.0, 1.0)
         if self.load_size is None and white > 255:
             return (levels * (255 / white)).round() / 255
         return levels / white
@@ -185,7 +188,15 @@ class SliceImages(Dataset[torch.Tensor]):
         return np.rint(middle).clip(limits.min, limits.max).astype(self.source.dtype)
 
     def _choose_window(self, window: WindowChoice | Sequence[WindowChoice]) -> HounsfieldWindow | None:
-        if self.source.dtype != np.int16:
+        if self.source.values == MR_SIGNAL:
+            if window != PERCENTILES:
+                raise ValueError(
+                    f"The window {window!r} is one of Hounsfield units, and {self.source.root} holds MR, which has"
+                    f" none: its series are on the scale of their own percentiles. Set window to {PERCENTILES!r}, and"
+                    " only if MR is what you mean to use."
+                )
+            return None
+        if self.source.values == GRAY_LEVELS:
             if window != "full":
                 raise ValueError(
                     f"The window {window!r} cannot be applied to pictures: they have gray levels, not Hounsfield units."

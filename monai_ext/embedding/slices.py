@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from monai_ext.data import SliceImages, open_labelled_sets, open_slices, slice_loader
 from monai_ext.data.labelled.labels import has_labels
 from monai_ext.data.sources.open import find_data, open_source
+from monai_ext.data.sources.source import GRAY_LEVELS
 from monai_ext.embedding.feature_table import FeatureRows
 from monai_ext.embedding.features import encode_batches, evenly_spaced, pooled
 from monai_ext.parallel.devices import Precision
@@ -76,7 +76,7 @@ def open_slices_to_embed(
         names = tuple(labelled.class_names[label] for label in labelled.labels)
         return SlicesToEmbed(labelled.images, labelled.groups, names, labelled.sections)
     source = open_source(place)
-    shown = window if source.dtype == np.int16 else "full"
+    shown = "full" if source.values == GRAY_LEVELS else window
     options: dict[str, Any] = {"image_size": image_size, "window": shown, "channels": channels}
     images = open_slices(source, section="all", unreadable="blank", **options)
     return SlicesToEmbed(images, images.groups)

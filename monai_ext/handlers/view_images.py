@@ -29,12 +29,13 @@ _DRAWS_OF_ONE_VIEW = 4
 class ViewImages:
     """Write ``views.png``: a few images, and beside each what augmentation makes of it.
 
-    It is written when the first epoch starts, once a run; a run that is continued has it already. Random streams are
-    left as they were.
+    Of volumes the middle slice along the first axis is shown. It is written when the first epoch starts, once a run; a
+    run that is continued has it already. Random streams are left as they were.
 
     Args:
         output_dir: folder of the picture; it is made.
-        dataset: images ``(C, H, W)`` in [0, 1], or dictionaries with such an ``"image"``; the trainer's when omitted.
+        dataset: images ``(C, *spatial)`` in [0, 1], or dictionaries with such an ``"image"``; the trainer's when
+            omitted.
         views: the trainer's when omitted.
         images: number of rows.
         seed: of the views shown.
@@ -92,16 +93,16 @@ def draw_view_page(
     were.
 
     Args:
-        dataset: images ``(C, H, W)`` in [0, 1], or dictionaries with such an ``"image"``; those shown are taken at even
-            distances.
+        dataset: images ``(C, *spatial)`` in [0, 1], or dictionaries with such an ``"image"``; those shown are taken at
+            even distances. Of volumes the middle slice along the first axis is drawn.
         views: of a batch, as the trainer takes them; ``views.kinds``, where there is such a thing, names them.
         images: number of rows.
         seed: of the views.
         device: on which the views are made.
 
     Raises:
-        ValueError: no image is asked for, or the data set is empty, or its images are not 2D or have other than one
-            or three channels.
+        ValueError: no image is asked for, or the data set is empty, or its images are neither 2D nor 3D or have other
+            than one or three channels.
     """
     batch = _choose(dataset, images)
     with preserved_random_streams():
@@ -110,18 +111,20 @@ def draw_view_page(
     kinds = getattr(views, "kinds", ["view"] * len(made))
     columns = [batch, *(view.cpu() for view in made)]
     captions = ["image", *(f"{kind} {kinds[:place].count(kind) + 1}" for place, kind in enumerate(kinds))]
-    return _paste(columns, [_caption(text, column) for text, column in zip(captions, columns, strict=True)])
+    captions = [_caption(text, column) for text, column in zip(captions, columns, strict=True)]
+    return _paste([_middle(column) for column in columns], captions)
 
 
 def _choose(dataset: Any, images: int) -> Tensor:
-    """(n, C, H, W) at even distances from the whole data set."""
+    """(n, C, *spatial) at even distances from the whole data set."""
     if images < 1 or not len(dataset):
         raise ValueError(f"A page of views needs at least 1 image, but {images} of {len(dataset)} were asked for.")
     count = min(images, len(dataset))
     batch = torch.stack([images_of(dataset[index * len(dataset) // count]) for index in range(count)])
-    if batch.ndim != 4 or batch.shape[1] not in (1, 3):
+    if batch.ndim not in (4, 5) or batch.shape[1] not in (1, 3):
         raise ValueError(
-            f"A page of views shows 2D images with one or three channels, not images of shape {tuple(batch.shape[1:])}."
+            "A page of views shows images or volumes with one or three channels, not images of shape"
+            f" {tuple(batch.shape[1:])}."
         )
     return batch
 
@@ -135,7 +138,12 @@ def _make(views: Callable[[Tensor], Tensor | Sequence[Tensor]], batch: Tensor) -
 
 
 def _caption(text: str, column: Tensor) -> str:
-    return f"{text}\n{column.shape[-2]} x {column.shape[-1]}"
+    return f"{text}\n{' x '.join(map(str, column.shape[2:]))}"
+
+
+def _middle(column: Tensor) -> Tensor:
+    """(n, C, H, W): of volumes the middle slice along the first axis."""
+    return column if column.ndim == 4 else column[:, :, column.shape[2] // 2]
 
 
 def _paste(columns: Sequence[Tensor], captions: Sequence[str]) -> Image:

@@ -132,7 +132,10 @@ class ReconstructionError:
     def _hounsfield(self, image: Tensor) -> Tensor:
         """HU, (B, 1, *spatial), of an image in [0, 1]; a window that was repeated over the channels is averaged."""
         window: HounsfieldWindow = self.window  # type: ignore[assignment]
-        return window.inverse(image.mean(dim=1, keepdim=True) if len(window.windows) == 1 else image)
+        channels = image.mean(dim=1, keepdim=True) if len(window.windows) == 1 else image
+        if channels.ndim == 5:  # a window's channels stand before the rows and columns of a slice
+            return window.inverse(channels.movedim(1, 2)).movedim(2, 1)
+        return window.inverse(channels)
 
 
 def _clip(hounsfield: Tensor, window: Window) -> Tensor:

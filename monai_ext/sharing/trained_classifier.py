@@ -10,7 +10,7 @@ from torch import nn
 
 from monai_ext.errors import WeightsError
 from monai_ext.sharing.bundle_files import BundleFiles
-from monai_ext.sharing.trained_model import TrainedModel, read_parts
+from monai_ext.sharing.trained_model import TrainedModel, read_parts, refuse_mr
 
 __all__ = ["TrainedClassifier", "read_trained_classifier"]
 
@@ -97,6 +97,7 @@ def _check_settings(settings: Mapping[str, Any], bundle: BundleFiles) -> None:
             f"The model of {bundle.path} does {kind}, not classification: `bundle pack` and `infer` take it, what asks"
             " for classes and their probabilities does not."
         )
+    refuse_mr(settings, bundle)
     missing = [name for name in NEEDED if name not in settings]
     if missing:
         raise WeightsError(

@@ -18,7 +18,7 @@ from monai_ext.files import parse_json
 from monai_ext.networks.weights.model_file import MODEL_FILE, REFERENCE_FILE, SAFETENSORS_FILE
 from monai_ext.sharing.bundle_files import BundleFiles
 
-__all__ = ["REFERENCE", "SAFETENSORS", "SETTINGS", "WEIGHTS", "TrainedModel", "read_parts", "task_kind_of"]
+__all__ = ["REFERENCE", "SAFETENSORS", "SETTINGS", "WEIGHTS", "TrainedModel", "read_parts", "refuse_mr", "task_kind_of"]
 
 WEIGHTS, SAFETENSORS = f"models/{MODEL_FILE}", f"models/{SAFETENSORS_FILE}"
 SETTINGS, REFERENCE = "models/model.json", f"models/{REFERENCE_FILE}"
@@ -85,6 +85,20 @@ def task_kind_of(bundle: BundleFiles) -> str:
     """
     settings = _read_json(bundle, SETTINGS) if SETTINGS in bundle.files else {}
     return str(settings.get("task_kind", "classification"))
+
+
+def refuse_mr(settings: Mapping[str, Any], bundle: BundleFiles) -> None:
+    """Models of MR are trained and evaluated, but series of a hospital's MR are not answered with them yet.
+
+    Raises:
+        WeightsError: the model was trained on MR.
+    """
+    if settings.get("modality") == "MR":
+        raise WeightsError(
+            f"The model of {bundle.path} was trained on MR, which has no Hounsfield units: `infer` and packages answer"
+            " CT only. Make a slice store of the MR (`python -m monai_ext ingest SOURCE STORE --kind mr`) and run the"
+            " bundle's evaluate.json on it."
+        )
 
 
 def read_parts(bundle: BundleFiles) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from monai_ext.networks import build_segmenter
 from monai_ext.networks.encoder import ENCODER_NAMES
 from monai_ext.sharing.bundle_files import BundleFiles
 from monai_ext.sharing.trained_classifier import TrainedClassifier, read_trained_classifier
-from monai_ext.sharing.trained_model import TrainedModel, read_parts, task_kind_of
+from monai_ext.sharing.trained_model import TrainedModel, read_parts, refuse_mr, task_kind_of
 
 __all__ = ["TrainedSegmenter", "read_trained_model", "read_trained_segmenter"]
 
@@ -147,6 +147,7 @@ def read_trained_model(bundle: BundleFiles) -> TrainedClassifier | TrainedSegmen
 
 
 def _check_settings(settings: Mapping[str, Any], bundle: BundleFiles) -> None:
+    refuse_mr(settings, bundle)
     wrong = [name for name, kind in NEEDED.items() if not isinstance(settings.get(name), kind)]
     if wrong:
         raise WeightsError(

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 _FOLDER = "mlflow_model"
 _LONGEST_NAME = 200
 _USAGE_SETTINGS = (
-    *("bundle", "backbone", "in_channels", "image_size", "window"),
+    *("bundle", "backbone", "in_channels", "image_size", "window", "spatial_dims", "spacing_mm", "axes"),
     *("class_names", "positive_class", "threshold", "best_epoch"),
 )
 """What somebody must know who gives images to the model."""
@@ -62,7 +62,8 @@ def write_mlflow_model(
     Args:
         engine: trainer whose ``network`` is trained; its ``state.best_weights`` is a file of weights to take instead.
         output_dir: folder of the run, in which the model waits until MLflow has it.
-        settings: of the training; without ``in_channels`` and ``image_size`` nothing is written.
+        settings: of the training; without ``in_channels`` and ``image_size`` nothing is written. ``spatial_dims`` of 3
+            makes the example a cube.
         registered_name: in MLflow's registry.
     """
     network = unwrap(getattr(engine, "network", None))
@@ -73,7 +74,8 @@ def write_mlflow_model(
     try:
         name, model = _trained(network, engine.state, settings)
         shutil.rmtree(folder, ignore_errors=True)
-        _write(model, folder, (channels, side, side), _description(settings, engine.state))
+        size = (channels, *[side] * int(settings.get("spatial_dims", 2)))
+        _write(model, folder, size, _description(settings, engine.state))
     except Exception as error:  # the training is complete, and its results are elsewhere
         logger.warning(
             "The trained network is not an MLflow Model of the run%s: %s: %s",

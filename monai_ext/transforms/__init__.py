@@ -12,6 +12,7 @@ from monai_ext.transforms.rotated_crop import RandRotatedCrop, RotatedCrop
 from monai_ext.transforms.solarize import RandSolarize, Solarization
 from monai_ext.transforms.upright_view import UprightView
 from monai_ext.transforms.views import CropFlip, RandResizedCropFlip
+from monai_ext.transforms.volume_crop import RandVolumeCropFlip, VolumeCrop
 from monai_ext.transforms.white_noise import RandWhiteNoise, WhiteNoise
 from monai_ext.transforms.window import WINDOWS, HounsfieldWindow, Window, find_window, window_bounds
 
@@ -30,6 +31,7 @@ __all__ = [
     "RandResizedCropFlip",
     "RandRotatedCrop",
     "RandSolarize",
+    "RandVolumeCropFlip",
     "RandWhiteNoise",
     "RandWindow",
     "RandomView",
@@ -37,6 +39,7 @@ __all__ = [
     "RotatedCrop",
     "Solarization",
     "UprightView",
+    "VolumeCrop",
     "WhiteNoise",
     "Window",
     "byol_views",

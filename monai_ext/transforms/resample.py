@@ -6,7 +6,7 @@ import torch
 
 from monai_ext.transforms.row_filter import filter_columns, filter_rows
 
-__all__ = ["resample_boxes"]
+__all__ = ["resample_boxes", "resample_cuboids"]
 
 
 def resample_boxes(
@@ -45,6 +45,37 @@ def resample_boxes(
     if transpose is not None and transpose.any():
         resampled = torch.where(transpose.to(images.device)[:, None, None, None], resampled.mT, resampled)
     return resampled.to(images.dtype).contiguous()
+
+
+def resample_cuboids(
+    images: torch.Tensor, boxes: torch.Tensor, *, size: int, flip: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Cut one cuboid out of every volume and resample it to a cube, antialiased: :func:`resample_boxes` in 3D.
+
+    Args:
+        images: (B, C, D, H, W), floating point.
+        boxes: (B, 6), first voxel along each axis, then size along each axis, may be fractional.
+        size: side of the result.
+        flip: (B,) boolean, True mirrors along the last axis; nothing is mirrored when omitted.
+
+    Returns:
+        (B, C, size, size, size) in the images' type.
+    """
+    batch, channels, *spatial = images.shape
+    start, extent = boxes.to(images.device, torch.float32).view(-1, 2, 3).unbind(dim=1)
+    planes, rows, columns = (
+        _taps(
+            start[:, axis],
+            extent[:, axis],
+            length=spatial[axis],
+            size=size,
+            taps=int(2 * max(1.0, (float(boxes[:, 3 + axis].max()) if batch else 1.0) / size)) + 1,
+        )
+        for axis in range(3)
+    )
+    cut = filter_rows(images.float().flatten(3), *planes).view(batch, channels * size, *spatial[1:])
+    cut = filter_columns(filter_rows(cut, *rows), *_mirror(*columns, flip))
+    return cut.reshape(batch, channels, size, size, size).to(images.dtype).contiguous()
 
 
 def _taps(

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import torch
 
-__all__ = ["WINDOWS", "HounsfieldWindow", "Window", "find_window", "window_bounds"]
+__all__ = ["PERCENTILES", "WINDOWS", "HounsfieldWindow", "Window", "find_window", "hounsfield_windows", "window_bounds"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,10 @@ WINDOWS: dict[str, Window] = {
 }
 """Presets in common clinical use. ``full`` is the 12-bit scale, -1024 .. 3071 HU, on which tissue is never clipped."""
 
+PERCENTILES = "percentiles"
+"""The window of MR, which has no Hounsfield units: from the lower to the upper percentile of each series, see
+:mod:`monai_ext.data.percentiles`. It has to be named, so that MR is never taken for CT."""
+
 WindowChoice: TypeAlias = str | Sequence[float] | Window
 
 
@@ -68,6 +72,11 @@ def find_window(window: WindowChoice) -> Window:
     if isinstance(window, Window):
         return window
     if isinstance(window, str):
+        if window == PERCENTILES:
+            raise ValueError(
+                f"The window {PERCENTILES!r} is that of MR, on the scale of each series' percentiles, and cannot be"
+                f" applied to Hounsfield units: name one of {', '.join(WINDOWS)}, or [center_hu, width_hu]."
+            )
         if window not in WINDOWS:
             nearest = get_close_matches(window, WINDOWS, n=1)
             hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
@@ -76,6 +85,18 @@ def find_window(window: WindowChoice) -> Window:
     if len(window) != 2 or not all(isinstance(number, int | float) for number in window):
         raise ValueError(f"A window is a preset's name or a pair [center_hu, width_hu], but {window!r} was given.")
     return Window(float(window[0]), float(window[1]))
+
+
+def hounsfield_windows(window: WindowChoice | Sequence[WindowChoice]) -> tuple[Window, ...]:
+    """The windows of a choice that may be MR's, which has none.
+
+    Raises:
+        ValueError: as :func:`find_window`.
+
+    >>> [found.lower_hu for found in hounsfield_windows("lung")], hounsfield_windows("percentiles")
+    ([-1350.0], ())
+    """
+    return () if window == PERCENTILES else HounsfieldWindow(window).windows
 
 
 def window_bounds(window: WindowChoice) -> list[float]:

@@ -69,6 +69,12 @@ def test_an_id_given_without_its_section_is_found_by_its_last_part():
     assert unknown_ids(_merged(size=96), KNOWN) == {"size": "train::views::size"}
 
 
+def test_other_classes_are_labels_of_the_data_and_no_ids():
+    known = {"class_names": {"0": "healthy", "1": "ill"}, "train": {"class_names": {"0": "healthy"}}}
+    assert unknown_ids({"class_names": {"glioma": "glioma", "none": "no tumour"}}, known) == {}
+    assert list(unknown_ids({"train": {"class_names": {"glioma": "x"}}}, known)) == ["train::class_names::glioma"]
+
+
 def test_an_argument_that_only_the_signature_has_is_accepted():
     config = _merged()
     config["train"]["handlers"][0]["inplace"] = True

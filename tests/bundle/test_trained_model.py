@@ -105,3 +105,19 @@ def test_details_name_the_model_and_the_data(bundle, caplog):
 def test_other_data_than_that_of_the_training_is_noticed(bundle, caplog):
     assert TrainedModel(latest_model(str(bundle))).details(dataset("f2"))["same_data_as_training"] is False
     assert "trained on other data" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("trained", "data", "sentence"),
+    [
+        (None, [1.5, 1.5, 1.5], "was trained on slices, the data is read as volumes of 1.5 x 1.5 x 1.5 mm"),
+        ([2.0, 1.0, 1.0], [1.5, 1.5, 1.5], "was trained on volumes of 2 x 1 x 1 mm, .* --slices::spacing_mm"),
+        ([2.0, 1.0, 1.0], None, "the data is read as slices"),
+    ],
+)
+def test_data_of_another_spacing_than_that_of_the_training_is_refused(bundle, trained, data, sentence):
+    path = other(bundle, **({} if trained is None else {"spacing_mm": trained}))
+    content = {"section": "validation"} | ({} if data is None else {"spacing_mm": data})
+    volumes = SimpleNamespace(fingerprint="f1", describe=lambda: content)
+    with pytest.raises(WeightsError, match=sentence):
+        TrainedModel(path).details(volumes)

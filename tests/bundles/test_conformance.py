@@ -18,6 +18,7 @@ from helpers.bundle_files import (
     REPOSITORY,
     SEGMENTATION,
     STANDALONE,
+    VOLUMES,
     merged_config,
     walk,
 )
@@ -118,7 +119,12 @@ MONAI_ARGUMENTS = {
 bundles = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
 classifiers = pytest.mark.parametrize("bundle", CLASSIFICATION, ids=lambda path: path.name)
 standalone = pytest.mark.parametrize("bundle", STANDALONE, ids=lambda path: path.name)
-configs = pytest.mark.parametrize("name", CONFIGS)
+of_volumes = [(bundle, name) for bundle in BUNDLES for name in VOLUMES if (bundle / f"configs/{name}.json").is_file()]
+every_config = pytest.mark.parametrize(
+    ("bundle", "name"),
+    [(bundle, name) for bundle in BUNDLES for name in CONFIGS] + of_volumes,
+    ids=lambda value: getattr(value, "name", value),
+)
 
 
 def _texts(config: object) -> list[str]:
@@ -163,8 +169,7 @@ def test_blocks_that_are_no_matter_of_method_or_task_are_those_of_the_reference(
         assert json.dumps(own[block], indent=1) == json.dumps(reference[block], indent=1), block
 
 
-@bundles
-@configs
+@every_config
 def test_keys_are_unique_and_separated_by_colons(bundle, name, monkeypatch):
     monkeypatch.setenv("MONAI_FAIL_ON_DUPLICATE_CONFIG", "1")
     config = ConfigParser.load_config_file(bundle / "configs" / f"{name}.json")
@@ -185,8 +190,7 @@ def _expressions(config: dict) -> dict[str, str]:
     return {place: text for place, text in walk(config) if isinstance(text, str) and text.startswith("$")}
 
 
-@bundles
-@configs
+@every_config
 def test_expressions_are_short_and_plain(bundle, name):
     config = _raw(bundle, name)
     assert not [place for place, component in _components(config) if component.get("_mode_") == "callable"]
@@ -199,14 +203,12 @@ def test_expressions_are_short_and_plain(bundle, name):
             assert not re.search(r"lambda|\[|\bfor\b|\bif\b|import", expression), expression
 
 
-@bundles
-@configs
+@every_config
 def test_no_config_depends_on_another_file(bundle, name):
     assert not [text for text in _texts(_raw(bundle, name)) if text.startswith("%")]
 
 
-@bundles
-@configs
+@every_config
 def test_every_target_is_dotted_exists_and_takes_the_arguments(bundle, name):
     for place, component in _components(merged_config(bundle, name)):
         target = component["_target_"].replace("$'monai.networks.nets.' + @backbone", "monai.networks.nets.resnet50")
@@ -223,8 +225,7 @@ def test_every_target_is_dotted_exists_and_takes_the_arguments(bundle, name):
         assert required <= arguments, f"{place}: {target} lacks {required - arguments}"
 
 
-@bundles
-@configs
+@every_config
 def test_every_reference_leads_to_an_id(bundle, name):
     parser = ConfigParser(merged_config(bundle, name))
     for text in _texts(parser.get()):
@@ -259,32 +260,39 @@ def test_inference_of_a_classifier_prepares_images_as_training_does(bundle):
     assert inference["preprocessing"] == training["train"]["preprocessing"]
 
 
-@bundles
-@pytest.mark.parametrize("name", OVERLAYS)
+@pytest.mark.parametrize(
+    ("bundle", "name"),
+    [(bundle, name) for bundle in BUNDLES for name in OVERLAYS] + of_volumes,
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_an_overlay_changes_ids_that_exist_or_uses_the_new_ones_itself(bundle, name):
-    overlay, base = _raw(bundle, name), ConfigParser(_raw(bundle, "train"))
+    before = _raw(bundle, VOLUMES.get(name, "train"))
+    overlay, base = _raw(bundle, name), ConfigParser(before)
     used = {ref for text in _texts(overlay) for ref in base.ref_resolver.match_refs_pattern(text)}
-    new = [key for key in overlay if not _takes(_raw(bundle, "train"), key)]
+    new = [key for key in overlay if not _takes(before, key)]
     required = {prop["id"] for prop in InferProperties.values()} if name == "evaluate" else set()
     assert set(new) <= used | required | {"finalize"}, new
 
 
-@bundles
-@configs
+@every_config
 def test_the_first_step_of_initialize_checks_the_overrides_against_this_very_config(bundle, name):
     if bundle in STANDALONE and name == "inference":
         pytest.skip("inference of a task runs without this project, which has the check")
     first = merged_config(bundle, name)["initialize"][0]
     assert first["_target_"] == "monai_ext.bundle.check_overrides"
-    expected = {"train": {}, "smoke": {}, "inference": {"config": "inference.json"}}.get(
-        name, {"overlay": f"{name}.json"}
-    )
+    of_its_own = {"train": {}, "smoke": {}, "inference": {"config": "inference.json"}}
+    expected = of_its_own.get(VOLUMES.get(name, name), {"overlay": f"{name}.json"})
     assert {key: first[key] for key in first if key in ("config", "overlay")} == expected
 
 
 @bundles
 def test_smoke_passes_the_check_of_overrides(bundle):
     assert unknown_ids(merged_config(bundle, "smoke"), merged_config(bundle, "train")) == {}
+
+
+@pytest.mark.parametrize(("bundle", "name"), of_volumes, ids=lambda value: getattr(value, "name", value))
+def test_configs_of_volumes_pass_the_check_of_overrides_of_what_they_are_read_after(bundle, name):
+    assert unknown_ids(merged_config(bundle, name), merged_config(bundle, VOLUMES[name])) == {}
 
 
 @bundles
@@ -304,7 +312,8 @@ def test_every_override_in_the_readme_exists(bundle):
     text = (bundle / "docs" / "README.md").read_text()
     lines = [line for line in text.splitlines() if "-m monai_ext" not in line]  # these have options of their own
     flags = set(re.findall(r"--([A-Za-z_]\w*(?:::\w+)*)", "\n".join(lines)))
-    known = [merged_config(bundle, name) for name in CONFIGS]
+    names = [*CONFIGS, *(name for owner, name in of_volumes if owner == bundle)]
+    known = [merged_config(bundle, name) for name in names]
     assert flags > {"dataset_dir", "epochs", "resume", "model_path"}
     for flag in flags - MONAI_ARGUMENTS:
         assert any(_takes(config, flag) for config in known), f"--{flag} is in no config of {bundle.name}"

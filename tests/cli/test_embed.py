@@ -96,6 +96,13 @@ def test_an_encoder_that_does_not_say_how_its_images_were_made_is_warned_of(
     assert "does not say how its images were made: image size 32 and window full are used" in caplog.text
 
 
+def test_an_encoder_of_volumes_is_refused_with_what_writes_their_features(folder: Path, tmp_path: Path, capsys) -> None:
+    torch.save(build_encoder("resnet18", spatial_dims=3).state_dict(), tmp_path / "encoder.pt")
+    assert _run(tmp_path / "encoder.pt", folder, tmp_path / "out") == 2
+    assert "it is a 3D resnet18, for volumes. `inference.json` with `volumes_inference.json`" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

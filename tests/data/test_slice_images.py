@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from monai_ext.data import SliceImages
+from monai_ext.data.sources.source import SliceSource
 from monai_ext.errors import DatasetError
 
 
-class _Source:
+class _Source(SliceSource):
     """Two volumes of three slices; all pixels of slice n are 100 n; decoding is counted."""
 
     kind = "NIfTI"

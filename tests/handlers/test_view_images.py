@@ -59,9 +59,19 @@ def test_a_page_without_images_is_refused(dataset: list[torch.Tensor], images: i
         draw_view_page(dataset, random_shift, images=images)
 
 
-@pytest.mark.parametrize("shape", [(2, 8, 8), (1, 4, 8, 8)])
+def test_of_volumes_the_middle_slices_are_drawn() -> None:
+    volumes = [torch.zeros(1, 4, 16, 16) for _ in range(2)]
+    for value, volume in zip((0.2, 0.6), volumes, strict=True):
+        volume[:, 2] = value
+    page = _gray(draw_view_page(volumes, lambda batch: [1 - batch], images=2))
+    assert page.shape == (30 + 2 * 182 + 6, 2 * 182 + 6)
+    assert page[30 + 88, [6 + 88, 6 + 182 + 88]] == pytest.approx([0.2, 0.8], abs=0.01)
+    assert page[30 + 182 + 88, 6 + 88] == pytest.approx(0.6, abs=0.01)
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8), (4, 4, 8, 8), (1, 8)])
 def test_images_that_cannot_be_shown_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="2D images with one or three channels"):
+    with pytest.raises(ValueError, match="images or volumes with one or three channels"):
         draw_view_page([torch.zeros(shape)], random_shift)
 
 

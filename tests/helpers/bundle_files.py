@@ -29,7 +29,9 @@ STANDALONE = CLASSIFICATION + SEGMENTATION
 
 BUNDLES = PRETRAINING + STANDALONE
 OVERLAYS = ("evaluate", "multi_gpu_train", "smoke")
-"""Configs that are read after train.json; inference.json stands alone."""
+"""Configs that every bundle has and that are read after train.json; inference.json stands alone."""
+VOLUMES = {"volumes": "train", "volumes_inference": "inference"}
+"""Configs for volumes, which not every bundle has, and what they are read after."""
 
 TINY_COMPONENTS = {
     "monai_ext.networks.build_encoder": TINY_RESNET,
@@ -59,7 +61,7 @@ def tiny_training(bundle: Path) -> dict[str, Any]:
 
 def config_files(bundle: Path, name: str) -> list[str]:
     """Arguments for ``--config_file``: the overlay after what it is laid over."""
-    names = ["train", name] if name in OVERLAYS else [name]
+    names = [VOLUMES[name], name] if name in VOLUMES else ["train", name] if name in OVERLAYS else [name]
     return [str(bundle / "configs" / f"{part}.json") for part in names]
 
 

@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 from pydicom import Dataset, FileMetaDataset, Sequence
-from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+)
 
 _SHAPE = (8, 6)
 
@@ -44,6 +50,49 @@ def ct_slice(
         "RescaleType": "HU",
     }
     return _dataset(_identity(series) | elements | _pixels(values) | changes)
+
+
+def mr_slice(
+    position_mm: float = 0.0, *, values: np.ndarray | None = None, philips: float | None = None, **changes: Any
+) -> Dataset:
+    """A slice of MR as most scanners write it: 12 bits of 16, unsigned, no rescale.
+
+    Args:
+        position_mm: along the patient's axis.
+        values: (rows, columns) stored values.
+        philips: Scale Slope of Philips' private block.
+        changes: as of :func:`ct_slice`.
+    """
+    elements = {
+        "SOPClassUID": MRImageStorage,
+        "Modality": "MR",
+        "ImageType": ["ORIGINAL", "PRIMARY", "M", "SE"],
+        "BodyPartExamined": "BRAIN",
+        "ConvolutionKernel": None,
+        "BitsStored": 12,
+        "HighBit": 11,
+        **dict.fromkeys(("RescaleSlope", "RescaleIntercept", "RescaleType")),
+    }
+    dataset = ct_slice(position_mm, values=values, **elements | changes)
+    if philips is not None:
+        block = dataset.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
+        block.add_new(0x0E, "FL", philips)
+    return dataset
+
+
+def enhanced_mr(positions_mm: SequenceOf[float], *, values: np.ndarray, slopes: SequenceOf[float]) -> Dataset:
+    """An enhanced multi-frame MR of (frames, rows, columns) ``values``, every frame with a slope of its own."""
+    dataset = enhanced_ct(
+        positions_mm,
+        values=values,
+        intercepts=[0.0] * len(positions_mm),
+        SOPClassUID=EnhancedMRImageStorage,
+        Modality="MR",
+    )
+    for frame, slope in zip(dataset.PerFrameFunctionalGroupsSequence, slopes, strict=True):
+        (item,) = frame.PixelValueTransformationSequence
+        item.RescaleSlope, item.RescaleType = slope, "US"
+    return dataset
 
 
 def enhanced_ct(

@@ -29,6 +29,10 @@ CASES_2D_AND_3D = [
     pytest.param(2, "resnet50", (64, 64), id="2d-bottleneck"),
     pytest.param(3, "thin", (64, 32, 64), id="3d-basic-not-cubic"),
 ]
+SQUARE_AND_CUBE = [
+    pytest.param(2, "resnet18", (96, 64), id="2d"),
+    pytest.param(3, "thin", (64, 64, 32), id="3d"),
+]
 
 
 def make_model(spatial_dims: int = 2, name: str = "resnet18", *, in_channels: int = 1, **options: object) -> SparK:

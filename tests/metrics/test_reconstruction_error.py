@@ -67,6 +67,17 @@ def test_errors_are_in_hounsfield_units_as_seen_in_the_window():
     assert _row(error, "network", "true patch")["full_error_hu"] == pytest.approx(500, abs=0.01)
 
 
+@pytest.mark.parametrize("windows", [["full"], ["full", "lung"]])
+def test_errors_of_volumes_are_in_hounsfield_units_too(windows):
+    scale = HounsfieldWindow(windows)
+    truth = torch.full((1, 2, 2, 4), 200.0)  # (B, D, H, W)
+    truth[..., 0, :2], truth[..., 1, :2] = 0.0, 1000.0
+    image = scale(truth[:, :, None]).movedim(2, 1)  # (B, C, D, H, W)
+    error = ReconstructionError(window=scale, windows=["full"], patch_size=2)
+    error.update(torch.zeros_like(image), image, torch.tensor([[[[[False, True]]]]]))
+    assert _row(error, "visible_mean", "own")["full_error_hu"] == pytest.approx((200 + 800) / 2, abs=0.01)
+
+
 def test_knowing_only_the_mean_of_a_patch_is_at_one():
     error = ReconstructionError(window=None, patch_size=PATCH)
     image, visible = _batch(3, images=20)

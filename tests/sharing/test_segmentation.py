@@ -159,6 +159,7 @@ def test_only_what_is_listed_travels_and_the_card_speaks_of_masks(bundle: Path, 
         ({"labels": {}}, "from 1 on"),
         ({"labels": ["lesion"]}, "does not say its labels"),
         ({"codes": {"lesion": ["1"]}}, "codes"),
+        ({"modality": "MR", "window_hu": None}, "was trained on MR"),
         ({"output": "identity"}, "outputs: softmax, sigmoid"),
     ],
 )

@@ -20,7 +20,7 @@ from monai_ext.files import open_regular
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["Header", "has_dicom_mark", "quiet_pydicom", "read_header", "read_whole"]
+__all__ = ["PHILIPS_TAGS", "Header", "has_dicom_mark", "quiet_pydicom", "read_header", "read_whole"]
 
 LARGEST_INFLATED_BYTES = 2**29
 """What a deflated file may become: 512 MiB hold 1,024 slices of 512 x 512."""
@@ -33,6 +33,9 @@ LARGEST_ELEMENT_BYTES = 2**28
 
 LARGEST_WHOLE_BYTES = 2**32
 """A file that is read with its compressed pixels."""
+
+PHILIPS_TAGS = (0x20050010, 0x2005100E)
+"""Philips' private block of MR, and in it Scale Slope, by which displayed values become the scanner's own."""
 
 _PREAMBLE, _MARK = 128, b"DICM"
 _PIXEL_TAGS = {0x7FE00010: "PixelData", 0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData"}
@@ -250,4 +253,4 @@ def _transfer_syntax(dataset: Dataset) -> str:
 def _tags() -> list[int]:
     from pydicom.datadict import tag_for_keyword
 
-    return [tag for keyword in _KEYWORDS.split() if (tag := tag_for_keyword(keyword)) is not None]
+    return [tag for keyword in _KEYWORDS.split() if (tag := tag_for_keyword(keyword)) is not None] + list(PHILIPS_TAGS)

@@ -1,4 +1,4 @@
-"""From stored values to Hounsfield units: rescale, padding, and what must be refused."""
+"""From stored values to Hounsfield units, or to the signal of MR: rescale, padding, and what must be refused."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from monai_ext.data.dicom.elements import codes, integer, numbers
 from monai_ext.data.dicom.frames import DicomSlice, functional_groups, macro
 from monai_ext.data.dicom.header import Header, read_header, read_whole
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
+from monai_ext.data.dicom.signal import SignalScale, signal_scale
 from monai_ext.data.dicom.stored_values import read_stored_values
 from monai_ext.decoders import shared_process
 from monai_ext.decoders.compressed_frame import CompressedFrame, decode_apart, decode_here
@@ -72,9 +73,9 @@ class SliceReader:
     def hounsfield(self, dicom_slice: DicomSlice) -> np.ndarray:
         """Read one slice of CT, see :func:`read_hounsfield`."""
         with _explained(dicom_slice):
-            return self.decode(dicom_slice, to_hounsfield=True)
+            return self.decode(dicom_slice)
 
-    def decode(self, dicom_slice: DicomSlice, *, to_hounsfield: bool) -> np.ndarray:
+    def decode(self, dicom_slice: DicomSlice) -> np.ndarray:
         """The same for callers that sort out what is wrong.
 
         Raises:
@@ -83,13 +84,44 @@ class SliceReader:
         """
         header = self._with_pixels(dicom_slice.path)
         stored, as_written = read_stored_values(header, frame=dicom_slice.frame, decode=self._decode_frame)
-        if not to_hounsfield:
-            return stored
         groups = _groups(header.dataset, dicom_slice.frame)
         slope, intercept, table = rescale(groups, rescale_types=self._rescale_types)
         values = _look_up(stored, table) if table is not None else _line(stored, slope, intercept)
         _pad_with_air(values, _padding_range(header.dataset), stored=stored, as_written=as_written)
         return values
+
+    def signal_scale(self, dicom_slice: DicomSlice) -> SignalScale:
+        """What a slice of MR says about its values, see :func:`~monai_ext.data.dicom.signal.signal_scale`.
+
+        Raises:
+            Refusal: it contradicts itself.
+            OSError: the file cannot be read.
+        """
+        dataset = self.header(dicom_slice.path).dataset
+        return signal_scale(_groups(dataset, dicom_slice.frame), dataset)
+
+    def decode_signal(self, dicom_slice: DicomSlice, *, origin: str) -> np.ndarray:
+        """Read one slice of MR: float32 (rows, columns), of the scanner's own scale; NaN where it is padded.
+
+        What is shown bright is high: MR has no unit that MONOCHROME1 could leave untouched, so such values are turned.
+
+        Args:
+            dicom_slice: the slice.
+            origin: what all slices of its series have, see :func:`~monai_ext.data.dicom.signal.common_origin`.
+
+        Raises:
+            Refusal: the reason says what is wrong.
+            OSError: the file cannot be read.
+        """
+        header = self._with_pixels(dicom_slice.path)
+        stored, as_written = read_stored_values(header, frame=dicom_slice.frame, decode=self._decode_frame)
+        scale = self.signal_scale(dicom_slice)
+        signal = _line(stored, *scale.line(origin)) if scale.table is None else _look_up(stored, scale.table)
+        padding = _padding_range(header.dataset)
+        if padding is not None:
+            for values in {id(stored): stored, id(as_written): as_written}.values():
+                signal[(values >= padding[0]) & (values <= padding[1])] = np.nan
+        return -signal if scale.is_turned else signal
 
     def header(self, path: Path) -> Header:
         """The elements of a file without its pixels.

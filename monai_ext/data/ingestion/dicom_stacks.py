@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,14 @@ from monai_ext.data.dicom.series import (
     find_oddities,
     group_objects,
 )
+from monai_ext.data.dicom.signal import STORED as AS_STORED
+from monai_ext.data.dicom.signal_series import SeriesSignal
 from monai_ext.data.ingestion.codes import body_part_code, kernel_code
 from monai_ext.data.ingestion.defacing import deface
 from monai_ext.data.ingestion.messages import Finished, Message, Reading, Stack, Task
 from monai_ext.data.ingestion.options import IngestOptions
 from monai_ext.data.ingestion.outcomes import STORED, Outcome, outcome_of
-from monai_ext.data.ingestion.stack_making import Plane
+from monai_ext.data.ingestion.stack_making import Plane, series_key
 from monai_ext.data.pseudonyms import Pseudonyms
 from monai_ext.data.store.codec import pack_series
 
@@ -50,6 +52,7 @@ class DicomStacks:
         self, task: Task, *, source: Path, source_kind: str, options: IngestOptions, pseudonyms: Pseudonyms
     ) -> None:
         self._unit, self._stored, self._options, self._pseudonyms = task.unit, task.stored, options, pseudonyms
+        self._scales = task.scales
         self._files = {source / reference.name: reference for reference in task.files}
         self._is_ct = source_kind == "ct"
         accepted = (*HOUNSFIELD_TYPES, *options.wanted.rescale_types)
@@ -103,6 +106,23 @@ class DicomStacks:
         if fresh:
             yield from self._parts(replace(series, slices=fresh))
 
+    def _measure(self, series: DicomSeries, signal: SeriesSignal) -> Iterator[Message]:
+        """Go through an MR series for its scale; what cannot be decoded is finished and left out."""
+        for step in (signal.look_at,) if signal.scale is not None else (signal.look_at, signal.count):
+            for dicom_slice in _by_file(series.slices):
+                if dicom_slice.path not in self._failed:
+                    yield from self._try(dicom_slice, step)
+        signal.settle()
+
+    def _try(self, dicom_slice: DicomSlice, step: Callable[[DicomSlice], None]) -> Iterator[Message]:
+        """Do something with a slice; whatever a hostile file provokes ends this file only."""
+        yield Reading(self._files[dicom_slice.path].file)
+        try:
+            step(dicom_slice)
+        except Exception as error:
+            self._failed.add(dicom_slice.path)
+            yield Finished(self._files[dicom_slice.path].file, outcome_of(error))
+
     def _parts(self, series: DicomSeries) -> Iterator[Message]:
         """Cut a series that is too large for the memory into stacks, between files."""
         paths = _paths(series.slices)
@@ -117,21 +137,33 @@ class DicomStacks:
         if len(series.slices) > most and (most == 0 or is_whole):
             yield from self._end_of(paths, Outcome(SkipReason.TOO_LARGE.value, "raise --largest-series-mib"))
             return
+        signal = None
+        if not self._is_ct:
+            signal = SeriesSignal(
+                self._reader, self._scales.get(series_key(self._series_digest(series), self._pseudonyms))
+            )
+            try:
+                yield from self._measure(series, signal)
+            except Refusal as refusal:
+                yield from self._end_of([path for path in paths if path not in self._failed], outcome_of(refusal))
+                return
         for start in range(0, len(series.slices), most):
             part = series.slices[start : start + most]
-            yield from self._stack(series, part, replace(plane))
+            yield from self._stack(series, part, replace(plane), signal)
 
-    def _stack(self, series: DicomSeries, slices: Sequence[DicomSlice], plane: Plane) -> Iterator[Message]:
+    def _stack(
+        self, series: DicomSeries, slices: Sequence[DicomSlice], plane: Plane, signal: SeriesSignal | None
+    ) -> Iterator[Message]:
         pixels = np.empty((len(slices), *plane.shape), plane.dtype)
-        by_file = sorted(range(len(slices)), key=lambda number: (slices[number].path, slices[number].frame))
-        for number, dicom_slice in ((number, slices[number]) for number in by_file):
+        places = {dicom_slice: number for number, dicom_slice in enumerate(slices)}
+        read = self._reader.decode if signal is None else signal.read
+
+        def convert(dicom_slice: DicomSlice) -> None:
+            plane.convert(read(dicom_slice), into=pixels[places[dicom_slice]])
+
+        for dicom_slice in _by_file(slices):
             if dicom_slice.path not in self._failed:
-                yield Reading(self._files[dicom_slice.path].file)
-                try:
-                    plane.convert(self._reader.decode(dicom_slice, to_hounsfield=self._is_ct), into=pixels[number])
-                except Exception as error:  # whatever a hostile file provokes ends this file only
-                    self._failed.add(dicom_slice.path)
-                    yield Finished(self._files[dicom_slice.path].file, outcome_of(error))
+                yield from self._try(dicom_slice, convert)
         kept = [number for number, dicom_slice in enumerate(slices) if dicom_slice.path not in self._failed]
         if kept:
             chosen = [slices[number] for number in kept]
@@ -141,11 +173,11 @@ class DicomStacks:
             except Refusal as refusal:
                 yield from self._end_of(_paths(chosen), outcome_of(refusal))
                 return
-            yield self._pack(series, chosen, plane, pixels, done)
+            yield self._pack(series, chosen, plane, pixels, done | _noted(signal))
 
     def _deface(
         self, series: DicomSeries, slices: Sequence[DicomSlice], plane: Plane, pixels: np.ndarray
-    ) -> dict[str, str]:
+    ) -> dict[str, Any]:
         """Take the face out where that was asked for; returns what to note with the series."""
         if not self._options.deface:
             return {}
@@ -165,16 +197,16 @@ class DicomStacks:
         slices: list[DicomSlice],
         plane: Plane,
         pixels: np.ndarray,
-        done: Mapping[str, str],
+        done: Mapping[str, Any],
     ) -> Stack:
         paths = _paths(slices)
         self._left.subtract(paths)
-        findings = find_oddities(slices)
+        findings = [finding.kind for finding in find_oddities(slices)]
+        findings += ["no_rescale"] * (done.get("signal_from") == AS_STORED)
         return Stack(
             units=[self._unit] * len(paths),
             series=self._series_digest(series),
-            provenance=plane.provenance()
-            | {"format": "dicom", "findings": [finding.kind for finding in findings], **done},
+            provenance=plane.provenance() | {"format": "dicom", "findings": findings, **done},
             instances={instance: self._files[path].file for path, instance in self._instances(slices).items()},
             completes=[self._files[path].file for path in sorted(paths) if self._left[path] == 0],
             content=pack_series(pixels, self._table(series, slices, plane)),
@@ -233,6 +265,15 @@ class DicomStacks:
     def _finish(self, paths: Sequence[Path], outcome: Outcome) -> Iterator[Message]:
         for path in paths:
             yield Finished(self._files[path].file, outcome)
+
+
+def _noted(signal: SeriesSignal | None) -> dict[str, Any]:
+    return {} if signal is None else signal.provenance()
+
+
+def _by_file(slices: Sequence[DicomSlice]) -> list[DicomSlice]:
+    """In the order in which they are read fastest: frames of one file one after the other."""
+    return sorted(slices, key=lambda dicom_slice: (dicom_slice.path, dicom_slice.frame))
 
 
 def _paths(slices: Sequence[DicomSlice]) -> list[Path]:

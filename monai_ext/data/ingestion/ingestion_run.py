@@ -13,9 +13,11 @@ from monai_ext.data.ingestion.outcomes import STORED, Outcome
 from monai_ext.data.ingestion.progress import Progress
 from monai_ext.data.ingestion.report import IngestReport
 from monai_ext.data.ingestion.source_files import SourceFile, list_source
-from monai_ext.data.ingestion.stack_making import file_unit
+from monai_ext.data.ingestion.stack_making import file_unit, series_key
 from monai_ext.data.ingestion.worker_pool import WorkerPool
+from monai_ext.data.percentiles import PercentileScale
 from monai_ext.data.pseudonyms import Pseudonyms
+from monai_ext.data.store.reader import SliceStore
 from monai_ext.data.store.writer import PackedEntry, SliceStoreWriter
 
 __all__ = ["IngestionRun", "file_hash", "known_reason"]
@@ -25,7 +27,7 @@ _FEWEST_PICTURES, _MOST_PICTURES, _TASKS = 64, 1024, 4
 _OUTCOMES_AT_ONCE = 1024
 _SERIES_AT_ONCE, _BYTES_AT_ONCE, _SECONDS_AT_ONCE = 256, 2**25, 2.0
 """Stacks are stored together, since a disk is waited for as long for many as for one; a kill costs so much work."""
-_FITTING = {"ct": ("dicom", "volume"), "mr": ("dicom",), "picture": ("picture",)}
+_FITTING = {"ct": ("dicom", "volume"), "mr": ("dicom", "volume"), "picture": ("picture",)}
 
 
 class IngestionRun:
@@ -48,10 +50,16 @@ class IngestionRun:
         self._waiting: dict[str, Stack] = {}
         self._waiting_bytes, self._waiting_since_s = 0, 0.0
         self._progress: Progress | None = None
+        self._scales: dict[str, PercentileScale] = {}
         self.report = IngestReport(writer.source_kind)
 
     def bring_up_to_date(self, *, apart_from: tuple[Path, ...]) -> None:
-        """Store everything that is new; ``report`` says what was done, also when this raises."""
+        """Store everything that is new; ``report`` says what was done, also when this raises.
+
+        Raises:
+            SliceStoreError: the store cannot be continued, see :meth:`~monai_ext.data.store.reader.SliceStore.scales`.
+        """
+        self._scales = SliceStore(self._writer.path).scales()
         new = self._list(apart_from)
         self.report.looked_at = sum(map(len, new.values()))
         try:
@@ -95,7 +103,8 @@ class IngestionRun:
 
     def _tasks(self, units: dict[bytes, list[FileRef]], new: dict[str, list[FileRef]]) -> Iterator[Task]:
         for unit, files in sorted(units.items(), key=lambda item: item[1][0].name):
-            yield Task("dicom", sorted(files, key=lambda reference: reference.name), unit, self._ledger.instances(unit))
+            ordered, stored = sorted(files, key=lambda reference: reference.name), self._ledger.instances(unit)
+            yield Task("dicom", ordered, unit, stored, scales=dict(self._scales) if stored else {})
         for kind, together in (("volume", 1), ("picture", _pictures_a_task(len(new["picture"])))):
             for at in range(0, len(new[kind]), together):
                 files = new[kind][at : at + together]
@@ -109,6 +118,9 @@ class IngestionRun:
             self._settle(message.file, message.outcome)
         elif isinstance(message, Stack):
             task.stored.update(message.instances)
+            scale = PercentileScale.of_provenance(message.provenance)
+            if scale is not None:  # the rest of the series, should its worker die, and what comes later, is on it too
+                task.scales.setdefault(series_key(message.series, self._pseudonyms), scale)
             for file in message.completes:
                 task.drop(file)
             self._wait_for_others(message)
@@ -118,7 +130,7 @@ class IngestionRun:
     def _wait_for_others(self, stack: Stack) -> None:
         """Keep a stack until there are enough to be stored together."""
         part = 1
-        while self._is_known(key := self._pseudonyms.of("key", stack.series, part)):
+        while self._is_known(key := series_key(stack.series, self._pseudonyms, part=part)):
             part += 1
         stack.provenance["part"] = part
         if not self._waiting:

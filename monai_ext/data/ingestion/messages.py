@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from monai_ext.data.dicom.refusals import SkipReason
 from monai_ext.data.ingestion.outcomes import STORED, Outcome
+from monai_ext.data.percentiles import PercentileScale
 from monai_ext.data.store.codec import PackedSeries
 
 __all__ = ["FileRef", "Finished", "Message", "Reading", "SeriesFound", "Stack", "Task", "TaskFunction"]
@@ -30,6 +31,7 @@ class Task:
         files: what to read.
         unit: of DICOM, the series as a hash.
         stored: objects that are stored already, with the file each came from.
+        scales: of MR, the scales of series that are stored already, by the key of their first part.
         strikes: how often a process died over it without saying which file it was reading.
         tried: files whose process was killed from outside, or stood still, so that they are tried once more.
     """
@@ -38,6 +40,7 @@ class Task:
     files: list[FileRef]
     unit: bytes = b""
     stored: dict[bytes, bytes] = field(default_factory=dict)
+    scales: dict[str, PercentileScale] = field(default_factory=dict)
     strikes: int = 0
     tried: set[bytes] = field(default_factory=set)
 

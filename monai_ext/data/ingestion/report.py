@@ -18,6 +18,7 @@ _FINDINGS = {
     "gap": "series with missing slices",
     "duplicate_positions": "series with several slices at one position",
     "lossy_compression": "series with slices that were compressed with loss",
+    "no_rescale": "series without a rescale, whose stored values were taken as they are",
     "variable_spacing": "series whose distance of slices varies",
 }
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["in_plane_shape", "resample_in_plane"]
+__all__ = ["in_plane_shape", "resample_in_plane", "triangle_weights"]
 
 
 def in_plane_shape(rows: int, columns: int, *, shorter_side: int | None) -> tuple[int, int]:
@@ -29,12 +29,20 @@ def resample_in_plane(image: np.ndarray, *, shape: tuple[int, int]) -> np.ndarra
     return down @ image.astype(np.float32, copy=False) @ across.T
 
 
-@lru_cache(maxsize=16)
 def _triangle_weights(length: int, size: int) -> np.ndarray:
-    """Weights (size, length) of each old pixel in each new one; rows sum to one."""
-    step = length / size
+    return triangle_weights(length, size, step=length / size)
+
+
+@lru_cache(maxsize=16)
+def triangle_weights(length: int, size: int, *, step: float) -> np.ndarray:
+    """Weights (size, length) of each old pixel in each new one; rows sum to one.
+
+    New pixels lie ``step`` old ones apart, with as much room before the first as behind the last. Beyond the outermost
+    old pixels these are continued. The triangle reaches ``step`` to both sides, at least 1.
+    """
     reach = max(1.0, step)
-    centers = (np.arange(size) + 0.5) * step - 0.5
-    distances = np.abs(np.arange(length)[None] - centers[:, None])
+    margin = 0.0 if step == length / size else (length - size * step) / 2
+    centers = (np.arange(size) + 0.5) * step - 0.5 + margin
+    distances = np.abs(np.arange(length)[None] - np.clip(centers, 0, length - 1)[:, None])
     weights = np.clip(1 - distances / reach, 0.0, None)
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -88,7 +88,13 @@ class SourceReader:
         for reference in task.files:
             yield Reading(reference.file)
             try:
-                stack = read_volume(self._source, reference, options=self._options, pseudonyms=self._pseudonyms)
+                stack = read_volume(
+                    self._source,
+                    reference,
+                    source_kind=self._kind,
+                    options=self._options,
+                    pseudonyms=self._pseudonyms,
+                )
                 (instance,) = stack.instances
                 if instance in task.stored:
                     yield Finished(reference.file, task.outcome_of_stored(instance, reference.file))

@@ -12,7 +12,7 @@ from monai_ext.data.ingestion.resampling import in_plane_shape, resample_in_plan
 from monai_ext.data.pseudonyms import Pseudonyms
 from monai_ext.files import file_sha256
 
-__all__ = ["Plane", "file_unit", "hash_content"]
+__all__ = ["Plane", "file_unit", "hash_content", "series_key"]
 
 
 @dataclass
@@ -67,6 +67,11 @@ class Plane:
 def file_unit(name: str, pseudonyms: Pseudonyms) -> bytes:
     """What a volume or picture is in the ledger: every file is on its own."""
     return pseudonyms.digest("unit", "file", name)
+
+
+def series_key(series: bytes, pseudonyms: Pseudonyms, *, part: int = 1) -> str:
+    """The key of a series in the store, of which a large one, or one that came in pieces, has several parts."""
+    return pseudonyms.of("key", series, part)
 
 
 def hash_content(path: Path) -> bytes:

@@ -9,16 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from monai_ext.data.labelled.columns import item_column
 from monai_ext.data.labelled.images import LabelledImages
 from monai_ext.data.labelled.labels import name_classes, open_labelled
 from monai_ext.data.labelled.sections import Division
 from monai_ext.data.phantoms.labelled import embedded_labelled_sample
 from monai_ext.data.slice_images import SliceImages
+from monai_ext.data.sources.source import GRAY_LEVELS
 from monai_ext.errors import DatasetError
-from monai_ext.transforms.window import HounsfieldWindow, WindowChoice
+from monai_ext.transforms.window import WindowChoice, hounsfield_windows
 
 __all__ = ["LabelledSections", "open_labelled_images", "open_labelled_sections"]
 
@@ -61,10 +60,10 @@ class LabelledSections:
         self.class_names = tuple(self._names.values())
         self.section = section
         self._image_size = image_size
-        self._windows = HounsfieldWindow(window).windows  # refused when it is none, also where there are pictures only
+        self._windows = hounsfield_windows(window)  # refused when it is none, also where there are pictures only
         self._options: dict[str, Any] = {
             "load_size": load_size,
-            "window": window if division.data.source.dtype == np.int16 else "full",
+            "window": "full" if division.data.source.values == GRAY_LEVELS else window,
             "channels": channels,
             "cache_gib": cache_gib,
         }
@@ -91,7 +90,8 @@ class LabelledSections:
         return {
             "class_names": list(self.class_names),
             "labels": dict(self._names),
-            "window_hu": bounds[0] if len(bounds) == 1 else bounds,
+            "window_hu": bounds[0] if len(bounds) == 1 else bounds or None,
+            "modality": self.division.data.source.modality,
             "data_fingerprint": self.fingerprint,
         }
 

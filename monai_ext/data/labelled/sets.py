@@ -14,6 +14,7 @@ from monai_ext.transforms.window import WindowChoice
 
 if TYPE_CHECKING:
     from monai_ext.data.open_slices import SliceSections
+    from monai_ext.data.volumes.sections import VolumeSections
 
 __all__ = ["open_labelled_sets"]
 
@@ -25,7 +26,7 @@ def open_labelled_sets(
     image_size: int = 224,
     window: WindowChoice | Sequence[WindowChoice] = "full",
     channels: int = 1,
-    like: SliceSections | None = None,
+    like: SliceSections | VolumeSections | None = None,
 ) -> list[LabelledImages]:
     """Open any number of labelled sets as images of the network's size.
 
@@ -44,11 +45,17 @@ def open_labelled_sets(
         like: slices whose image size, window and channels are taken in place of these three.
 
     Raises:
+        DatasetError: sets are named, and ``like`` are volumes.
         DatasetError, SplitError, ValueError: as :func:`~monai_ext.data.open_labelled_sections`.
     """
     if like is not None:
         image_size, window, channels = like.image_size, like.window, like.channels
     asked = [paths] if isinstance(paths, str | Mapping) else list(paths or [])
+    if asked and getattr(like, "spatial_dims", 2) != 2:
+        raise DatasetError(
+            "Labelled slices were named for k-NN accuracy, but the encoder is trained on volumes and takes no slices:"
+            " leave labelled_dirs away, or pre-train in 2D."
+        )
     defaults = {"section": section, "image_size": image_size, "window": window, "channels": channels}
     sets: list[LabelledImages] = []
     for entry in asked:

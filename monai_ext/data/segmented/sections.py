@@ -8,16 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from monai_ext.data.labelled.sections import Division
 from monai_ext.data.phantoms.segmented import embedded_segmented_sample
 from monai_ext.data.segmented.images import SegmentedImages
 from monai_ext.data.segmented.label_values import MaskValue
 from monai_ext.data.segmented.masked_data import MaskedData, open_masked
 from monai_ext.data.slice_images import SliceImages
+from monai_ext.data.sources.source import GRAY_LEVELS
 from monai_ext.errors import DatasetError
-from monai_ext.transforms.window import HounsfieldWindow, WindowChoice
+from monai_ext.transforms.window import WindowChoice, hounsfield_windows
 
 __all__ = ["SegmentedSections", "open_segmented_sections"]
 
@@ -48,9 +47,9 @@ class SegmentedSections:
     ) -> None:
         self.data, self.division, self.section = data, division, section
         self.class_names = data.class_names
-        self._windows = HounsfieldWindow(window).windows  # refused when it is none, also where there are pictures only
-        is_hounsfield = data.source.dtype == np.int16
-        self._options: dict[str, Any] = {"window": window if is_hounsfield else "full", "channels": channels}
+        self._windows = hounsfield_windows(window)  # refused when it is none, also where there are pictures only
+        shown = "full" if data.source.values == GRAY_LEVELS else window
+        self._options: dict[str, Any] = {"window": shown, "channels": channels}
 
     @cached_property
     def training(self) -> SegmentedImages:
@@ -76,7 +75,8 @@ class SegmentedSections:
             "class_names": list(self.class_names),
             "labels": {str(number): name for number, name in enumerate(self.class_names) if number},
             "output": "softmax",
-            "window_hu": bounds[0] if len(bounds) == 1 else bounds,
+            "window_hu": bounds[0] if len(bounds) == 1 else bounds or None,
+            "modality": self.data.source.modality,
             "data_fingerprint": self.fingerprint,
         }
 

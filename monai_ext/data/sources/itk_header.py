@@ -41,20 +41,24 @@ class ItkHeader:
     says_hounsfield: bool
 
 
-def read_itk_header(path: Path) -> ItkHeader:
+def read_itk_header(path: Path, *, modality: str = "CT") -> ItkHeader:
     """Read and check a header (``.mhd``, ``.mha``, ``.nrrd``, ``.nhdr``).
 
     A header that names another file is not believed: the file has to lie beside it or below, be a regular one, and be
     long enough.
 
+    Args:
+        path: of the header.
+        modality: that is wanted, ``"CT"`` or ``"MR"``.
+
     Raises:
-        Refusal: it is damaged, is of another modality or unit than CT, or its values are not where they should be.
+        Refusal: it is damaged, says that it is of another modality or unit, or its values are not where they should be.
         OSError: it cannot be read.
     """
     with path.open("rb") as stream:
         beginning = stream.read(_LONGEST_BYTES)
     fields, length = _metaimage(beginning) if path.suffix.lower() in METAIMAGE_SUFFIXES else _nrrd(beginning)
-    _refuse_other_meaning(fields)
+    _refuse_other_meaning(fields, modality)
     named = fields.get("elementdatafile") or fields.get("data file") or fields.get("datafile") or "LOCAL"
     values = path if named.upper() == "LOCAL" else _beside(path, named)
     encoding = fields.get("encoding", "raw").lower()
@@ -132,10 +136,11 @@ def _refuse_short(values: Path, fields: dict[str, str], header_bytes: int) -> No
         raise Refusal(SkipReason.CUT_PIXELS, f"{needed} bytes are declared, {max(0, there)} are there")
 
 
-def _refuse_other_meaning(fields: dict[str, str]) -> None:
-    if _modality(fields) not in (*_UNKNOWN_MODALITIES, "CT"):
+def _refuse_other_meaning(fields: dict[str, str], modality: str) -> None:
+    is_hounsfield = _unit(fields) in _HOUNSFIELD
+    if _modality(fields) not in (*_UNKNOWN_MODALITIES, modality) or (modality != "CT" and is_hounsfield):
         raise Refusal(SkipReason.OTHER_MODALITY, "its header says so")
-    if _unit(fields) not in ("", *_HOUNSFIELD):
+    if modality == "CT" and _unit(fields) and not is_hounsfield:
         raise Refusal(SkipReason.NOT_HOUNSFIELD, "its header names another unit")
 
 

@@ -35,9 +35,9 @@ class ItkVolume(VolumeFile):
         return "metaimage" if self.path.suffix.lower() in METAIMAGE_SUFFIXES else "nrrd"
 
     @classmethod
-    def open(cls, path: Path, *, is_isolated: bool = True) -> ItkVolume:
+    def open(cls, path: Path, *, is_isolated: bool = True, modality: str = "CT") -> ItkVolume:
         """Read the header, see :meth:`VolumeFile.open`."""
-        header = read_itk_header(path)
+        header = read_itk_header(path, modality=modality)
         description = _describe(path, is_isolated=is_isolated)
         grid = VolumeGrid.of(description["shape"], np.array(description["affine"]))
         if description["components"] != 1 or "vector" in description["type"] or "complex" in description["type"]:

@@ -43,7 +43,7 @@ class NiftiVolume(VolumeFile):
         self._header = header
 
     @classmethod
-    def open(cls, path: Path, *, is_isolated: bool = True) -> NiftiVolume:
+    def open(cls, path: Path, *, is_isolated: bool = True, modality: str = "CT") -> NiftiVolume:
         """Read the header, see :meth:`VolumeFile.open`."""
         header = _header(path)
         kind = header.get_data_dtype()

@@ -11,10 +11,23 @@ from typing import Any
 
 import numpy as np
 
+from monai_ext.data.percentiles import FULL_SCALE
 from monai_ext.data.pseudonyms import group_pseudonyms
+from monai_ext.data.sources.slice_stack import SliceStack
+from monai_ext.errors import DatasetError
 
-__all__ = ["SliceSource", "describe_sizes", "fingerprint_files", "group_name"]
+__all__ = [
+    "GRAY_LEVELS",
+    "HOUNSFIELD_UNITS",
+    "MR_SIGNAL",
+    "SliceSource",
+    "describe_sizes",
+    "fingerprint_files",
+    "group_name",
+]
 
+HOUNSFIELD_UNITS, GRAY_LEVELS = "Hounsfield units", "gray levels"
+MR_SIGNAL = "MR signal between percentiles of its series"
 _TAIL_BYTES = 4096
 _TAILS = 256
 
@@ -37,6 +50,21 @@ class SliceSource(ABC):
     kind: str
     grouped_by: str
     dtype: np.dtype[Any]
+
+    @property
+    def values(self) -> str:
+        """What its values are: Hounsfield units, gray levels, or MR signal."""
+        return HOUNSFIELD_UNITS if self.dtype == np.int16 else GRAY_LEVELS
+
+    @property
+    def modality(self) -> str | None:
+        """``"CT"`` or ``"MR"``; None for pictures, which do not say what they show."""
+        return {HOUNSFIELD_UNITS: "CT", MR_SIGNAL: "MR"}.get(self.values)
+
+    @property
+    def white(self) -> float:
+        """The value that becomes 1 where there are no Hounsfield units that a window could choose from; 0 becomes 0."""
+        return FULL_SCALE if self.values == MR_SIGNAL else float(np.iinfo(self.dtype).max)
 
     def __init__(self, root: Path, *, held_together: Iterable[str], fingerprint: str) -> None:
         self.root = root
@@ -71,6 +99,18 @@ class SliceSource(ABC):
     def decoded_together(self, index: int) -> range:
         """Slices that cost nothing more once ``index`` is decoded (a compressed volume); at least ``index`` itself."""
         return range(index, index + 1)
+
+    def stacks(self) -> list[SliceStack]:
+        """The volumes that the slices make up, also those with a fault; no pixel is read.
+
+        Raises:
+            DatasetError: slices of this kind have no third dimension.
+        """
+        raise DatasetError(
+            f"Volumes were asked for, but {{root}} holds {self.kind}, which do not say where they lie in a patient."
+            " Give a folder of NIfTI, MetaImage, NRRD or DICOM, or a slice store that was made of them.",
+            root=self.root,
+        )
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:

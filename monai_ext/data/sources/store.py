@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monai_ext.data.sources.source import SliceSource, describe_sizes
+from monai_ext.data.sources.slice_stack import SliceStack, stack_fault
+from monai_ext.data.sources.source import MR_SIGNAL, SliceSource, describe_sizes
 from monai_ext.data.store.reader import SliceStore
 from monai_ext.errors import DatasetError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["StoreSource"]
 
@@ -39,6 +43,7 @@ class StoreSource(SliceSource):
                 f" `python -m monai_ext ingest SOURCE {self.store.path}`."
             )
         self._warn_about_old_pseudonyms()
+        self.store.scales()  # of MR, refused where it has none
         self.dtype = self.store.dtype
         patients = self.store.columns(["patient_id"]).column("patient_id").combine_chunks().dictionary_encode()
         names = patients.dictionary.to_pylist()
@@ -61,19 +66,58 @@ class StoreSource(SliceSource):
                 self.store.path,
             )
 
+    @property
+    def values(self) -> str:
+        """What its values are."""
+        return MR_SIGNAL if self.store.source_kind == "mr" else super().values
+
     def read(self, index: int) -> np.ndarray:
-        """One slice as float32 (rows, columns), in Hounsfield units, stored values of MR, or gray levels.
+        """One slice as float32 (rows, columns): Hounsfield units, MR (0 and 10,000 are percentiles) or gray levels.
 
         Raises:
             SliceStoreError: its chunk is damaged.
         """
         return self.store.read(index).astype(np.float32)
 
+    def stacks(self) -> list[SliceStack]:
+        """One a series, in order of position. Slices that were set aside leave gaps, which are its fault.
+
+        Raises:
+            DatasetError: the store has pictures, or MR.
+        """
+        if self.store.source_kind == "picture":
+            return super().stacks()
+        if self.store.source_kind != "ct":
+            raise DatasetError(
+                "The slice store {store} holds MR; volumes are made of CT alone, in Hounsfield units. Pre-train on its"
+                " slices, in 2D.",
+                store=self.store.path,
+            )
+        return [self._stack(rows) for _, rows in self.store.index.groupby("series_id", sort=False)]
+
+    def _stack(self, rows: pd.DataFrame) -> SliceStack:
+        rows = rows.sort_values("position_mm", kind="stable")
+        first = rows.iloc[0]
+        positions = rows["position_mm"].to_numpy(np.float64)
+        in_plane = float(first["row_spacing_mm"]), float(first["column_spacing_mm"])  # NaN where they are not known
+        fault = stack_fault(positions, spacing_mm=in_plane, tilt_deg=_known(first["gantry_tilt_deg"]))
+        distance = float(np.median(np.diff(positions))) if len(positions) > 1 else float("nan")
+        return SliceStack(
+            name=f"series {first['series_id']}",
+            indices=[int(index) for index in rows.index],
+            shape=(len(rows), int(first["rows"]), int(first["columns"])),
+            spacing_mm=(distance, *in_plane),
+            fault=fault,
+        )
+
     def describe(self) -> dict[str, Any]:
         """Source kind, series, and the sizes that occur."""
-        values = {"values": "stored values of MR"} if self.store.source_kind == "mr" else {}
-        return values | {
+        return {
             "source_kind": self.store.source_kind,
             "series": len(self.store.series_ids),
             **describe_sizes((int(rows), int(columns)) for _, rows, columns in self.store.shapes),
         }
+
+
+def _known(value: Any) -> float | None:
+    return None if value is None or np.isnan(value) else float(value)

@@ -14,6 +14,7 @@ from monai_ext.data.dicom.refusals import Refusal, SkipReason
 __all__ = ["VolumeFile", "VolumeGrid"]
 
 _RIGHT, _ANTERIOR, _SUPERIOR = 0, 1, 2
+_LARGEST_SKEW_DEG = 0.5
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,14 @@ class VolumeGrid:
             "first_mm": float(self.affine[_SUPERIOR, 3] + min(0.0, last)),
         }
 
+    @property
+    def skew(self) -> str | None:
+        """That its axes are not perpendicular, as the end of a sentence; None where they are."""
+        directions = self.affine[:3, :3] / np.linalg.norm(self.affine[:3, :3], axis=0)
+        cosines = np.abs(directions.T @ directions)[np.triu_indices(3, 1)]
+        skew = float(np.degrees(np.arcsin(min(1.0, cosines.max()))))
+        return f"its axes are skewed by {skew:.3g} degrees" if skew > _LARGEST_SKEW_DEG else None
+
     def _is_turned(self, axis: int) -> bool:
         return bool(self.affine[axis, self.axes[axis]] < 0)
 
@@ -135,12 +144,13 @@ class VolumeFile(ABC):
 
     @classmethod
     @abstractmethod
-    def open(cls, path: Path, *, is_isolated: bool = True) -> VolumeFile:
+    def open(cls, path: Path, *, is_isolated: bool = True, modality: str = "CT") -> VolumeFile:
         """Read the header.
 
         Args:
             path: the file.
             is_isolated: let native code that may crash run in a process of its own.
+            modality: that is wanted, ``"CT"`` or ``"MR"``; NIfTI does not say which it is.
 
         Raises:
             Refusal: it is damaged, no volume, or not of the wanted modality or unit.

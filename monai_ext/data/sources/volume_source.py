@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
+from monai_ext.data.sources.slice_stack import SliceStack, stack_fault
 from monai_ext.data.sources.source import SliceSource, describe_sizes, fingerprint_files, group_name
 from monai_ext.data.sources.volume_file import VolumeFile
 from monai_ext.errors import DatasetError
@@ -80,6 +81,10 @@ class VolumeSource(SliceSource):
         number, position = self._locate(index)
         return f"{self._volumes[number].path.relative_to(self.root).as_posix()}#{position}"
 
+    def stacks(self) -> list[SliceStack]:
+        """One a volume, from the feet upwards: axes superior, posterior, left."""
+        return [self._stack(volume, end) for volume, end in zip(self._volumes, self._ends, strict=True)]
+
     def describe(self) -> dict[str, Any]:
         """Volumes, and the sizes of their axial slices."""
         return {
@@ -87,6 +92,18 @@ class VolumeSource(SliceSource):
             "label_maps_left_out": self._left_out,
             **describe_sizes(volume.grid.rows_columns for volume in self._volumes),
         }
+
+    def _stack(self, volume: VolumeFile, end: int) -> SliceStack:
+        grid, said = volume.grid, volume.grid.spacing()
+        spacing = said["slice_spacing_mm"], said["row_spacing_mm"], said["column_spacing_mm"]
+        fault = stack_fault([number * spacing[0] for number in range(grid.slices)], spacing_mm=spacing[1:]) or grid.skew
+        return SliceStack(
+            name=volume.path.relative_to(self.root).as_posix(),
+            indices=range(end - grid.slices, end),
+            shape=(grid.slices, *grid.rows_columns),
+            spacing_mm=spacing,
+            fault=fault,
+        )
 
     def _locate(self, index: int) -> tuple[int, int]:
         number = bisect_right(self._ends, index)

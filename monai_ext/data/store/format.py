@@ -50,7 +50,7 @@ FOLDER_MODE = 0o700
 MANIFEST, LOCK, SET_ASIDE = "slice_store.json", "writer.lock", "set_aside.json"
 INDEX, PENDING, SERIES = "index", "pending", "series"
 PIXEL_TYPES: dict[str, type] = {"ct": np.int16, "mr": np.int16, "picture": np.uint8}
-"""Source kinds with the type of their pixels: Hounsfield units, stored values of MR, 8-bit gray levels."""
+"""Source kinds with the type of their pixels: Hounsfield units, MR scaled by percentiles, 8-bit gray levels."""
 
 PSEUDONYM = re.compile(r"[0-9A-Za-z_-]{8,64}")
 CODE = re.compile(r"(?!.*[0-9]{6})[0-9A-Za-z][0-9A-Za-z_+./-]{0,31}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from monai_ext.data.percentiles import PercentileScale
 from monai_ext.data.store.codec import decompress_slice
 from monai_ext.data.store.format import (
     PIXEL_TYPES,
@@ -67,7 +68,7 @@ class SliceStore:
         return {name: value for name, value in self.__dict__.items() if name != "index"}
 
     def read(self, index: int) -> np.ndarray:
-        """Read one slice: (rows, columns), int16 Hounsfield units (MR: stored values) or uint8 gray levels.
+        """Read one slice: (rows, columns), int16 Hounsfield units (MR: scaled by percentiles) or uint8 gray levels.
 
         Raises:
             IndexError: there is no such slice.
@@ -154,6 +155,24 @@ class SliceStore:
                     " that a store holds. Restore it from a copy, or ingest the source again."
                 ) from error
         return made
+
+    def scales(self) -> dict[str, PercentileScale]:
+        """Of MR, the scale of each series by its id; empty for other kinds, which need none.
+
+        Raises:
+            SliceStoreError: a series has none: an older version kept stored values as they were.
+        """
+        if self.source_kind != "mr":
+            return {}
+        scales = dict(zip(self.series_ids, map(PercentileScale.of_provenance, self.provenance), strict=True))
+        known = {series_id: scale for series_id, scale in scales.items() if scale is not None}
+        if len(known) < len(scales):
+            raise SliceStoreError(
+                f"The slice store {self.path} holds MR as the scanner stored it, each series on a scale of its own, as"
+                " an older version of this program wrote it. Make it again, in a new folder:"
+                " `python -m monai_ext ingest SOURCE STORE --kind mr`."
+            )
+        return known
 
     @property
     def has_old_pseudonyms(self) -> bool:

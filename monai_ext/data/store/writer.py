@@ -80,8 +80,8 @@ class SliceStoreWriter:
 
         Args:
             path: folder of the store.
-            source_kind: ``"ct"`` (int16 Hounsfield units), ``"mr"`` (int16 stored values) or ``"picture"`` (uint8 gray
-                levels). A store has one kind.
+            source_kind: ``"ct"`` (int16 Hounsfield units), ``"mr"`` (int16, scaled by percentiles of each series, see
+                :mod:`monai_ext.data.percentiles`) or ``"picture"`` (uint8 gray levels). A store has one kind.
 
         Raises:
             SliceStoreError: another writer is at work, the folder holds something else, the store has another source

@@ -179,7 +179,7 @@ class SparK(nn.Module):
         ]
 
     def _check_image(self, image: Tensor) -> None:
-        expected = "(B, C, H, W)" if self.spatial_dims == 2 else "(B, C, H, W, D)"
+        expected = "(B, C, H, W)" if self.spatial_dims == 2 else "(B, C, D, H, W)"
         if image.ndim != self.spatial_dims + 2 or image.shape[1] != self.in_channels:
             raise ValueError(
                 f"SparK received an image of shape {tuple(image.shape)}; its encoder takes {expected} with C = "

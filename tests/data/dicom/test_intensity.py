@@ -202,13 +202,6 @@ def test_another_rescale_type_can_be_accepted(tmp_path: Path) -> None:
     assert SliceReader(rescale_types=("HU", "US")).hounsfield(image).tolist() == [[0.0, 40.0]]
 
 
-def test_mr_is_read_as_stored_values(tmp_path: Path) -> None:
-    change = {"Modality": "MR", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.4", "RescaleSlope": None}
-    write(ct_slice(values=stored(0, 3000), **change), tmp_path / "x")
-    (series,) = find_series(tmp_path, modalities=("MR",)).series
-    assert SliceReader().decode(series.slices[0], to_hounsfield=False).tolist() == [[0, 3000]]
-
-
 def test_real_slices_have_plausible_values(shared_data: Path) -> None:
     index = find_series(shared_data / "dicom_ct" / "ge_head_tilt_variable_spacing")
     head = read_hounsfield(index.series[0].slices[14])

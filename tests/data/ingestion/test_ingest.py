@@ -212,15 +212,6 @@ def test_with_another_filter_files_are_looked_at_again(tmp_path: Path) -> None:
         assert (report.looked_at, report.new_slices) == expected
 
 
-def test_mr_is_stored_as_stored_values_and_marked(tmp_path: Path) -> None:
-    change = {"Modality": "MR", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.4", "RescaleSlope": None}
-    write(ct_slice(values=ramp(start=0), **change), tmp_path / "source" / "x")
-    write(ct_slice(series="ct"), tmp_path / "source" / "y")
-    report, store = run(tmp_path / "source", options=IngestOptions(wanted=IngestFilter.from_dict({"modality": "MR"})))
-    assert (store.source_kind, dict(report.skipped)) == ("mr", {"other_modality": 1})
-    np.testing.assert_array_equal(store.read(0), ramp(start=0))
-
-
 def test_volumes_are_stored_beside_dicom_and_label_maps_are_not(tmp_path: Path) -> None:
     write_series(tmp_path / "source" / "dicom")
     values = np.random.default_rng(0).integers(-1000, 500, (6, 5, 4)).astype(np.int16)

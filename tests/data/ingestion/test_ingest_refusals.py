@@ -63,10 +63,10 @@ def test_a_file_that_may_not_be_read_is_tried_again_next_time(source: Path, monk
 def test_a_file_that_ruins_its_worker_costs_only_itself(
     source: Path, monkeypatch: pytest.MonkeyPatch, misdeed: Any, reason: str
 ) -> None:
-    def ruin(self: Any, image: Any, *, to_hounsfield: bool) -> Any:
+    def ruin(self: Any, image: Any) -> Any:
         if image.name.startswith("two/") and image.position_mm == 2.5:
             misdeed()
-        return decode(self, image, to_hounsfield=to_hounsfield)
+        return decode(self, image)
 
     decode = SliceReader.decode
     monkeypatch.setattr(SliceReader, "decode", ruin)

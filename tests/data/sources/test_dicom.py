@@ -81,6 +81,13 @@ def test_a_folder_without_ct_says_what_is_there(tmp_path: Path) -> None:
         _source(tmp_path)
 
 
+def test_mr_alone_is_told_where_it_can_be_used(tmp_path: Path) -> None:
+    write_series(tmp_path)
+    _change(tmp_path, Modality="MR")
+    with pytest.raises(DatasetError, match=r"its modality was not asked for.*MR is used from a slice store.*--kind mr"):
+        _source(tmp_path)
+
+
 def test_only_the_files_asked_for_are_used(tmp_path: Path) -> None:
     write_series(tmp_path)
     assert len(DicomSource(tmp_path, [tmp_path / "slice_002.dcm"])) == 1

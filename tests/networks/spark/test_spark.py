@@ -13,13 +13,14 @@ from helpers.spark_models import (
     ALL_BACKENDS,
     CASES_2D_AND_3D,
     FAST_BACKENDS,
+    SQUARE_AND_CUBE,
     assert_same_step,
     make_image,
     make_mask,
     make_model,
     run,
 )
-from monai_ext.networks import SparK, SparKDecoder, build_encoder, encoder_stride, encoder_widths
+from monai_ext.networks import SparK, SparKDecoder, build_encoder, encoder_stride, encoder_widths, expand_mask
 
 
 @pytest.mark.parametrize("kind", ["drawn", "all visible", "one visible", "uneven"])
@@ -39,19 +40,26 @@ def test_backends_agree_with_the_reference_in_loss_features_and_gradients(
 
 @pytest.mark.parametrize("backend", ALL_BACKENDS)
 @pytest.mark.parametrize("replacement", [7.0, float("nan")])
-def test_masked_pixels_never_reach_the_encoder(backend: str, replacement: float) -> None:
-    model = make_model(backend=backend)
-    image = make_image(model, (96, 96))
+@pytest.mark.parametrize(("spatial_dims", "name", "size"), SQUARE_AND_CUBE)
+def test_masked_pixels_never_reach_the_encoder(
+    backend: str, replacement: float, spatial_dims: int, name: str, size: tuple[int, ...]
+) -> None:
+    model = make_model(spatial_dims, name, backend=backend)
+    image = make_image(model, size, batch=2)
     visible = model.draw_visible(image)
-    changed = torch.where(visible.repeat_interleave(32, 2).repeat_interleave(32, 3), image, replacement)
+    changed = torch.where(expand_mask(visible, image.shape[2:]), image, replacement)
+    assert not torch.equal(changed, image)
     for before, after in zip(model.encode(image, visible), model.encode(changed, visible), strict=True):
         assert torch.equal(before.to_dense(), after.to_dense())
 
 
 @pytest.mark.parametrize("backend", ALL_BACKENDS)
-def test_feature_maps_are_zero_at_masked_positions(backend: str) -> None:
-    model = make_model(backend=backend)
-    image = make_image(model, (96, 64))
+@pytest.mark.parametrize(("spatial_dims", "name", "size"), SQUARE_AND_CUBE)
+def test_feature_maps_are_zero_at_masked_positions(
+    backend: str, spatial_dims: int, name: str, size: tuple[int, ...]
+) -> None:
+    model = make_model(spatial_dims, name, backend=backend)
+    image = make_image(model, size, batch=2)
     visible = model.draw_visible(image)
     for features in model.encode(image, visible):
         dense = features.to_dense()
@@ -78,14 +86,18 @@ def test_with_everything_visible_the_sparse_encoder_is_the_dense_resnet(backend:
 
 
 @pytest.mark.parametrize("backend", ALL_BACKENDS)
-def test_running_statistics_come_from_visible_pixels_only(backend: str) -> None:
-    model = make_model(backend=backend)
-    image = make_image(model, (64, 64), batch=2)
-    visible = torch.tensor([[[[True, False], [False, False]]], [[[False, False], [False, True]]]])
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+def test_running_statistics_come_from_visible_pixels_only(backend: str, spatial_dims: int) -> None:
+    model = make_model(spatial_dims, "thin", backend=backend)
+    image = make_image(model, (64,) * spatial_dims, batch=2)
+    visible = torch.zeros(2, 1, *(2,) * spatial_dims, dtype=torch.bool)
+    visible.view(2, -1)[[0, 1], [0, -1]] = True  # the first patch of one image, the last of the other
     model.encode(image, visible)
-    block = torch.cat([image[:1, :, :32, :32], image[1:, :, 32:, 32:]])
-    response = torch.nn.functional.conv2d(block, model.encoder.conv1.weight, stride=2, padding=3)
-    torch.testing.assert_close(model.encoder.bn1.running_mean, 0.1 * response.mean((0, 2, 3)))
+    first, last = (..., *[slice(None, 32)] * spatial_dims), (..., *[slice(32, None)] * spatial_dims)
+    convolve = torch.nn.functional.conv2d if spatial_dims == 2 else torch.nn.functional.conv3d
+    response = convolve(torch.cat([image[:1][first], image[1:][last]]), model.encoder.conv1.weight, stride=2, padding=3)
+    mean = response.transpose(0, 1).flatten(1).mean(1)
+    torch.testing.assert_close(model.encoder.bn1.running_mean, 0.1 * mean)
 
 
 def test_the_stock_resnet_loads_the_encoder_with_no_missing_and_no_unexpected_key() -> None:
@@ -105,6 +117,14 @@ def test_every_sample_keeps_the_rounded_number_of_patches(fraction: float, kept:
     visible = model.draw_visible(make_image(model, (224, 224), batch=5))
     assert visible.shape == (5, 1, 7, 7)
     assert visible.sum((1, 2, 3)).tolist() == [kept] * 5
+
+
+def test_of_a_volume_every_sample_keeps_as_many_of_its_patches_all_along_its_three_axes() -> None:
+    model = make_model(3, "thin")
+    visible = model.draw_visible(torch.zeros(64, 1, 96, 64, 32, dtype=torch.float64))
+    assert visible.shape == (64, 1, 3, 2, 1)
+    assert visible.sum((1, 2, 3, 4)).tolist() == [2] * 64
+    assert visible.any(dim=0).all(), "every place is drawn some time"
 
 
 def test_masks_are_drawn_anew_for_each_sample_and_repeat_with_the_generator() -> None:

@@ -215,6 +215,9 @@ def test_a_package_is_verified_first_and_knows_what_it_was_trained_on(
     assert "held-out training images" in found["unlike_training_gray_values"].text
 
 
+MR = ({"modality": "MR", "window_hu": None}, "was trained on MR.*answer CT only")
+
+
 def test_what_is_no_classifier_or_has_no_series_is_named(bundle: Path, model, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="There is no CT series"):
@@ -222,7 +225,7 @@ def test_what_is_no_classifier_or_has_no_series_is_named(bundle: Path, model, tm
     changed = tmp_path / "covid19_classification"
     shutil.copytree(bundle, changed)
     settings = json.loads((changed / "models" / "model.json").read_text())
-    for change, words in (({"backbone": "__import__"}, "Accepted backbones"), ({"class_names": None}, "cannot be")):
+    for change, words in (({"backbone": "__import__"}, "Accepted backbones"), ({"class_names": None}, "cannot be"), MR):
         (changed / "models" / "model.json").write_text(json.dumps(settings | change))
         with pytest.raises(WeightsError, match=words):
             read_trained_classifier(open_bundle_files(changed))
