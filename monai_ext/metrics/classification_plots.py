@@ -159,8 +159,8 @@ def _matrix(names: Sequence[str]) -> tuple[Figure, Axes, Axes]:
     left, below = 0.6 + longest, 0.6 + (longest if len(names) > _UPRIGHT else 0.1)
     width, height = left + side + 1.1, below + side + 0.4
     figure = Figure(figsize=(width, height), dpi=_DPI)
-    square = [left / width, below / height, side / width, side / height]
-    bar = [(left + side + 0.15) / width, below / height, 0.16 / width, side / height]
+    square = (left / width, below / height, side / width, side / height)
+    bar = ((left + side + 0.15) / width, below / height, 0.16 / width, side / height)
     return figure, figure.add_axes(square), figure.add_axes(bar)
 
 
