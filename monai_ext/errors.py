@@ -13,6 +13,7 @@ __all__ = [
     "DamagedFileError",
     "DatasetError",
     "DicomSeriesError",
+    "FederationError",
     "PackageError",
     "PacsError",
     "ReportedError",
@@ -132,6 +133,10 @@ class DamagedCheckpointError(CheckpointError):
 
 class DamagedFileError(ReportedError, ValueError):
     """A file is truncated, or differs from the checksum that it holds."""
+
+
+class FederationError(ReportedError, ValueError):
+    """Sites of a federated training do not agree, or too few of them are left."""
 
 
 class ConfigOverrideError(ReportedError, ValueError):

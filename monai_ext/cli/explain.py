@@ -1,68 +1,46 @@
-"""``python -m monai_ext explain``: draw what in an image spoke for a class (Grad-CAM), for images of any kind.
+"""``python -m monai_ext explain``: compare encoders layer by layer, or draw what in an image spoke for a class.
 
-Each image is drawn at its own size, beside it the same under the heat with its scale, the class and its probability;
-explanations.csv says which file each picture is of. DATA is a folder of pictures, DICOM, NIfTI, MetaImage or NRRD, or a
-slice store. For research only; not for diagnosis.
+ENCODERS DATA is about pre-trained encoders on labelled images, and gives a page. BUNDLE DATA OUT is about a trained
+classifier's images, and gives a picture of each. Which is meant is told by the inputs: a bundle of a classifier, or a
+package (.zip), is the second. For research only; not for diagnosis.
 
 Example:
+  python -m monai_ext explain runs/spark/encoder.pt runs/swav scratch /data/covid_ct --output explanation
   python -m monai_ext explain bundles/covid19_classification /data/covid_ct explanations
 """
 
 from __future__ import annotations
 
-import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_ext.cli._classifier import add_classifier_options, chosen_classifier
-from monai_ext.cli._parser import command_parser
-from monai_ext.cli._progress import progress_bar
-
 __all__ = ["main"]
+
+_ENCODER_FILES = ("encoder.pt", "models/encoder.pt")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write a picture for each image, and explanations.csv."""
-    options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    from monai_ext.sharing.infer.answering import Network
-    from monai_ext.sharing.infer.explained_images import TABLE, explain_images, open_images
+    """Explain encoders, or images."""
+    from monai_ext.cli._explain import encoders, images
 
-    if options.limit < 1:
-        raise ValueError(f"--limit is at least 1 image; received {options.limit}.")
-    network = Network(chosen_classifier(options), options.device)
-    images = open_images(options.data, network.model)
-    output = Path(options.output).expanduser()
-    total = min(len(images), options.limit)
+    texts = list(sys.argv[2:] if arguments is None else arguments)
+    if any(text in ("-h", "--help") for text in texts):
+        kinds = (encoders.options_of_encoders(__doc__), images.options_of_images())
+        sys.stdout.write("\n".join(parser.format_help() for parser in kinds))
+        raise SystemExit(0)
+    if any(_is_classifier(text) for text in texts):
+        return images.main(texts)
+    return encoders.main(texts)
+
+
+def _is_classifier(text: str) -> bool:
+    """Whether this is a package, or the folder of a bundle that exports no encoder."""
+    path = Path(text).expanduser()
     try:
-        with progress_bar(total, doing="Explaining", unit=" images") as bar:
-            for _ in explain_images(
-                network,
-                images,
-                output,
-                limit=options.limit,
-                class_name=options.class_name,
-                file_names=not options.no_file_names,
-            ):
-                bar.update()
-    except OSError as error:
-        raise ValueError(
-            f"Writing pictures to {output}: {error.strerror or error}. Free space, or name another folder."
-        ) from error
-    sys.stdout.write(f"{output / TABLE}: {total} of {len(images)} images. Research use only; not for diagnosis.\n")
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = command_parser("explain", __doc__)
-    add_classifier_options(parser)
-    parser.add_argument("data", metavar="DATA", help="images, as training takes them")
-    parser.add_argument("output", metavar="OUT", help="folder for the pictures")
-    parser.add_argument("--class", dest="class_name", metavar="NAME", help="what spoke for this class (the one called)")
-    parser.add_argument("--limit", type=int, default=100, help="at most so many images, evenly spaced (100)")
-    parser.add_argument(
-        "--no-file-names", action="store_true", help="number images in explanations.csv instead of naming them"
-    )
-    return parser
+        if path.suffix == ".zip":
+            return path.is_file()
+        has_encoder = any((path / name).is_file() for name in _ENCODER_FILES)
+        return (path / "configs" / "metadata.json").is_file() and not has_encoder
+    except (OSError, ValueError):  # a text that cannot be a path
+        return False

@@ -51,7 +51,7 @@ class EncoderFreezer:
     def attach(self, engine: Engine) -> None:
         """Act at the start of the trainer's epochs."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._follow)
-        engine.add_event_handler(Events.COMPLETED, self._let_go)
+        engine.add_event_handler(Events.COMPLETED, self._end)
 
     def _follow(self, engine: Any) -> None:
         groups = {group.get("name"): group for group in engine.optimizer.param_groups}
@@ -81,6 +81,11 @@ class EncoderFreezer:
             self._hook = engine.network.register_forward_pre_hook(lambda network, inputs: _norms_to_eval(network, own))
         frozen_part = "only the head and the encoder's batch norms learn" if norms else "only the head learns"
         logger.info("Epoch %d: %s.", engine.state.epoch, frozen_part if frozen else "encoder and head learn")
+
+    def _end(self) -> None:
+        """A trainer that runs on, as in a round of federated learning, freezes anew."""
+        self._let_go()
+        self._fraction = None
 
     def _let_go(self) -> None:
         if self._hook is not None:

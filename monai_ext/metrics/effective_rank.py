@@ -7,7 +7,7 @@ from torch import Tensor
 
 from monai_ext.metrics.feature_std import checked_features
 
-__all__ = ["effective_rank"]
+__all__ = ["effective_rank", "effective_rank_of_moment"]
 
 
 def effective_rank(features: Tensor) -> float:
@@ -30,7 +30,25 @@ def effective_rank(features: Tensor) -> float:
     >>> round(effective_rank(torch.eye(3)), 6)
     3.0
     """
-    values = torch.linalg.svdvals(checked_features(features))
+    return _of_singular_values(torch.linalg.svdvals(checked_features(features)))
+
+
+def effective_rank_of_moment(moment: Tensor) -> float:
+    """:func:`effective_rank` of features that were too many to keep, from the sum of their outer products.
+
+    Args:
+        moment: (D, D), the features' transpose times the features, best summed in float64. Singular values below a
+            millionth of the largest are lost in its digits.
+
+    >>> features = torch.tensor([[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]])
+    >>> round(effective_rank_of_moment(features.T @ features), 6)
+    2.0
+    """
+    return _of_singular_values(torch.linalg.eigvalsh(moment.double()).clamp_min(0).sqrt().flip(0))
+
+
+def _of_singular_values(values: Tensor) -> float:
+    """Of singular values in descending order."""
     if not values[0] > 0:
         return 1.0
     shares = values / values.sum()

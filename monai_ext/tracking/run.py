@@ -89,6 +89,11 @@ class TrackedRun:
         return self._store.run_id
 
     @property
+    def is_open(self) -> bool:
+        """Whether it is written to."""
+        return self._open
+
+    @property
     def reference(self) -> str:
         """What a checkpoint keeps to continue this run: the id, or a substitute while there is none."""
         return self.run_id or f"{_PENDING}{self._opening.key}"

@@ -143,7 +143,7 @@ class MLflowTracker:
 
     def log(self, operation: Operation) -> None:
         """Write an operation to the run that is open, or do nothing."""
-        if self._run is not None:
+        if self._run is not None and self._run.is_open:
             self._run.log(operation)
 
     def log_metrics(self, metrics: Mapping[str, Any], *, step: int | None = None) -> None:

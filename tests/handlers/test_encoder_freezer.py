@@ -44,6 +44,17 @@ def test_while_frozen_only_the_head_changes_and_afterwards_everything():
         assert torch.equal(before["bn1.running_mean"], after["bn1.running_mean"]) is frozen
 
 
+def test_a_trainer_that_runs_on_keeps_the_encoder_frozen():
+    trainer, _, _ = _train(epochs=1)
+    before = trainer.network.bn1.running_mean.clone()
+    trainer.state.max_epochs = 2
+    trainer.run()
+    assert torch.equal(trainer.network.bn1.running_mean, before)
+    trainer.state.max_epochs = 3
+    trainer.run()
+    assert not torch.equal(trainer.network.bn1.running_mean, before)
+
+
 def test_statistics_of_a_frozen_encoder_can_follow_the_data_while_scale_and_shift_stay():
     _, _, seen = _train(frozen_batch_norm="train")
     assert not torch.equal(seen[0]["bn1.running_mean"], seen[1]["bn1.running_mean"])

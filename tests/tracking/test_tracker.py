@@ -515,6 +515,15 @@ def test_a_second_training_with_the_same_engine_is_a_second_run(client, make_tra
     assert [run.info.status for run in runs(client)] == ["FINISHED", "FINISHED"]
 
 
+def test_what_comes_after_the_end_is_no_part_of_the_run_and_no_warning(client, train, caplog) -> None:
+    tracker = MLflowTracker("tiny")
+    train(tracker)
+    tracker.log_metrics({"late": 1.0}, step=1)
+    (run,) = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    assert "late" not in run.data.metrics
+    assert "not open" not in caplog.text
+
+
 def test_a_run_that_was_deleted_is_replaced_by_a_new_one_that_says_so(client, train) -> None:
     first = MLflowTracker("tiny")
     train(first)

@@ -12,7 +12,7 @@ from monai_ext.data.holdout import hold_out
 from monai_ext.data.open_slices import load_size_for
 from monai_ext.data.phantoms.sample import embedded_volumes
 from monai_ext.data.sources.open import open_source
-from monai_ext.data.sources.source import SliceSource
+from monai_ext.data.sources.source import MR_SIGNAL, SliceSource
 from monai_ext.data.volumes.patches import AXES, VolumePatches
 from monai_ext.data.volumes.prepared import PreparedVolume, Spacing, prepare_volumes
 from monai_ext.errors import DatasetError
@@ -158,12 +158,18 @@ def open_volume_sections(
         num_workers: processes that prepare volumes; 0 prepares in this one.
 
     Raises:
-        DatasetError: the folder does not exist, holds no volume that can be used, or pictures; or it cannot be written
-            where prepared volumes are kept.
+        DatasetError: the folder does not exist, holds no volume that can be used, pictures, or MR; or it cannot be
+            written where prepared volumes are kept.
         ValueError: a spacing that no CT has, an unknown window, or windows that do not fit the channels.
     """
     spacing = _checked_spacing(spacing_mm)
     source = dataset_dir if isinstance(dataset_dir, SliceSource) else open_source(dataset_dir or embedded_volumes())
+    if source.values == MR_SIGNAL:
+        raise DatasetError(
+            "{root} holds MR, and volumes are pre-trained on in Hounsfield units, with air around them. Train on its"
+            " slices (without the overlay volumes.json, with window 'percentiles'), or give a folder or a store of CT.",
+            root=source.root,
+        )
     volumes = prepare_volumes(
         source, spacing_mm=spacing, least_side=image_size, folder=prepared_dir, num_workers=num_workers
     )

@@ -132,7 +132,7 @@ def _fit(found: EncoderInFile, expected: dict[str, Tensor], source: str) -> tupl
     weights = {key: value for key, value in found.tensors.items() if not key.startswith(_TOPS)}
     if not found.pretext and all(_same_shape(found.tensors, expected, key) for key in _HEAD):
         weights.update({key: found.tensors[key] for key in _HEAD})
-    stem, how = _adapt_stem(weights[_STEM], expected[_STEM], source)
+    stem, how = _adapt_stem(weights[_STEM], expected[_STEM], source, found.layout)
     weights[_STEM] = stem
     _check_architecture(weights, expected, found, source)
     check_finite(weights, source)
@@ -143,11 +143,11 @@ def _same_shape(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], k
     return key in tensors and key in expected and tensors[key].shape == expected[key].shape
 
 
-def _adapt_stem(stem: Tensor, expected: Tensor, source: str) -> tuple[Tensor, str]:
+def _adapt_stem(stem: Tensor, expected: Tensor, source: str, layout: str) -> tuple[Tensor, str]:
     if stem.ndim != expected.ndim:
         raise WeightsError(
-            f"Nothing was loaded from {source}: it holds a {stem.ndim - 2}D encoder and the network is "
-            f"{expected.ndim - 2}D. Weights are not "
+            f"Nothing was loaded from {source}: it holds a {stem.ndim - 2}D encoder (layout: {layout}) and the "
+            f"network is {expected.ndim - 2}D. Weights are not "
             f"converted between dimensions; take a {stem.ndim - 2}D network, or weights that were trained in "
             f"{expected.ndim - 2}D."
         )

@@ -20,6 +20,7 @@ from monai_ext.torch_files import read_torch_file
 __all__ = ["read_weights", "read_weights_and_metadata", "weights_on_cpu"]
 
 _SUFFIXES = (".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors")
+_FOLDED = ("conv1.weight", "conv1.bias")
 _MLFLOW_SCHEMES = ("runs:/", "models:/", "mlflow-artifacts:/")
 _UNSAFE_GLOBAL = re.compile(r"GLOBAL ([\w.]+) (?:was not an allowed global|whose module)")
 
@@ -92,6 +93,12 @@ def _only_file(path: Path, source: str | os.PathLike[str]) -> Path:
         return path
     if not path.is_dir():
         raise WeightsError(f"There is no weights file {source}. Check the path, which is relative to {Path.cwd()}.")
+    if all((path / f"{name}.npy").is_file() for name in _FOLDED):
+        raise WeightsError(
+            f"The folder {source} holds a ResNet as arrays (.npy) whose batch normalisation was folded into its"
+            " convolutions (conv1.bias.npy), which cannot be fine-tuned as it is. Make an encoder of it with"
+            " scripts/convert_folded_resnet18.py, and name that."
+        )
     files = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES)
     if len(files) != 1:
         found = ", ".join(file.name for file in files) or "none"

@@ -74,7 +74,7 @@ def find_encoder(content: Mapping[str, Any], *, source: str, prefix: str | None 
     names = [f"{'.'.join(path)}: {preview(tensors)}" for path, tensors in _state_dicts(content) if tensors]
     held = "; ".join(names).lstrip(": ") or "no tensors"
     published = recognise_encoder(content, [tensors for _, tensors in _state_dicts(content)])
-    refusal = "" if published is None else f"{published.refusal} "
+    refusal = "" if published is None else f"{published.refusal(content)} "
     wanted = "a ResNet" if prefix is None else f"a ResNet under the prefix {prefix!r}"
     raise WeightsError(
         f"Nothing was loaded from {source}: it was searched for {wanted} in the layout of torchvision "

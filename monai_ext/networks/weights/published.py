@@ -8,8 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
+from monai_ext.foreign_text import printable
+
 __all__ = ["PUBLISHED", "PublishedEncoder", "recognise_encoder", "recognise_resnet"]
 
+_LONGEST_NAME = 40
 _PAGE = "docs/others_encoders.md says where it fits"
 
 
@@ -21,16 +24,24 @@ class PublishedEncoder:
         name: of the encoder, or of those that are stored alike.
         network: what the file holds.
         is_marked: whether a file is one, by its entries that are no tensors and by the names of its tensors.
+        way_out: what may be done with it here.
+        details: what the file says of itself; empty where it says nothing.
     """
 
     name: str
     network: str
     is_marked: Callable[[Sequence[str], Sequence[str]], bool]
+    way_out: str = ""
+    details: Callable[[Mapping[Any, Any]], str] = lambda content: ""
 
-    @property
-    def refusal(self) -> str:
-        """A sentence for files that hold no ResNet."""
-        return f"By its names it is {self.name}: {self.network}, while encoders here are ResNets; {_PAGE}."
+    def refusal(self, content: Mapping[Any, Any]) -> str:
+        """A sentence for a file that holds no ResNet as it is trained here."""
+        own = self.details(content)
+        said = f" ({own})" if own else ""
+        way_out = f" {self.way_out}" if self.way_out else ""
+        return (
+            f"By its names it is {self.name}: {self.network}{said}, while encoders here are ResNets;{way_out} {_PAGE}."
+        )
 
 
 def _has(*parts: str) -> Callable[[Sequence[str], Sequence[str]], bool]:
@@ -38,11 +49,27 @@ def _has(*parts: str) -> Callable[[Sequence[str], Sequence[str]], bool]:
     return lambda entries, names: all(any(part in name for name in names) for part in parts)
 
 
+def _adaptation_plan(content: Mapping[Any, Any]) -> str:
+    """What nnssl's plan says of network, channels and patches, where it says it in the way known here."""
+    plan = content.get("nnssl_adaptation_plan")
+    plan = plan if isinstance(plan, Mapping) else {}
+    network = plan.get("architecture_plans")
+    name = network.get("arch_class_name") if isinstance(network, Mapping) else plan.get("architecture_name")
+    channels = plan.get("pretrain_num_input_channels", plan.get("num_input_channels"))
+    patch = plan.get("recommended_downstream_patchsize", plan.get("input_patch_size"))
+    said = [f"its plan names {printable(name)[:_LONGEST_NAME]}"] if isinstance(name, str) else []
+    said += [f"{channels} channel{'s' * (channels != 1)}"] if isinstance(channels, int) else []
+    if isinstance(patch, list | tuple) and all(isinstance(side, int) for side in patch):
+        said.append(f"patches of {' x '.join(map(str, patch[:3]))}")
+    return ", ".join(said)
+
+
 PUBLISHED = (
     PublishedEncoder(
         "nnssl's (OpenMind)",
-        "a residual-encoder U-Net or a Primus transformer in 3D, told by its adaptation plan",
+        "a residual-encoder U-Net or a Primus transformer in 3D",
         lambda entries, names: "nnssl_adaptation_plan" in entries,
+        details=_adaptation_plan,
     ),
     PublishedEncoder(
         "CT-FM's",
@@ -67,6 +94,7 @@ PUBLISHED = (
         lambda entries, names: (
             {"conv1.weight", "conv1.bias"} <= set(names) and not any("bn1." in name for name in names)
         ),
+        way_out="scripts/convert_folded_resnet18.py puts batch normalisation back;",
     ),
 )
 """Files without a ResNet in torchvision's layout, the most telling marks first."""

@@ -2,61 +2,32 @@
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from monai_ext.study.plan.study_plan import GRAY_LEVELS
+from monai_ext.study.report.drawing import COLORS, GRAY, INK, MARKERS, SOFT, Picture, draw_picture, file_name
 from monai_ext.study.report.results import PROTOCOL_NAMES, Panel, StudyResults
 from monai_ext.study.statistics import Comparison, CriticalDifference, critical_difference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Picture", "pictures"]
+__all__ = ["pictures"]
 
-_INK, _SOFT = "#010203", "#a0a1a2"
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#7f3c8d", "#8c564b")
-_MARKERS = "osD^vPX*"
-_GRAY = "#808182"
-_PAGE_COLORS = {_INK: "currentColor", _SOFT: "var(--soft)", _GRAY: "var(--gray)"} | {
-    color: f"var(--m{place})" for place, color in enumerate(_COLORS)
-}
-_PNG_DPI = 160
 _READABLE_RATIO = 1.15
 """Of two ticks on a logarithmic axis whose texts do not touch."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture.
-
-    Attributes:
-        name: of its files.
-        title: of the heading.
-        caption: what is seen.
-        svg: for the page.
-        png: content of the file.
-    """
-
-    name: str
-    title: str
-    caption: str
-    svg: str
-    png: bytes
 
 
 def pictures(results: StudyResults) -> list[Picture]:
     """All pictures of a report, learning curves first."""
     found = []
     for panel in results.panels:
-        name = _file_name(f"{panel.protocol}_{panel.task}")
+        name = file_name(f"{panel.protocol}_{panel.task}")
         found.append(
-            _picture(
+            draw_picture(
                 f"curves_{name}",
                 f"Learning curves: {panel.title}",
                 "AUC on test by number of labels, mean over folds and repeats; bands and bars are 95 % intervals over"
@@ -72,7 +43,7 @@ def pictures(results: StudyResults) -> list[Picture]:
         }
         if compared:
             found.append(
-                _picture(
+                draw_picture(
                     f"differences_{name}",
                     f"Differences from {results.reference}: {panel.title}",
                     "Paired AUC differences with 95 % intervals over test patients; filled marks may be claimed (the"
@@ -83,7 +54,7 @@ def pictures(results: StudyResults) -> list[Picture]:
             )
     for protocol, ranks in _ranks(results).items():
         found.append(
-            _picture(
+            draw_picture(
                 f"ranks_{protocol}",
                 f"Mean ranks: {PROTOCOL_NAMES[protocol]}",
                 f"Mean rank by AUC over {ranks.blocks} settings (task, size, fold), 1 is best. Methods joined by a bar"
@@ -96,52 +67,11 @@ def pictures(results: StudyResults) -> list[Picture]:
     return found + _budget_pictures(results)
 
 
-def _picture(name: str, title: str, caption: str, draw: Callable[[Figure], None], *, height: float = 3.6) -> Picture:
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    settings: Any = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": name,
-        "font.size": 9,
-        "text.color": _INK,
-        "axes.edgecolor": _INK,
-        "axes.labelcolor": _INK,
-        "xtick.color": _INK,
-        "ytick.color": _INK,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "grid.color": _SOFT,
-        "grid.linewidth": 0.4,
-        "legend.frameon": False,
-        "font.family": "sans-serif",
-    }
-    with matplotlib.rc_context(settings):
-        figure = Figure(figsize=(6.4, height), layout="constrained")
-        draw(figure)
-        vector, raster = io.StringIO(), io.BytesIO()
-        figure.savefig(vector, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-        figure.savefig(raster, format="png", dpi=_PNG_DPI, facecolor="white", metadata={"Software": None})
-    return Picture(name, title, caption, _for_page(vector.getvalue(), title, name), raster.getvalue())
-
-
-def _for_page(svg: str, title: str, name: str) -> str:
-    """Without XML header and fixed size, with the page's colours, readable by a screen reader, with ids of its own."""
-    svg = svg[svg.index("<svg") :]
-    for color, variable in _PAGE_COLORS.items():
-        svg = svg.replace(color, variable)
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(id="|xlink:href="#|href="#|url\(#)', lambda found: f"{found[1]}{name}-", svg)
-    svg = re.sub(r'<svg ([^>]*?)width="[^"]*" ?', r"<svg \1", svg, count=1)
-    svg = re.sub(r'<svg ([^>]*?)height="[^"]*" ?', r"<svg \1", svg, count=1)
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
-
-
 def _style(methods: Sequence[str], method: str) -> dict[str, Any]:
     if method == GRAY_LEVELS:
-        return {"color": _GRAY, "marker": "x", "linestyle": ":"}
+        return {"color": GRAY, "marker": "x", "linestyle": ":"}
     place = [name for name in methods if name != GRAY_LEVELS].index(method)
-    return {"color": _COLORS[place % len(_COLORS)], "marker": _MARKERS[place % len(_MARKERS)], "linestyle": "-"}
+    return {"color": COLORS[place % len(COLORS)], "marker": MARKERS[place % len(MARKERS)], "linestyle": "-"}
 
 
 def _curves(figure: Figure, panel: Panel) -> None:
@@ -211,7 +141,7 @@ def _differences(figure: Figure, panel: Panel, compared: dict[tuple[str, str], C
             markerfacecolor=fill,
             markersize=5,
         )
-    axes.axvline(0, color=_INK, linewidth=0.8)
+    axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_yticks(range(len(rows)), [f"{method}, {panel.size_title(size)}" for size, method in rows])
     axes.invert_yaxis()
     axes.set_xlabel("AUC difference")
@@ -242,14 +172,14 @@ def _rank_axis(figure: Figure, ranks: CriticalDifference) -> None:
     axes = figure.subplots()
     count = len(ranks.methods)
     for row, (method, rank) in enumerate(zip(ranks.methods, ranks.mean_ranks, strict=True)):
-        axes.plot([1, rank], [row, row], color=_SOFT, linewidth=0.6)
-        axes.plot([rank], [row], marker="o", color=_INK, markersize=5)
+        axes.plot([1, rank], [row, row], color=SOFT, linewidth=0.6)
+        axes.plot([rank], [row], marker="o", color=INK, markersize=5)
         axes.text(rank + 0.06, row, f"{rank:.2f}", va="center", fontsize=8)
         del method
     for number, (first, last) in enumerate(ranks.groups):
         place = count + 0.1 + 0.35 * number
         ends = ranks.mean_ranks[first] - 0.03, ranks.mean_ranks[last] + 0.03
-        axes.plot(ends, [place, place], color=_COLORS[0], linewidth=3)
+        axes.plot(ends, [place, place], color=COLORS[0], linewidth=3)
     axes.set_yticks(range(count), ranks.methods)
     axes.set_ylim(count + 0.4 + 0.35 * len(ranks.groups), -0.6)
     axes.set_xlim(0.9, count + 0.4)
@@ -275,8 +205,8 @@ def _budget_pictures(results: StudyResults) -> list[Picture]:
         if not sizes:
             continue
         found.append(
-            _picture(
-                _file_name(f"budget_{panel.protocol}_{panel.task}"),
+            draw_picture(
+                file_name(f"budget_{panel.protocol}_{panel.task}"),
                 f"Pre-training budget: {panel.title}",
                 "AUC by images seen in pre-training, with 95 % intervals over patients.",
                 lambda figure, panel=panel, sizes=sizes: _budgets(figure, panel, sizes, several),  # type: ignore[misc]
@@ -302,9 +232,9 @@ def _budgets(figure: Figure, panel: Panel, sizes: list[str], several: dict[str, 
     for axes, size in zip(np.atleast_1d(figure.subplots(1, len(sizes), sharey=True)), sizes, strict=True):
         for family, points in _budget_points(panel, size, several).items():
             place = families.index(family)
-            color, (seen, aucs) = _COLORS[place % len(_COLORS)], zip(*points, strict=True)
+            color, (seen, aucs) = COLORS[place % len(COLORS)], zip(*points, strict=True)
             label = family if size == sizes[0] else None
-            axes.plot(seen, [auc.value for auc in aucs], color=color, marker=_MARKERS[place % 8], label=label)
+            axes.plot(seen, [auc.value for auc in aucs], color=color, marker=MARKERS[place % 8], label=label)
             axes.fill_between(seen, [auc.low for auc in aucs], [auc.high for auc in aucs], color=color, alpha=0.12)
         axes.set_xscale("log")
         ticks = sorted({seen for budgets in several.values() for seen, _ in budgets})
@@ -315,7 +245,3 @@ def _budgets(figure: Figure, panel: Panel, sizes: list[str], several: dict[str, 
         axes.grid(visible=True)
     figure.axes[0].set_ylabel("AUC on test")
     figure.legend(loc="outside lower center", ncols=4)
-
-
-def _file_name(text: str) -> str:
-    return re.sub(r"[^\w-]+", "_", text)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 
 from monai_ext.files import write_atomically
 from monai_ext.study.records.folder import StudyFolder
 from monai_ext.study.report.checklists import checklist
-from monai_ext.study.report.pictures import Picture, pictures
+from monai_ext.study.report.drawing import Picture
+from monai_ext.study.report.pictures import pictures
+from monai_ext.study.report.rendering import render_page
 from monai_ext.study.report.results import StudyResults, load_results
 from monai_ext.study.report.sentences import limits, summary_sentences
 from monai_ext.study.report.tables import (
@@ -57,17 +58,14 @@ def write_report(folder: StudyFolder, *, progress: Callable[[int, int], None] | 
 
 
 def _page(results: StudyResults, drawn: list[Picture]) -> str:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("monai_ext.study.report").joinpath("page.html").read_text("utf-8"))
     curves = curve_tables(results)
     sections = [("summary", "Summary"), ("results", "Results"), ("differences", "Differences")]
     sections += [("labels", "How many labels")] if curves else []
     sections += [("cost", "Cost"), ("limits", "Limits"), ("items", "Reporting items")]
     apart = results.without_near_duplicates
     without = result_tables(apart, also=", without near duplicates") if apart else []
-    return template.render(
+    return render_page(
+        "report/page.html",
         name=results.plan["name"],
         description=results.plan["description"],
         compared=_what_was_compared(results),

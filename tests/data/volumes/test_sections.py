@@ -12,6 +12,7 @@ import torch
 from helpers.slice_stores import rows_of
 from helpers.volume_files import write_itk
 from monai_ext.data import endless_loader, open_labelled_sets, open_volume_sections, open_volumes
+from monai_ext.data.percentiles import PercentileScale
 from monai_ext.data.phantoms.sample import embedded_volumes
 from monai_ext.data.store.reader import SliceStoreWriter
 from monai_ext.errors import DatasetError
@@ -149,6 +150,15 @@ def test_volumes_of_four_dimensions_are_refused(folder: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(np.zeros((8, 8, 8, 2), np.int16), np.eye(4)), folder / "four.nii")
     with pytest.raises(DatasetError, match=r"four.nii cannot be read as CT: .*8 x 8 x 8 x 2"):
         open_small(folder)
+
+
+def test_mr_is_refused_before_anything_is_prepared(tmp_path: Path) -> None:
+    with SliceStoreWriter.open(tmp_path / "store", source_kind="mr") as writer:
+        made = PercentileScale(0.0, 500.0).provenance()
+        writer.add_series("series-mr", np.ones((20, 40, 40), np.int16), rows_of("series-mr", slices=20), made)
+    with pytest.raises(DatasetError, match=r"holds MR.*Train on its"):
+        open_small(tmp_path / "store")
+    assert not (tmp_path / "prepared").exists()
 
 
 def test_where_nothing_can_be_used_it_is_said_why(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import logging
 import re
 
+import numpy as np
 import pytest
 import torch
 from monai.networks import nets
@@ -81,8 +82,48 @@ def test_what_is_no_resnet_is_refused_with_what_it_is_and_changes_nothing(name):
         load_encoder(network, OTHERS[name]())
     sentence = str(caught.value)
     assert SENTENCES.get(name, name) in sentence
-    assert "while encoders here are ResNets; docs/others_encoders.md" in sentence
+    assert "while encoders here are ResNets; " in sentence
+    assert "docs/others_encoders.md" in sentence
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+PLANS = [
+    {
+        "architecture_plans": {"arch_class_name": "ResEncL"},
+        "pretrain_num_input_channels": 1,
+        "recommended_downstream_patchsize": [160, 160, 160],
+    },
+    {"architecture_name": "ResEncL", "num_input_channels": 1, "input_patch_size": (160, 160, 160)},
+]
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_what_nnssls_plan_says_is_told(plan):
+    """As it is written today, and as it was at first."""
+    content = OTHERS["nnssl"]() | {"nnssl_adaptation_plan": plan}
+    with pytest.raises(WeightsError, match=r"\(its plan names ResEncL, 1 channel, patches of 160 x 160 x 160\)"):
+        load_encoder(build_encoder("resnet18"), content)
+
+
+@pytest.mark.parametrize("plan", [None, 3, {"architecture_plans": [1]}, {"architecture_name": {}}])
+def test_a_plan_that_says_it_otherwise_is_no_error_of_its_own(plan):
+    with pytest.raises(WeightsError, match=r"Primus transformer in 3D, while encoders here"):
+        load_encoder(build_encoder("resnet18"), OTHERS["nnssl"]() | {"nnssl_adaptation_plan": plan})
+
+
+def test_an_encoder_of_volumes_for_a_network_of_slices_is_refused_by_its_name():
+    volume = _under("module.", build_encoder("resnet18", spatial_dims=3).state_dict())
+    with pytest.raises(WeightsError, match=r"a 3D encoder \(layout: MedicalNet\) and the network is 2D"):
+        load_encoder(build_encoder("resnet18"), {"state_dict": volume})
+
+
+def test_folded_batch_normalisation_names_the_way_out(tmp_path):
+    with pytest.raises(WeightsError, match=r"scripts/convert_folded_resnet18\.py puts batch normalisation back"):
+        load_encoder(build_encoder("resnet18"), OTHERS["folded"]())
+    for name in ("conv1.weight", "conv1.bias", "layer1.0.conv1.weight"):
+        np.save(tmp_path / f"{name}.npy", np.zeros(2))
+    with pytest.raises(WeightsError, match=r"arrays \(\.npy\) whose batch normalisation was folded .*convert_folded"):
+        load_encoder(build_encoder("resnet18"), tmp_path)
 
 
 def test_names_that_say_nothing_are_not_called_anybodys():
