@@ -88,8 +88,8 @@ def compare_fine_tuning(options: argparse.Namespace) -> None:
     for training, model in _trainings(bundle, output, options, SMALL, folders=("large", "small")).items():
         places = {"dataset_dir": str(source), "validate::dataset::data": "$@images.choose('test')"}
         metrics = judge(bundle, model, {**SMALL, **places})
-        rows[training] = [f"{metrics['auc']:.3f} ({metrics['auc_low']:.3f} to {metrics['auc_high']:.3f})"]
-    _print(["training", "AUC on the test section (95 % interval over patients)"], rows)
+        rows[training] = [f"{metrics['auc']:.3f}"]
+    _print(["training", "AUC on the test section"], rows)
 
 
 def _trainings(
