@@ -1,8 +1,9 @@
 """Two hospitals' federated training against one pooled training, and against each hospital alone, on the same slices.
 
-All of them are federated trainings of the same bundle in NVFlare's simulator: pooled and alone are those of one site,
-of which the average is the site itself. Every site passes its images the same number of times. Each result is judged in
-the same way on images that none of them saw: slices of both collections, or the official test section.
+The two sites run in NVFlare's simulator, in processes of their own. Pooled and alone are the same rounds with one site,
+of which the average is the site itself, so NVFlare would carry nothing: they run in this process. Every site passes its
+images the same number of times. Each result is judged in the same way on images that none of the trainings saw: slices
+of both collections, or the official test section.
 
     python benchmarks/federated.py pretraining OUTPUT --large DIR --small DIR
     python benchmarks/federated.py fine-tuning OUTPUT --data DIR
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
+import os
 import random
 import shutil
 import time
@@ -23,8 +26,13 @@ import torch
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
-from monai_ext.federated.bundle_config import merged_config, plan_of
+from monai_ext.federated.answer import Answer
+from monai_ext.federated.bundle_config import first_network, merged_config, plain_settings, plan_of
 from monai_ext.federated.job import JobOptions, simulate
+from monai_ext.federated.plan import SITES_VARIABLE, FederatedPlan
+from monai_ext.federated.record import FederatedRecord
+from monai_ext.federated.rounds import train_in_rounds
+from monai_ext.federated.serving import SiteServer
 
 BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
 SMALL = {"backbone": "resnet18", "image_size": 64, "batch_size": 32}
@@ -59,7 +67,7 @@ def compare_pretraining(options: argparse.Namespace) -> None:
         _copy(files[:count], output / "data" / name)
         _copy(files[:count], output / "data" / "pooled")
         _copy(files[count : count + held_out], output / "held_out" / name)
-    settings = {**SMALL, "decoder_width": 64, "learning_rate": 0.01}
+    settings = {**SMALL, "decoder_width": 64, "learning_rate": 0.2}
     bundle = BUNDLES / "spark_pretrain"
     rows = {}
     for training, model in _trainings(bundle, output, options, settings, folders=("large", "small")).items():
@@ -100,10 +108,30 @@ def _trainings(
         plan = plan_of(bundle, rounds=options.rounds, local_epochs=options.local_epochs, overrides=settings)
         start = time.monotonic()
         folder = output / training.replace(" ", "_").replace(",", "")
-        simulate(bundle, plan, sites, folder, options=JobOptions(tracking=False))
+        if len(sites) > 1:
+            simulate(bundle, plan, sites, folder, options=JobOptions(tracking=False))
+        else:
+            _train_here(bundle, plan, sites["site-1"], folder)
         print(f"{training}: {time.monotonic() - start:.0f} s", flush=True)
         models[training] = folder / "model.pt"
     return models
+
+
+def _train_here(bundle: Path, plan: FederatedPlan, place: Mapping[str, str], folder: Path) -> None:
+    """The rounds of a single site, in this process."""
+    folder.mkdir()
+    settings = {"site-1": {"bundle": str(bundle), "output_dir": str(folder / "sites"), "tracking": False, **place}}
+    (folder / "sites.json").write_text(json.dumps(settings))
+    os.environ[SITES_VARIABLE] = str(folder / "sites.json")
+    server = SiteServer("site-1", "job")
+    first, job = first_network(bundle, plan)
+    record = FederatedRecord(folder, plan, settings=plain_settings(bundle, plan))
+
+    def ask(task: str, sites: Any, *, weights: Any, details: Any) -> dict[str, Answer]:
+        return {"site-1": server.answer(task, weights, details)}
+
+    train_in_rounds(plan, ["site-1"], ask, first=first, job=job, record=record)
+    server.close()
 
 
 def judge(bundle: Path, model: Path, overrides: Mapping[str, Any]) -> dict[str, float]:

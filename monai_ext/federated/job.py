@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,19 +14,12 @@ from typing import Any
 from monai_ext.errors import FederationError
 from monai_ext.federated.bundle_config import first_network, plain_settings
 from monai_ext.federated.plan import SITES_VARIABLE, FederatedPlan
+from monai_ext.federated.simulator import run_simulator
 from monai_ext.files import read_json, write_atomically
 from monai_ext.locations import tracking_uri_for
 from monai_ext.torch_files import write_torch_file
 
-__all__ = ["SITE_POLICY", "JobOptions", "check_nvflare", "export_job", "simulate"]
-
-SITE_POLICY = {
-    "class_allow_list": ["monai_ext.federated.flare.FederatedTraining", "monai_ext.federated.flare.SiteTraining"],
-    "allow_log_streaming": False,
-}
-"""Components that jobs may name, and whether logs, which have paths in them, may be sent to the server."""
-
-_ENDING_SECONDS = 30.0
+__all__ = ["JobOptions", "check_nvflare", "export_job", "simulate"]
 
 
 @dataclass(frozen=True)
@@ -137,9 +125,8 @@ def simulate(
     file = output / "sites.json"
     write_atomically(file, lambda stream: stream.write(content.encode()))
     workspace = output / "simulator"
-    _write_policy(workspace)
     places = {SITES_VARIABLE: str(file), "MLFLOW_TRACKING_URI": tracking_uri_for(None)}
-    _run_simulator(job, workspace, sorted(sites), places)
+    run_simulator(job, workspace, sorted(sites), places)
     result = next(workspace.glob(f"server/*/{RESULT_FOLDER}"), None)
     if result is None:
         raise FederationError("The server of the simulator did not start; its log is in {log}.", log=workspace)
@@ -151,36 +138,3 @@ def simulate(
         what = reason if failed else "The server ended in the middle of the training."
         raise FederationError(f"{what}\nLogs are in {workspace}.")
     return record
-
-
-def _write_policy(workspace: Path) -> None:
-    """What sites and the server of a real deployment put into their ``local/resources.json`` as well."""
-    local = workspace / "local"
-    local.mkdir(parents=True)
-    content = json.dumps({"format_version": 2, **SITE_POLICY}, indent=2)
-    write_atomically(local / "resources.json", lambda stream: stream.write(content.encode()))
-
-
-def _run_simulator(job: Path, workspace: Path, sites: list[str], environment: Mapping[str, str]) -> None:
-    """Its processes end with this one: also when this one is interrupted."""
-    command = [sys.executable, "-m", "nvflare.private.fed.app.simulator.simulator", str(job), "-w", str(workspace)]
-    command += ["-c", ",".join(sites), "-n", str(len(sites)), "-t", str(len(sites))]
-    process = subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True)
-    try:
-        process.wait()
-    finally:
-        if process.poll() is None:
-            _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the simulator and what it started."""
-    import psutil
-
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGTERM)
-    _, alive = psutil.wait_procs(children, timeout=_ENDING_SECONDS)
-    for child in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            child.kill()
-    process.kill()

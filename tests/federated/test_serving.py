@@ -7,6 +7,7 @@ import torch
 
 from helpers.federated_sites import MARK, set_sites, tiny_bundle, two_folders, write_pictures
 from helpers.labelled_pictures import write_labelled_pictures
+from monai_ext.errors import FederationError
 from monai_ext.federated.bundle_config import first_network, plan_of
 from monai_ext.federated.record import FederatedRecord
 from monai_ext.federated.rounds import train_in_rounds
@@ -26,9 +27,9 @@ def in_this_process(servers, answers):
     return ask
 
 
-def federated(folder, bundle, data, monkeypatch, **options):
+def federated(folder, bundle, data, monkeypatch, *, bundles=None, **options):
     """Train in rounds; gives the first and last weights, the servers, the answers, and the record."""
-    output = set_sites(folder, monkeypatch, dict.fromkeys(data, bundle), data)
+    output = set_sites(folder, monkeypatch, dict.fromkeys(data, bundle) | (bundles or {}), data)
     plan = plan_of(bundle, rounds=2, **options)
     first, job = first_network(bundle, plan)
     servers = {site: SiteServer(site, "job") for site in data}
@@ -89,6 +90,15 @@ def test_two_sites_fine_tune_a_classifier(tmp_path, monkeypatch):
     assert record["status"] == "finished"
     assert {"loss", "auc"} <= record["rounds"][-1]["mean"].keys()
     assert not [answer for answer in answers if MARK.encode() in pickle.dumps(answer)]
+
+
+def test_a_site_whose_bundle_has_its_classes_in_another_order_is_refused_before_it_trains(tmp_path, monkeypatch):
+    data = {f"site-{n}": write_labelled_pictures(tmp_path / f"{MARK} {n}") for n in (1, 2)}
+    bundle = tiny_bundle(tmp_path, "covid19_classification")
+    other = tiny_bundle(tmp_path / "other", "covid19_classification", class_names=["COVID", "NonCOVID"])
+    both = r"site-1 has \[NonCOVID, COVID\] and site-2 has \[COVID, NonCOVID\]\. Nothing was trained"
+    with pytest.raises(FederationError, match=both):
+        federated(tmp_path, bundle, data, monkeypatch, bundles={"site-2": other})
 
 
 def test_what_fails_at_a_site_is_told_without_names_and_logged_with_them(tmp_path, monkeypatch, caplog):
