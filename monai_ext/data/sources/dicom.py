@@ -13,7 +13,13 @@ import numpy as np
 
 from monai_ext.data.dicom.refusals import SkipReason
 from monai_ext.data.sources.slice_stack import SliceStack, stack_fault
-from monai_ext.data.sources.source import SliceSource, describe_sizes, fingerprint_files, group_name
+from monai_ext.data.sources.source import (
+    SliceSource,
+    describe_sizes,
+    fingerprint_contents,
+    fingerprint_files,
+    group_name,
+)
 from monai_ext.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -103,6 +109,10 @@ class DicomSource(SliceSource):
             indices=range(end - len(positions), end),
             shape=(len(positions), series.rows, series.columns),
             spacing_mm=(distance, *(float(side or "nan") for side in in_plane)),  # type: ignore[arg-type]
+            fingerprint=group_name(
+                fingerprint_contents([series.slices[len(series.slices) // 2].path]),
+                *(image.instance_uid.hex() for image in series.slices),
+            ),
             fault=fault,
         )
 

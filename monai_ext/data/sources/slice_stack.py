@@ -24,6 +24,7 @@ class SliceStack:
         indices: which slices of the source.
         shape: number, height and width of the slices.
         spacing_mm: distances of slices, rows and columns.
+        fingerprint: identifies the data of this scan, whatever lies beside it.
         fault: why these slices make up no volume; None where they do.
     """
 
@@ -31,6 +32,7 @@ class SliceStack:
     indices: Sequence[int]
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
+    fingerprint: str
     fault: str | None = None
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from monai_ext.data.sources.slice_stack import SliceStack, stack_fault
-from monai_ext.data.sources.source import MR_SIGNAL, SliceSource, describe_sizes
+from monai_ext.data.sources.source import MR_SIGNAL, SliceSource, describe_sizes, group_name
 from monai_ext.data.store.reader import SliceStore
 from monai_ext.errors import DatasetError
 
@@ -93,9 +93,11 @@ class StoreSource(SliceSource):
                 " slices, in 2D.",
                 store=self.store.path,
             )
-        return [self._stack(rows) for _, rows in self.store.index.groupby("series_id", sort=False)]
+        hashes = self.store.series_hashes
+        series = self.store.index.groupby("series_id", sort=False)
+        return [self._stack(rows, hashes[series_id]) for series_id, rows in series]
 
-    def _stack(self, rows: pd.DataFrame) -> SliceStack:
+    def _stack(self, rows: pd.DataFrame, series_hash: str) -> SliceStack:
         rows = rows.sort_values("position_mm", kind="stable")
         first = rows.iloc[0]
         positions = rows["position_mm"].to_numpy(np.float64)
@@ -107,6 +109,7 @@ class StoreSource(SliceSource):
             indices=[int(index) for index in rows.index],
             shape=(len(rows), int(first["rows"]), int(first["columns"])),
             spacing_mm=(distance, *in_plane),
+            fingerprint=group_name(series_hash, rows["slice_number"].tolist()),  # some may be set aside
             fault=fault,
         )
 

@@ -13,7 +13,13 @@ import numpy as np
 
 from monai_ext.data.dicom.refusals import Refusal, SkipReason
 from monai_ext.data.sources.slice_stack import SliceStack, stack_fault
-from monai_ext.data.sources.source import SliceSource, describe_sizes, fingerprint_files, group_name
+from monai_ext.data.sources.source import (
+    SliceSource,
+    describe_sizes,
+    fingerprint_contents,
+    fingerprint_files,
+    group_name,
+)
 from monai_ext.data.sources.volume_file import VolumeFile
 from monai_ext.errors import DatasetError
 
@@ -102,6 +108,7 @@ class VolumeSource(SliceSource):
             indices=range(end - grid.slices, end),
             shape=(grid.slices, *grid.rows_columns),
             spacing_mm=spacing,
+            fingerprint=fingerprint_contents(volume.files),
             fault=fault,
         )
 

@@ -129,13 +129,16 @@ class SliceStore:
         return table
 
     @cached_property
+    def series_hashes(self) -> dict[str, str]:
+        """What identifies the values and index rows of each series, by its id."""
+        hashes = self.restrict(read_table(self.path, "series", ["sha256"]))
+        return dict(zip(*(hashes.column(name).to_pylist() for name in hashes.column_names), strict=True))
+
+    @cached_property
     def content_hash(self) -> str:
         """Identifies the content, however it was compressed, in whatever order it was added, wherever it lies."""
         digest = hashlib.sha256(f"{self.source_kind}\n".encode())
-        hashes = self.restrict(read_table(self.path, "series", ["sha256"]))
-        for series_id, series_hash in zip(
-            *(hashes.column(name).to_pylist() for name in hashes.column_names), strict=True
-        ):
+        for series_id, series_hash in self.series_hashes.items():
             digest.update(f"{series_id} {series_hash}\n".encode())
         digest.update(json.dumps(self.set_aside).encode())
         return digest.hexdigest()

@@ -126,7 +126,7 @@ class BrickFile:
         if len(content) != entry["length"] or zlib.crc32(content) != entry["checksum"]:
             raise self._damaged("a brick does not match its checksum")
         brick = np.empty((BRICK,) * 3, np.int16)
-        blosc2.decompress2(content, dst=brick)
+        blosc2.decompress2(content, dst=brick, nthreads=1)  # a pool of threads would be lost in forked workers
         return brick
 
     def _damaged(self, reason: str) -> DatasetError:

@@ -45,7 +45,8 @@ def prepare_volumes(
     """Bring all volumes of a source to one spacing, those that are not there yet.
 
     A volume is read slice by slice and written slab by slab, so that its size does not matter (a compressed file has to
-    be unpacked as a whole). An interrupted preparation goes on where it was; several processes take turns. Volumes with
+    be unpacked as a whole). It is known again by its content, wherever it lies, so that what is added later is all that
+    is prepared. An interrupted preparation goes on where it was; several processes take turns. Volumes with
     a fault, damaged ones, and those that are shorter than a patch along an axis, are left out with a warning.
 
     Args:
@@ -60,15 +61,15 @@ def prepare_volumes(
     """
     stacks = source.stacks()
     left_out = Counter[str]()
-    usable: list[tuple[int, SliceStack]] = []
-    for number, stack in enumerate(stacks):
+    usable: list[SliceStack] = []
+    for stack in stacks:
         reason = stack.fault or _too_small(stack, spacing_mm, least_side)
         if reason is None:
-            usable.append((number, stack))
+            usable.append(stack)
         else:
             _leave_out(stack, reason, left_out)
     place = Path(folder or cache_folder() / "volumes").expanduser()
-    place /= f"{source.fingerprint[:16]}_{'x'.join(f'{side:g}' for side in spacing_mm)}mm_{_VERSION}"
+    place /= f"{'x'.join(f'{side:g}' for side in spacing_mm)}mm_{_VERSION}"
     prepared = _open_or_make(source, usable, place, spacing_mm, num_workers, left_out)
     if not prepared:
         listed = "; ".join(f"{count} because {reason}" for reason, count in left_out.most_common())
@@ -84,21 +85,21 @@ def prepare_volumes(
 
 def _open_or_make(
     source: SliceSource,
-    usable: Sequence[tuple[int, SliceStack]],
+    usable: Sequence[SliceStack],
     place: Path,
     spacing_mm: Spacing,
     num_workers: int,
     left_out: Counter[str],
 ) -> list[PreparedVolume]:
-    found = {number: _open(place, number) for number, _ in usable}
-    missing = [(number, stack) for number, stack in usable if found[number] is None]
+    found = [_open(place, stack) for stack in usable]
+    missing = [stack for stack, bricks in zip(usable, found, strict=True) if bricks is None]
     if missing:
         try:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = FolderLock(place)
             lock.wait(_LONGEST_WAIT_S)  # another process may be at it
             try:
-                missing = [(number, stack) for number, stack in missing if _open(place, number) is None]
+                missing = [stack for stack in missing if _open(place, stack) is None]
                 _make(source, missing, place, spacing_mm, num_workers, left_out)
             finally:
                 lock.release()
@@ -109,13 +110,13 @@ def _open_or_make(
                 place=place,
                 reason=error.strerror or error,
             ) from error
-        found = {number: _open(place, number) for number, _ in usable}
-    return [(stack, bricks) for number, stack in usable if (bricks := found[number]) is not None]
+        found = [_open(place, stack) for stack in usable]
+    return [(stack, bricks) for stack, bricks in zip(usable, found, strict=True) if bricks is not None]
 
 
 def _make(
     source: SliceSource,
-    missing: Sequence[tuple[int, SliceStack]],
+    missing: Sequence[SliceStack],
     place: Path,
     spacing_mm: Spacing,
     num_workers: int,
@@ -127,14 +128,14 @@ def _make(
     logger.info("%d volumes are brought to %s mm, once; they are kept in %s.", len(missing), spacing, place)
     prepare = partial(_prepare, source, place=place, spacing_mm=spacing_mm)
     outcomes = tqdm(_outcomes(prepare, missing, num_workers), total=len(missing), desc="Preparing", disable=None)
-    for (_, stack), error in zip(missing, outcomes, strict=True):
+    for stack, error in zip(missing, outcomes, strict=True):
         if error is not None:
             _leave_out(stack, "it is damaged", left_out, because=error)
 
 
 def _outcomes(
-    prepare: Callable[[tuple[int, SliceStack]], ReportedError | None],
-    missing: Iterable[tuple[int, SliceStack]],
+    prepare: Callable[[SliceStack], ReportedError | None],
+    missing: Iterable[SliceStack],
     num_workers: int,
 ) -> Iterator[ReportedError | None]:
     if num_workers < 1:
@@ -145,33 +146,30 @@ def _outcomes(
         yield from pool.map(prepare, missing)
 
 
-def _prepare(
-    source: SliceSource, entry: tuple[int, SliceStack], *, place: Path, spacing_mm: Spacing
-) -> ReportedError | None:
+def _prepare(source: SliceSource, stack: SliceStack, *, place: Path, spacing_mm: Spacing) -> ReportedError | None:
     """Write one volume; what is wrong with it when it cannot be read."""
-    number, stack = entry
     slices = resampled_slices(
-        lambda slice_number: source.read(stack.indices[slice_number]),
+        lambda number: source.read(stack.indices[number]),
         shape=stack.shape,
         spacing_mm=stack.spacing_mm,
         wanted_mm=spacing_mm,
     )
     shape = resampled_shape(stack.shape, stack.spacing_mm, wanted_mm=spacing_mm)
     try:
-        write_bricks(_file(place, number), slices, shape=shape)
+        write_bricks(_file(place, stack), slices, shape=shape)
     except ReportedError as error:
         return error
     return None
 
 
-def _file(place: Path, number: int) -> Path:
-    return place / f"{number:06d}.bricks"
+def _file(place: Path, stack: SliceStack) -> Path:
+    return place / f"{stack.fingerprint[:32]}.bricks"
 
 
-def _open(place: Path, number: int) -> BrickFile | None:
+def _open(place: Path, stack: SliceStack) -> BrickFile | None:
     """The prepared volume; None where it is not there or damaged, and is to be made."""
     try:
-        return BrickFile(_file(place, number))
+        return BrickFile(_file(place, stack))
     except (OSError, DatasetError):
         return None
 

@@ -90,6 +90,20 @@ def test_what_is_missing_or_damaged_of_the_prepared_is_made_anew(folder: Path) -
     assert len(sections.volumes) == 3
 
 
+def test_what_is_added_or_moved_is_known_by_its_content(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    first = open_small(folder).everything[0]
+    (folder / "patient").mkdir()
+    (folder / "0.nii.gz").rename(folder / "patient" / "scan.nii.gz")
+    write_itk(folder / "3.nii.gz", values(3), spacing=(1.0, 1.0, 2.0))
+    caplog.clear()
+    sections = open_small(folder)
+    assert "1 volumes are brought to" in caplog.text
+    names = [stack.name for stack, _ in sections.volumes]
+    assert names == ["1.nii.gz", "2.nii.gz", "3.nii.gz", "patient/scan.nii.gz"]
+    assert torch.equal(sections.everything[3 * len(sections.everything) // 4], first)
+
+
 def test_workers_prepare_the_same(folder: Path) -> None:
     alone = open_small(folder).everything
     together = open_small(folder, prepared_dir=folder.parent / "other", num_workers=2).everything
@@ -107,8 +121,10 @@ def test_patches_of_air_are_left_out(tmp_path: Path) -> None:
 
 
 def test_a_loader_gives_batches_of_patches(folder: Path) -> None:
-    loader = iter(endless_loader(open_small(folder).training, batch_size=2, num_workers=1))
-    assert next(loader).shape == (2, 1, 19, 19, 19)
+    patches = open_small(folder).training
+    assert patches[0].shape == (1, 19, 19, 19)  # workers are forked from a process that has read already
+    loader = endless_loader(patches, batch_size=2, num_workers=1)
+    assert torch.equal(next(iter(loader))[1], patches[loader.sampler.permutation(0)[1]])
 
 
 def test_what_cannot_be_used_is_left_out_and_named(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
