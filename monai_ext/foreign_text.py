@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sized
+from itertools import islice
 from typing import Any
 
 __all__ = ["csv_text", "listed", "plain_cell", "printable"]
@@ -44,15 +45,22 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else _escaped(character) for character in text)
 
 
-def listed(names: Iterable[str], *, most: int = 10, separator: str = ", ") -> str:
+def listed(names: Iterable[Any], *, most: int = 10, separator: str = ", ", form: Callable[[Any], str] = str) -> str:
     """Names in a sentence: the first ones, and how many more there are.
+
+    Args:
+        names: of any number; what is not shown is counted, and never formatted by ``form``.
+        most: so many are shown.
+        separator: between two of them.
+        form: how one is written.
 
     >>> listed(["a", "b", "c", "d"], most=2)
     'a, b and 2 more'
     """
-    names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return separator.join(names[:most]) + more
+    iterator = iter(names)
+    shown = [form(name) for name in islice(iterator, most)]
+    left = len(names) - len(shown) if isinstance(names, Sized) else sum(1 for _ in iterator)
+    return separator.join(shown) + (f" and {left} more" if left else "")
 
 
 def _line(cells: list[Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,6 +16,12 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from helpers.narrow_convolutions import refuse_narrow_channels_last
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: at the end no process waits for another that has only begun with one."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -45,12 +52,17 @@ def shared_data() -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the tests away from the user's cache folder; the embedded sample is made once per test session."""
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the processes of a test session have in common."""
     base = tmp_path_factory.getbasetemp()
-    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # shared by the processes of a session
-    monkeypatch.setenv("MONAI_EXT_CACHE", str(base / "cache"))
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(autouse=True)
+def _private_cache(shared_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the tests away from the user's cache folder; the embedded sample is made once per test session."""
+    monkeypatch.setenv("MONAI_EXT_CACHE", str(shared_folder / "cache"))
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -62,12 +74,18 @@ def _private_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Making the tables takes seconds, copying them does not."""
+def empty_database(shared_folder: Path) -> Path:
+    """Making the tables takes seconds, copying them does not; whichever process needs them first makes them for all."""
     from mlflow.tracking import MlflowClient
 
-    file = tmp_path_factory.mktemp("database") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{file}").search_experiments(max_results=1)
+    file = shared_folder / "empty_database" / "mlflow.db"
+    file.parent.mkdir(exist_ok=True)
+    with open(file.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            making = file.with_name("making.db")
+            MlflowClient(tracking_uri=f"sqlite:///{making}").search_experiments(max_results=1)
+            making.rename(file)
     return file
 
 

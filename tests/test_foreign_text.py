@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monai_ext.foreign_text import csv_text, plain_cell, printable
+from monai_ext.foreign_text import csv_text, listed, plain_cell, printable
 
 
 @pytest.mark.parametrize(
@@ -36,3 +38,17 @@ def test_every_text_is_read_as_it_was_unless_it_looks_kept_already(text: str) ->
 def test_what_a_terminal_would_obey_is_escaped() -> None:
     assert printable("Dö e\x1b[31m\n\u202e.dcm\x07") == "Dö e\\x1b[31m\\x0a\\u202e.dcm\\x07"
     assert printable(b"\xff.dcm".decode(errors="surrogateescape")) == "\\xff.dcm"
+
+
+@pytest.mark.parametrize("values", [np.arange(5_000_000) / 2, (number / 2 for number in range(7))])
+def test_a_list_formats_what_it_shows_and_counts_the_rest(values: Any) -> None:
+    written: list[float] = []
+
+    def form(value: float) -> str:
+        written.append(value)
+        return f"{value:g}"
+
+    total = len(values) if isinstance(values, np.ndarray) else 7
+    assert listed(values, most=3, form=form) == f"0, 0.5, 1 and {total - 3} more"
+    assert written == [0, 0.5, 1]
+    assert listed([], form=form) == ""

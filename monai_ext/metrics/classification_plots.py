@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -19,6 +19,12 @@ __all__ = ["write_confusion_matrix", "write_precision_recall", "write_reliabilit
 
 Target = str | Path | BinaryIO
 _DPI = 120
+_UPRIGHT = 3
+"""Up to so many classes have their names written from left to right below a matrix."""
+_LETTER = 0.085
+"""Inches of a letter, about."""
+_WIDTH = 5.2
+_MARGINS = {"left": 0.13, "right": 0.97, "bottom": 0.1, "top": 0.92, "hspace": 0.09}
 _FURTHER = (":", "-.")
 _CHANCE: dict[str, Any] = {"color": "0.6", "linestyle": "--", "linewidth": 1}
 
@@ -31,18 +37,17 @@ def write_confusion_matrix(evaluation: ClassificationEvaluation, path: Target) -
         path: of the PNG file, or a binary file that is open.
     """
     counts, names = evaluation.confusion, evaluation.predictions.class_names
-    side = max(4.0, 1.6 + 0.55 * len(names))
-    figure, axes = _figure(side + 0.8, side)
+    figure, axes, beside = _matrix(names)
     shares = counts / counts.sum(axis=1, keepdims=True)
     shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         ink = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, f"{count}\n{shares[row, column]:.0%}", ha="center", va="center", color=ink, fontsize=8)
-    axes.set_xticks(range(len(names)), names, rotation=45 if len(names) > 3 else 0)
+    axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > _UPRIGHT else 0)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="predicted (likeliest) class", ylabel="true class")
     axes.set_title(f"accuracy {evaluation.metrics['accuracy']}", fontsize=9)
-    figure.colorbar(shown, ax=axes, label="part of the true class", fraction=0.046)
+    figure.colorbar(shown, cax=beside, label="part of the true class")
     _save(figure, path)
 
 
@@ -50,7 +55,7 @@ def write_roc(evaluation: ClassificationEvaluation, path: Target) -> None:
     """Sensitivity against the false positive rate over all thresholds, with the AUC; arguments as above."""
     from sklearn.metrics import roc_curve
 
-    figure, axes = _figure(5.2, 5)
+    figure, axes = _curves(5)
     for truth, share, label in _one_against_rest(evaluation, "auc", "AUC"):
         false_alarm, sensitivity, _ = roc_curve(truth, share, drop_intermediate=False)
         axes.plot(false_alarm, sensitivity, label=label)
@@ -72,7 +77,7 @@ def write_precision_recall(evaluation: ClassificationEvaluation, path: Target) -
     """
     from sklearn.metrics import precision_recall_curve
 
-    figure, axes = _figure(5.2, 5)
+    figure, axes = _curves(5)
     for truth, share, label in _one_against_rest(evaluation, "average_precision", "average precision"):
         precision, recall, _ = precision_recall_curve(truth, share)
         axes.step(recall, precision, where="post", label=label)
@@ -93,7 +98,7 @@ def write_reliability(evaluation: ClassificationEvaluation, path: Target) -> Non
     used = counts > 0
     stated = (bins.stated @ bins.members)[used] / counts[used]
     happened = (bins.happened @ bins.members)[used] / counts[used]
-    figure, (axes, below) = _figures(5.2, 6.2)
+    figure, (axes, below) = _curves(6.2, nrows=2, sharex=True, height_ratios=[3, 1])
     axes.plot([0, 1], [0, 1], **_CHANCE, label="perfect")
     low, high = _wilson(happened, counts[used])
     axes.errorbar(stated, happened, yerr=[happened - low, high - happened], fmt="o-", capsize=3, markersize=4)
@@ -146,18 +151,26 @@ def _wilson(share: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.minimum(middle - half, share), np.maximum(middle + half, share)
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+def _matrix(names: Sequence[str]) -> tuple[Figure, Axes, Axes]:
+    """A figure with a square for a matrix, a bar for its colours, and room in inches for the names of its classes."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
-    return figure, figure.add_subplot()
+    side, longest = max(3.2, 0.55 * len(names)), _LETTER * max(map(len, names))
+    left, below = 0.6 + longest, 0.6 + (longest if len(names) > _UPRIGHT else 0.1)
+    width, height = left + side + 1.1, below + side + 0.4
+    figure = Figure(figsize=(width, height), dpi=_DPI)
+    square = (left / width, below / height, side / width, side / height)
+    bar = ((left + side + 0.15) / width, below / height, 0.16 / width, side / height)
+    return figure, figure.add_axes(square), figure.add_axes(bar)
 
 
-def _figures(width: float, height: float) -> tuple[Figure, Any]:
+def _curves(height: float, **rows: Any) -> tuple[Figure, Any]:
+    """A figure whose margins are known: a layout that measures its texts takes as long as drawing it."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
-    return figure, figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI)
+    figure.subplots_adjust(**_MARGINS)
+    return figure, figure.subplots(**rows)
 
 
 def _save(figure: Figure, path: Target) -> None:

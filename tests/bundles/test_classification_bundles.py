@@ -5,8 +5,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from monai.bundle import ConfigParser, run
 from PIL import Image
 
 from helpers.bundle_files import CLASSIFICATION, config_files, run_bundle, tiny_training, untracked
-from helpers.fresh_process import run_program_twice
+from helpers.fresh_process import run_program, run_program_twice, without
 from helpers.labelled_pictures import gray_picture, write_labelled_pictures
 from helpers.tiny_resnet import TINY_CLASSIFIER
 from monai_ext.data import open_labelled_images
@@ -27,15 +25,8 @@ from monai_ext.networks.weights import read_model, read_model_metadata, write_mo
 
 COVID = Path("bundles/covid19_classification")
 TINY = tiny_training(CLASSIFICATION[0])
-WITHOUT_PROJECT = """
-import importlib.abc, runpy, sys
-
-class Blocker(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "monai_ext":
-            raise ImportError("monai_ext is not installed here")
-
-sys.meta_path.insert(0, Blocker())
+WITHOUT_PROJECT = f"""{without("monai_ext")}
+import runpy
 sys.argv = ["monai.bundle", "run", *sys.argv[1:]]
 runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
 """
@@ -111,11 +102,10 @@ def test_inference_without_this_project_gives_evaluations_probabilities_from_any
     evaluation = {"dataset_dir": str(labelled), "network_def": TINY_CLASSIFIER, "section": "all"}
     run_bundle(COVID, "evaluate", **evaluation, output_dir=str(tmp_path / "evaluated"))
     elsewhere = shutil.copytree(classifier, tmp_path / "sent to a colleague")
-    command = [sys.executable, "-c", WITHOUT_PROJECT, "--config_file", str(elsewhere / "configs" / "inference.json")]
-    command += ["--dataset_dir", str(labelled)]
-    command += ["--network_def", str(TINY_CLASSIFIER)]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+    (tmp_path / "run.py").write_text(WITHOUT_PROJECT)
+    command = [str(tmp_path / "run.py"), "--config_file", str(elsewhere / "configs" / "inference.json")]
+    command += ["--dataset_dir", str(labelled), "--network_def", str(TINY_CLASSIFIER)]
+    done = run_program(*command, cwd=tmp_path, env={"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr[-2000:]
     table = _rows(elsewhere / "predictions" / "predictions.csv")
     evaluated = _rows(tmp_path / "evaluated" / "predictions.csv")

@@ -198,7 +198,8 @@ def _flags(**overrides: object) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_command_of_the_project_trains_on_the_embedded_sample(repository, tmp_path):
+def test_the_command_of_the_project_trains_on_the_embedded_sample(repository, empty_database, tmp_path):
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
     tiny = _flags(backbone="resnet18", image_size=64, decoder_width=32, batch_size=4, images_seen=8, num_workers=1)
     done = run_program(
         *(*RUN, "--config_file", "bundles/spark_pretrain/configs/train.json", "--bundle_root", str(tmp_path)),
@@ -209,7 +210,7 @@ def test_the_command_of_the_project_trains_on_the_embedded_sample(repository, tm
     assert done.returncode == 0, done.stderr[-2000:]
     assert "embedded sample" in done.stdout + done.stderr
     assert (tmp_path / "models" / "model.pt").is_file()
-    assert (tmp_path / "mlflow.db").is_file()
+    assert b"spark_pretrain" in (tmp_path / "mlflow.db").read_bytes()
 
 
 def test_a_misspelt_override_ends_the_command_with_one_sentence_and_makes_nothing(repository, tmp_path):

@@ -21,9 +21,11 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["fork_server", "run_program", "run_program_twice"]
+__all__ = ["fork_server", "run_program", "run_program_twice", "without"]
 
-PRELOADED = ["pytest", "monai.bundle", "monai_ext.bundle", "monai_ext.data", "monai_ext.handlers", "monai_ext.networks"]
+PRELOADED = ["pytest", "monai.bundle", "mlflow.store.tracking.sqlalchemy_store", "monai_ext.study.executors.preloaded"]
+"""A process has one server; a study's cells are forked from it too, so what they need is there as well."""
+
 SECONDS = 280
 
 
@@ -50,6 +52,24 @@ def run_program_twice(
         joint = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1]), "WORLD_SIZE": "2"}
     ranks = [{"RANK": rank, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0"} for rank in "01"]
     return _run_all(arguments, cwd, [{**os.environ, **(env or {}), **joint, **rank} for rank in ranks])
+
+
+def without(*packages: str) -> str:
+    """First lines of a script that runs where none of these packages is installed; the server has imported them."""
+    return f"""
+import importlib.abc, sys
+
+packages = {packages!r}
+
+class Blocker(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in packages:
+            raise ImportError(f"{{name}} is not installed here")
+
+for name in [name for name in sys.modules if name.partition(".")[0] in packages]:
+    del sys.modules[name]
+sys.meta_path.insert(0, Blocker())
+"""
 
 
 def _run_all(

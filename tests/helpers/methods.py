@@ -29,10 +29,10 @@ class Method(NamedTuple):
     """The parts in which methods differ; functions that build them anew."""
 
     network: Callable[[], nn.Module]
-    loss: nn.Module
+    loss: Callable[[], nn.Module]
     optimizer: Callable[..., Optimizer]
     views: Callable[[], Any]
-    inferer: Any
+    inferer: Callable[[], Any]
     handlers: Callable[[], list[Any]]
 
 
@@ -83,10 +83,10 @@ def _method(bundle: Path) -> Method:
 
     return Method(
         network=lambda: part("network_def"),
-        loss=part("loss"),
+        loss=lambda: part("loss"),
         optimizer=optimizer,
         views=lambda: part("train::views"),
-        inferer=part("train::inferer"),
+        inferer=lambda: part("train::inferer"),
         handlers=own_handlers,
     )
 
@@ -120,10 +120,10 @@ def trainer_for(
         device,
         network=network,
         optimizer=method.optimizer(network, lr=lr),
-        loss_function=method.loss,
+        loss_function=method.loss(),
         train_data_loader=endless_loader(dataset, batch_size=BATCH, num_workers=0, seed=2),  # type: ignore[arg-type]
         length=length,
         schedules=[WarmupCosine("lr", length=length, warmup_epochs=0.5, final_factor=0.1)],
         handlers=[*method.handlers(), *handlers],
-        **{"views": method.views(), "inferer": method.inferer, "precision": "fp32", **options},
+        **{"views": method.views(), "inferer": method.inferer(), "precision": "fp32", **options},
     )

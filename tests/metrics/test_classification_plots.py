@@ -87,3 +87,25 @@ def test_many_classes_have_a_curve_each(shown: list[Figure]) -> None:
     assert len(matrix.axes[0].texts) == 121
     assert len(precision_recall.axes[0].lines) == 11
     assert len(roc.axes[0].lines) == 12
+
+
+@pytest.mark.parametrize(
+    "names", [("a", "b"), ("no haemorrhage", "haemorrhage"), tuple(f"organ number {k}" for k in range(11))]
+)
+def test_a_confusion_matrix_has_room_for_its_names(names: tuple[str, ...], shown: list[Figure]) -> None:
+    """Those of the rows, and what the rows are, were cut off by the picture's edge."""
+    labels = list(range(len(names)))
+    positive = names[1] if len(names) == 2 else None
+    evaluation = evaluate_classification(
+        np.eye(len(names)), labels, class_names=names, positive_class=positive, n_bootstrap=2
+    )
+    write_confusion_matrix(evaluation, "unused.png")
+    (figure,) = shown
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        used = axes.get_tightbbox()
+        assert used is not None
+        assert figure.bbox.containsx(used.x0)
+        assert figure.bbox.containsx(used.x1)
+        assert figure.bbox.containsy(used.y0)
+        assert figure.bbox.containsy(used.y1)

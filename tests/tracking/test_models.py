@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import torch
 from ignite.engine import Engine
 from monai.networks.nets import resnet18
 
+from helpers.fresh_process import run_program, without
 from monai_ext.tracking import MLflowTracker, deliver
 from monai_ext.tracking.models import write_mlflow_model
 
@@ -25,9 +25,7 @@ SETTINGS = {
     "window": "lung", "dataset_dir": "/hospital/Doe^Jane",
 }  # fmt: skip
 
-_LOADING = """
-import sys
-sys.modules["monai"] = sys.modules["monai_ext"] = None
+_LOADING = f"""{without("monai", "monai_ext")}
 import mlflow.pytorch, torch
 mlflow.set_tracking_uri(sys.argv[1])
 images = torch.load(sys.argv[2], weights_only=True)
@@ -65,10 +63,13 @@ def loaded_elsewhere(client: Any, models: list[str], images: torch.Tensor, folde
     """What the models give in a process without MONAI and this package, which may not unpickle."""
     torch.save(images, folder / "images.pt")
     arguments = [client.tracking_uri, folder / "images.pt", folder / "output.pt", *models]
-    subprocess.run(
-        [sys.executable, "-c", _LOADING, *map(str, arguments)],
-        env={**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}, check=True, cwd=folder,
-    )  # fmt: skip
+    (folder / "loading.py").write_text(_LOADING)
+    done = run_program(
+        *(str(folder / "loading.py"), *map(str, arguments)),
+        env={"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
     return torch.load(folder / "output.pt", weights_only=True)
 
 

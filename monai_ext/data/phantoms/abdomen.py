@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from monai_ext.data.phantoms.shapes import Blob, Patch, Plane, Texture, Tubes
+from monai_ext.data.phantoms.shapes import Blob, Patch, Plane, Texture
 from monai_ext.data.phantoms.skeleton import Ribs, Spine
 from monai_ext.data.phantoms.trunk import TrunkWall, back_muscles, draw_back_muscles, draw_table, smoothstep
+from monai_ext.data.phantoms.tubes import Tubes
 from monai_ext.data.phantoms.vessels import vessel_tree
 
 __all__ = ["Abdomen"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from monai_ext.data.phantoms.shapes import Blob, Patch, Plane, Texture, Tubes, merge
+from monai_ext.data.phantoms.shapes import Blob, Patch, Plane, Texture, merge
 from monai_ext.data.phantoms.trunk import smoothstep
+from monai_ext.data.phantoms.tubes import Tubes
 
 __all__ = ["Head"]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from monai_ext.data.phantoms.shapes import Blob, Patch, Plane, Texture, Tubes
+from monai_ext.data.phantoms.shapes import Blob, Patch, Plane, Texture
 from monai_ext.data.phantoms.skeleton import paint_bone
 from monai_ext.data.phantoms.trunk import TrunkWall, draw_table
+from monai_ext.data.phantoms.tubes import Tubes
 
 __all__ = ["Pelvis"]
 

@@ -2,18 +2,19 @@
 
 Coordinates are the patient's, in mm, as in DICOM: x to the patient's left (the image's right), y to the back, z to the
 head. Every solid is a function of (x, y, z), hence slices vary smoothly along z. Distances are signed, in mm, negative
-inside; they are exact for tubes and a first-order approximation for blobs.
+inside; of blobs they are a first-order approximation.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-__all__ = ["Blob", "Patch", "Plane", "Texture", "Tubes", "merge", "shell"]
+__all__ = ["Blob", "Box", "Patch", "Plane", "Texture", "Values", "merge", "shell"]
 
 Box: TypeAlias = tuple[slice, slice]
 Values: TypeAlias = float | np.ndarray
@@ -55,8 +56,8 @@ class Plane:
 
         def cut(center: float, reach: float) -> slice:
             middle = (self.size - 1) / 2
-            first = int(np.floor((center - reach) / self.pixel_mm + middle))
-            last = int(np.ceil((center + reach) / self.pixel_mm + middle))
+            first = math.floor((center - reach) / self.pixel_mm + middle)
+            last = math.ceil((center + reach) / self.pixel_mm + middle)
             return slice(min(max(first, 0), self.size), min(max(last + 1, 0), self.size))
 
         return cut(y - self.center_mm[1], reach_y), cut(x - self.center_mm[0], reach_x)
@@ -152,51 +153,6 @@ class Blob:
         return (rho - radius) / (slope + np.float32(1e-6))
 
 
-@dataclass(frozen=True)
-class Tubes:
-    """Straight pieces with round ends: vessels, bronchi, bowel. Arrays of n pieces.
-
-    Args:
-        start, end: (n, 3) in mm.
-        start_radius, end_radius: (n,) in mm.
-    """
-
-    start: np.ndarray
-    end: np.ndarray
-    start_radius: np.ndarray
-    end_radius: np.ndarray
-
-    @classmethod
-    def along(cls, points: Sequence[Sequence[float]], radius: float | Sequence[float]) -> Tubes:
-        """One tube through ``points`` (x, y, z) with one radius, or one at every point."""
-        line = np.asarray(points, dtype=np.float64)
-        radii = np.broadcast_to(np.asarray(radius, dtype=np.float64), len(line))
-        return cls(line[:-1], line[1:], radii[:-1], radii[1:])
-
-    def patches(self, plane: Plane, *, grow: float = 0.0) -> list[Patch]:
-        """Signed distances around every piece that the slice meets, each radius made larger by ``grow`` mm."""
-        radius = np.maximum(self.start_radius, self.end_radius) + grow
-        low = np.minimum(self.start[:, 2], self.end[:, 2]) - radius - plane.pixel_mm
-        high = np.maximum(self.start[:, 2], self.end[:, 2]) + radius + plane.pixel_mm
-        return [self._piece(plane, int(index), grow) for index in np.flatnonzero((low < plane.z) & (plane.z < high))]
-
-    def paint(self, plane: Plane, hu: Values, *, grow: float = 0.0, within: np.ndarray | None = None) -> None:
-        """Paint all pieces."""
-        for patch in self.patches(plane, grow=grow):
-            plane.paint(patch, hu, within=within)
-
-    def _piece(self, plane: Plane, index: int, grow: float) -> Patch:
-        a, b = self.start[index].astype(np.float32), self.end[index].astype(np.float32)
-        r0, r1 = np.float32(self.start_radius[index] + grow), np.float32(self.end_radius[index] + grow)
-        middle, half = (a + b) / 2, np.abs(b - a) / 2 + max(r0, r1) + plane.pixel_mm
-        box = plane.box(middle[0], middle[1], half[0], half[1])
-        dx, dy, dz = plane.x[:, box[1]] - a[0], plane.y[box[0]] - a[1], np.float32(plane.z) - a[2]
-        along = b - a
-        t = np.clip((dx * along[0] + dy * along[1] + dz * along[2]) / max(float(along @ along), 1e-6), 0, 1)
-        away = np.sqrt((dx - t * along[0]) ** 2 + (dy - t * along[1]) ** 2 + (dz - t * along[2]) ** 2)
-        return Patch(box, away - (r0 + t * (r1 - r0)))
-
-
 class Texture:
     """A smooth random field of mean 0 and standard deviation 1 in three dimensions (cubic B-splines on a lattice).
 
@@ -211,12 +167,17 @@ class Texture:
     def __init__(self, rng: np.random.Generator, *, cell_mm: float) -> None:
         self._lattice = rng.standard_normal((16, self._CELLS, self._CELLS)).astype(np.float32) / self._DEVIATION
         self._cell_mm = cell_mm
+        self._latest: tuple[Plane, np.ndarray] | None = None
 
     def on(self, plane: Plane) -> np.ndarray:
-        """The field on a slice, (size, size)."""
-        layer = self._blend(self._lattice, np.array([plane.z], dtype=np.float32))[0]
-        rows = self._blend(layer, plane.y[:, 0])
-        return np.ascontiguousarray(self._blend(rows.T, plane.x[0]).T)
+        """The field on a slice, (size, size), read-only: organs of a slice that ask for it again get the same."""
+        if self._latest is None or self._latest[0] is not plane:
+            layer = self._blend(self._lattice, np.array([plane.z], dtype=np.float32))[0]
+            rows = self._blend(layer, plane.y[:, 0])
+            field = np.ascontiguousarray(self._blend(rows.T, plane.x[0]).T)
+            field.setflags(write=False)
+            self._latest = plane, field
+        return self._latest[1]
 
     def _blend(self, lattice: np.ndarray, position_mm: np.ndarray) -> np.ndarray:
         """Cubic B-spline interpolation along the first axis of a periodic lattice; (positions, ...)."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from monai_ext.data.phantoms.shapes import Tubes
+from monai_ext.data.phantoms.tubes import Tubes
 
 __all__ = ["vessel_tree"]
 

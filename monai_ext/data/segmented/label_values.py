@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from monai_ext.data.sources.nifti import NiftiVolume
 from monai_ext.files import open_regular
+from monai_ext.foreign_text import listed
 
 __all__ = ["MaskValues", "mask_picture", "mask_volume"]
 
@@ -114,6 +114,5 @@ def mask_volume(volume: NiftiVolume) -> list[np.ndarray]:
     return [volume.plane(number, values) for number in range(volume.grid.slices)]
 
 
-def _few(values: Any) -> str:
-    shown = ", ".join(f"{value:g}" for value in values[:_SHOWN])
-    return shown + (f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else "")
+def _few(values: np.ndarray) -> str:
+    return listed(values, most=_SHOWN, form="{:g}".format)

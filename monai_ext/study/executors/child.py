@@ -23,6 +23,7 @@ def preload() -> None:
     import matplotlib
     import sklearn.linear_model  # noqa: F401
     import torch
+    import torch._dynamo  # the first optimiser of a process imports it, which takes a second
 
     import monai_ext.bundle
     import monai_ext.data

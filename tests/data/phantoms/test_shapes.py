@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_ext.data.phantoms.shapes import Blob, Plane, Texture, Tubes, shell
+from monai_ext.data.phantoms.shapes import Blob, Plane, Texture, shell
 
 
 def _plane(z_mm: float = 0.0, *, pixel_mm: float = 0.5) -> Plane:
@@ -37,20 +37,6 @@ def test_a_leaning_column_moves_with_height() -> None:
     weights = plane.hu / 1000 + 1
     assert (weights * plane.x).sum() / weights.sum() == pytest.approx(10, abs=0.1)
     assert (weights * plane.y).sum() / weights.sum() == pytest.approx(-5, abs=0.1)
-
-
-def test_a_tube_crossing_the_slice_is_a_disc_and_one_within_it_a_capsule() -> None:
-    across, along = _plane(), _plane()
-    Tubes.along([(0, 0, -50), (0, 0, 50)], 6).paint(across, 0)
-    assert _area_mm2(across) == pytest.approx(np.pi * 36, rel=0.02)
-    Tubes.along([(-10, 0, 0), (10, 0, 0)], 6).paint(along, 0)
-    assert _area_mm2(along) == pytest.approx(np.pi * 36 + 20 * 12, rel=0.02)
-
-
-def test_a_tube_elsewhere_leaves_the_slice_alone() -> None:
-    plane = _plane()
-    Tubes.along([(0, 0, 20), (0, 0, 50)], 6).paint(plane, 0)
-    assert (plane.hu == -1000).all()
 
 
 def test_the_shell_of_a_disc_is_a_ring() -> None:
