@@ -12,8 +12,9 @@ unset PYTHONDONTWRITEBYTECODE
 .venv/bin/ruff format --check .
 .venv/bin/mypy
 .venv/bin/sphinx-build -q -W --keep-going docs build/pages
-# Tests and doctests, one file at a time in each of two processes; TEST_PROCESSES=0 runs them in one. In order of the tree: files
-# of few tests, which xdist would put last, are the longest, and at the end one process would wait for the other.
+# Tests and doctests, one file at a time in each of two processes; TEST_PROCESSES=0 runs them in one. Files with slow tests come
+# first (tests/conftest.py), then the tree in its order: xdist would put files of few tests last, which are the longest, and at
+# the end one process would wait for the other.
 .venv/bin/python -m pytest --numprocesses "${TEST_PROCESSES:-2}" --dist loadfile --no-loadscope-reorder "$@"
 if [ $# -eq 0 ]; then
     # Once more the methods and the engines with the instructions of a processor without AVX-512; oneDNN has other code then.

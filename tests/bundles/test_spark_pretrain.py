@@ -2,11 +2,8 @@
 
 import csv
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -185,14 +182,6 @@ def _environment(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(REPOSITORY), "MLFLOW_TRACKING_URI": database, "OMP_NUM_THREADS": "1"}
 
 
-def _command(*arguments: str, cwd: Path, tmp_path: Path) -> subprocess.CompletedProcess:
-    """A command as it is typed; its process begins with nothing imported."""
-    environment = os.environ | _environment(tmp_path)
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=240
-    )
-
-
 def _flags(**overrides: object) -> list[str]:
     return [text for name, value in overrides.items() for text in (f"--{name}", str(value))]
 
@@ -235,12 +224,12 @@ def test_two_processes_train_together_under_torchrun(repository, pictures, empty
     tiny = _flags(backbone="resnet18", image_size=64, decoder_width=32, batch_size=4, images_seen=8, num_workers=0)
     files = ",".join(f"'bundles/spark_pretrain/configs/{name}.json'" for name in ("train", "multi_gpu_train"))
     launcher = ("-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone")
-    done = _command(
+    done = run_program(  # the launcher alone is forked: it starts both trainings as processes with nothing imported
         *(*launcher, *RUN, "--config_file", f"[{files}]", "--bundle_root", str(tmp_path), "--dataset_dir", pictures),
         *tiny,
         *_flags(**untracked(repository / SPARK, "train")),
         cwd=repository,
-        tmp_path=tmp_path,
+        env=_environment(tmp_path),
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(_runs(tmp_path)) == 1
