@@ -154,7 +154,8 @@ def load_results(folder: StudyFolder, *, progress: Callable[[int, int], None] | 
             cells[cell] = scores.of(cell, record)
             labels.setdefault((cell.task, cell.size), []).append(float(record.results["labels_per_class"]))
         light = {key: value for key, value in record.results.items() if key != "predictions"}
-        records[cell.name] = Record(record.name, record.cell, record.inputs, light, record.measured)
+        named = {**record.cell, "method": cell.method}  # a changed plan may have another name for the same encoder
+        records[cell.name] = Record(record.name, named, record.inputs, light, record.measured)
         if progress is not None:
             progress(number, len(made))
     if not cells:

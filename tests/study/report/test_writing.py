@@ -90,6 +90,14 @@ def test_a_name_cannot_bring_markup_into_the_page(tmp_path):
     assert "<script>" not in (made.report / "report.html").read_text()
 
 
+def test_records_that_are_used_again_have_the_method_names_of_the_plan(tmp_path):
+    folder = write_fake_study(tmp_path, {"scratch": 0.5, "SparK": 1.0}, folds=2)
+    for name in ("plan.json", "cells.json"):
+        file = folder.path / name
+        file.write_text(file.read_text().replace('"SparK"', '"SparK, 5000 images"'))
+    assert {record.cell["method"] for record in load_results(folder).records} == {"scratch", "SparK, 5000 images"}
+
+
 def test_a_folder_without_study_is_refused(tmp_path):
     with pytest.raises(StudyError, match="holds no study"):
         write_report(StudyFolder(tmp_path))
