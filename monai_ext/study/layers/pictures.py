@@ -34,7 +34,7 @@ def pictures(results: LayerResults) -> dict[str, Picture]:
             "Linear CKA of the same layer of two encoders, unbiased: 0 nothing in common, 1 the same but for rotation"
             " and scale. Without intervals, which are in the table.",
             lambda figure: _similarities(figure, results),
-            height=0.9 + 2 * (0.5 + 0.22 * count),
+            height=3 * (0.9 + 0.28 * count),
         ),
         draw_picture(
             "fields",
@@ -112,7 +112,7 @@ def _similarities(figure: Figure, results: LayerResults) -> None:
     from matplotlib.patches import Rectangle
 
     names = [encoder.name for encoder in results.encoders]
-    grid = figure.subplots(2, 3).ravel()
+    grid = figure.subplots(3, 2).ravel()
     for number, (axes, stage) in enumerate(zip(grid, STAGES, strict=False)):
         for row, first in enumerate(names):
             for column, second in enumerate(names):
@@ -120,12 +120,13 @@ def _similarities(figure: Figure, results: LayerResults) -> None:
                 shade = float(np.clip(value, 0, 1)) if value == value else 0.0
                 axes.add_patch(Rectangle((column, row), 1, 1, facecolor=COLORS[0], alpha=0.75 * shade, linewidth=0))
                 text = "-" if value != value else f"{max(value, 0):.2f}".replace("0.", ".", 1)
+                text = "1" if first == second else text
                 axes.text(
                     column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=6.5 if len(names) < 8 else 5
                 )
         axes.set(xlim=(0, len(names)), ylim=(len(names), 0), aspect="equal")
         axes.set_title(stage, fontsize=9)
-        is_left = number % 3 == 0
+        is_left = number % 2 == 0
         axes.set_yticks(
             np.arange(len(names)) + 0.5, [_short(n) for n in names] if is_left else [""] * len(names), fontsize=7
         )

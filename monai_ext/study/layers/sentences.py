@@ -20,14 +20,8 @@ MEASURE_NAMES = {
     "field_half": "Side of the square that holds half of the effective receptive field",
     "high_share": "Share of the reaction that is to high frequencies",
 }
-_DIGITS: dict[str, tuple[float, str]] = {
-    "rank": (1, "{:.1f}"),
-    "map_rank": (1, "{:.1f}"),
-    "field_half": (1, "{:.1f}"),
-    "field_most": (1, "{:.1f}"),
-    "high_share": (100, "{:.1f} %"),
-    "high_share_seen": (100, "{:.1f} %"),
-}
+_UNITS = {"high_share": " %", "high_share_seen": " %"}
+_ONE_DIGIT = ("rank", "map_rank", "field_half", "field_most", *_UNITS)
 
 
 def summary_sentences(results: LayerResults) -> list[str]:
@@ -49,19 +43,18 @@ def shown_difference(measure: str, estimate: Estimate) -> str:
     """A signed difference with its interval.
 
     >>> shown_difference("high_share", Estimate(-0.12, -0.2, -0.04))
-    '-12.0 points [-20.0 points, -4.0 points]'
+    '-12.0 [-20.0, -4.0] points'
     """
-    return _written(measure, estimate, difference, "+")
+    return _written(measure, estimate, difference, "+").replace("%", "points")
 
 
 def _written(measure: str, estimate: Estimate, plain: Callable[[Estimate], str], sign: str) -> str:
-    if measure not in _DIGITS:
+    if measure not in _ONE_DIGIT:
         return plain(estimate)
-    factor, form = _DIGITS[measure]
-    if sign:  # a difference of two shares is one of percentage points
-        form = form.replace("{:", "{:" + sign).replace("%", "points")
-    value, low, high = (form.format(factor * part) for part in (estimate.value, estimate.low, estimate.high))
-    return value if estimate.low != estimate.low else f"{value} [{low}, {high}]"
+    unit = _UNITS.get(measure, "")
+    factor = 100 if unit else 1
+    value, low, high = (f"{factor * part:{sign}.1f}" for part in (estimate.value, estimate.low, estimate.high))
+    return f"{value}{unit}" if estimate.low != estimate.low else f"{value} [{low}, {high}]{unit}"
 
 
 def claims(compared: list[Difference]) -> list[Difference]:
