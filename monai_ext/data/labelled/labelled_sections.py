@@ -58,7 +58,7 @@ class LabelledSections:
         labels = name_classes(division.data.items, None if class_names is None else list(class_names))
         self._names = dict(zip(labels, labels, strict=True)) if class_names is None else class_names
         self.class_names = tuple(self._names.values())
-        self.section = section
+        self.section = str(section)
         self._image_size = image_size
         self._windows = hounsfield_windows(window)  # refused when it is none, also where there are pictures only
         self._options: dict[str, Any] = {
@@ -102,6 +102,7 @@ class LabelledSections:
             DatasetError: a class that has to be learnt is not in it.
             SplitError: there is no such section, or it shares a patient with another.
         """
+        section = str(section)  # a command line makes a number of 0.25
         data = self.division.data
         places = self.division.places(section)
         resembling = self.division.resembling_earlier(section)

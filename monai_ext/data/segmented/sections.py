@@ -45,7 +45,7 @@ class SegmentedSections:
         window: WindowChoice | Sequence[WindowChoice] = "full",
         channels: int = 1,
     ) -> None:
-        self.data, self.division, self.section = data, division, section
+        self.data, self.division, self.section = data, division, str(section)
         self.class_names = data.class_names
         self._windows = hounsfield_windows(window)  # refused when it is none, also where there are pictures only
         shown = "full" if data.source.values == GRAY_LEVELS else window
@@ -87,6 +87,7 @@ class SegmentedSections:
             DatasetError: nothing is marked in the section that is to be trained on.
             SplitError: there is no such section, or it shares a patient with another.
         """
+        section = str(section)  # a command line makes a number of 0.25
         places = self.division.places(section)
         resembling = self.division.resembling_earlier(section)
         indices = self.data.source_places(places)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from helpers.file_accesses import file_accesses
+from monai_ext.cli.splits import main as splits
 from monai_ext.data import open_labelled_images, open_labelled_sections
 from monai_ext.errors import DatasetError, SplitError
 
@@ -39,6 +40,17 @@ def test_sections_are_those_of_two_openings_from_one(table):
         assert section.ids == open_labelled_images(table, class_names=CLASSES, section=name).ids
     groups = [set(section.groups) for section in sections.values()]
     assert sum(map(len, groups)) == len(set.union(*groups))
+
+
+def test_a_reduction_is_found_by_the_number_that_a_command_line_makes_of_its_name(table, tmp_path):
+    output = tmp_path / "splits.json"
+    arguments = ["make", str(table / "labels.csv"), "--official", "--reduce-fractions", "0.5", "--output", str(output)]
+    assert splits(arguments) == 0
+    names = ("0.5", 0.5)
+    texts, numbers = (open_labelled_sections(table, splits=output, section=name).training for name in names)
+    assert numbers.section == "0.5"
+    assert len(numbers.ids) < 4
+    assert numbers.ids == texts.ids
 
 
 def test_only_the_section_that_is_asked_for_has_to_make_sense(table):

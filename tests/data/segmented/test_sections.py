@@ -43,6 +43,9 @@ def test_splits_with_reductions_are_made_by_the_command_and_used(folder, tmp_pat
     arguments = ["make", str(folder), "--official", "--reduce-fractions", "0.5", "--output", str(output)]
     assert splits(arguments) == 0
     sections = open_segmented_sections(folder, splits=output, section="0.5")
+    as_number = open_segmented_sections(folder, splits=output, section=0.5)  # as --section 0.5 arrives
+    assert as_number.training.section == "0.5"
+    assert as_number.training.ids == sections.training.ids
     assert len(sections.training) == 6
     assert splits(["check", str(output), str(folder)]) == 0
     Image.fromarray(disc(9)[1]).save(folder / "masks" / "03.png")

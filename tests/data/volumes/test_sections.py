@@ -214,6 +214,6 @@ def test_the_description_is_plain_and_says_what_a_voxel_is(folder: Path) -> None
 def test_without_a_folder_the_embedded_volumes_are_opened(tmp_path: Path) -> None:
     sample = embedded_volumes()
     assert len(list(sample.rglob("*.dcm"))) == 300
-    patches = open_volumes(image_size=64, spacing_mm=2.5, prepared_dir=tmp_path)
+    patches = open_volumes(image_size=64, spacing_mm=2.4, prepared_dir=tmp_path)
     assert patches.describe()["volumes"] == 5
     assert patches.describe()["source"] == "embedded sample"
