@@ -32,7 +32,9 @@ class EncoderExporter:
     replaced in one step and is readable with ``weights_only=True``.
 
     When training reaches one of the budgets in ``keep_at_images`` of its length, the encoder is also written beside it
-    under a name of its own, ``encoder_10000_images.pt``, and stays: what less pre-training would have given.
+    under a name of its own, ``encoder_10000_images.pt``, and stays: what less pre-training would have given. Its
+    ``images_seen`` are those that its weights have seen; where ``metadata`` names those of the whole training, they
+    are ``images_of_schedule``.
 
     Args:
         output_dir: folder of the file, ``encoder.pt``; it is made.
@@ -88,15 +90,17 @@ class EncoderExporter:
     def _write(self, engine: PretrainingTrainer, path: Path) -> None:
         network = unwrap(engine.network)
         metadata = settled(self.metadata, engine)
+        schedule = {"images_of_schedule": metadata["images_seen"]} if metadata.get("images_seen") else {}
         content = {
             "state_dict": weights_on_cpu(network.encoder),
             "metadata": {
                 "method": type(network).__name__,
                 "iteration": engine.state.iteration,
-                "images_seen": engine.state.images_seen,
                 "monai_ext_version": monai_ext.__version__,
                 **_tracked_run(engine),
                 **metadata,
+                **schedule,  # the settings have the whole training's images; these are of the weights in the file
+                "images_seen": engine.state.images_seen,
                 "adaptation_plan": adaptation_plan(network.encoder, metadata),
             },
         }

@@ -45,11 +45,12 @@ def test_it_is_written_every_few_epochs_and_after_the_last(tmp_path):
 
 def test_encoders_of_smaller_budgets_are_kept_when_training_reaches_them(tmp_path):
     length = TrainingLength(12, batch_size=4, images_seen=56, keep_at_images=[10, 12, 56, 1000])
-    small_training([EncoderExporter(tmp_path)], length=length)
+    small_training([EncoderExporter(tmp_path, metadata={"images_seen": 56})], length=length)
     kept = {f"encoder_{budget}_images.pt": seen for budget, seen in ((10, 12), (12, 12), (56, 56))}
     assert set(os.listdir(tmp_path)) == {"encoder.pt", *kept}
     for name, seen in kept.items():
-        assert torch.load(tmp_path / name, weights_only=True)["metadata"]["images_seen"] == seen
+        metadata = torch.load(tmp_path / name, weights_only=True)["metadata"]
+        assert (metadata["images_seen"], metadata["images_of_schedule"]) == (seen, 56)
 
 
 def test_an_export_that_was_missed_is_made_up_for_when_a_complete_training_is_resumed(tmp_path):
