@@ -37,6 +37,11 @@ def main() -> None:
     parser.add_argument("--without-test-of", type=Path, metavar="SPLITS", help="leave out what is tested in any fold")
     options = parser.parse_args()
     tested = tested_in(options.without_test_of) if options.without_test_of else set()
+    if lost := tested - {name for folder in options.pictures for name in pictures_of(folder)}:
+        parser.error(
+            f"{len(lost)} of the {len(tested)} test items of {options.without_test_of} are not below the folders of"
+            f" pictures, such as {min(lost)}: nothing was copied. Name the folder that the splits were made of."
+        )
     copied = sum(copy_pictures(folder, options.pool / folder.name, tested) for folder in options.pictures)
     made = sum(
         show_volumes(folder, options.pool / folder.name, options.window, options.every) for folder in options.volumes
@@ -51,12 +56,17 @@ def tested_in(splits: Path) -> set[str]:
 
 def copy_pictures(folder: Path, destination: Path, tested: set[str]) -> int:
     """Copy the pictures of a folder, but for those that are tested, under names that say where they lay."""
-    files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in PICTURE_SUFFIXES]
-    files = [file for file in files if file.relative_to(folder).as_posix() not in tested]
+    names = [name for name in pictures_of(folder) if name not in tested]
     destination.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        shutil.copyfile(file, destination / "_".join(file.relative_to(folder).parts))
-    return len(files)
+    for name in names:
+        shutil.copyfile(folder / name, destination / name.replace("/", "_"))
+    return len(names)
+
+
+def pictures_of(folder: Path) -> list[str]:
+    """The pictures below a folder, by their paths in it."""
+    files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in PICTURE_SUFFIXES]
+    return [file.relative_to(folder).as_posix() for file in files]
 
 
 def show_volumes(folder: Path, destination: Path, window: str, every: int) -> int:
