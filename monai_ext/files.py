@@ -17,6 +17,7 @@ from monai_ext.errors import TrainingStoppedError
 
 __all__ = [
     "file_sha256",
+    "json_or_text",
     "open_regular",
     "parse_json",
     "read_json",
@@ -216,6 +217,18 @@ def read_json(path: str | Path, *, most: int = _LARGEST_JSON, **options: Any) ->
         ValueError: it is no JSON, no Unicode, or nested more deeply than can be read.
     """
     return parse_json(read_regular(path, most=most), **options)
+
+
+def json_or_text(text: str) -> Any:
+    """What JSON text says, or the text where it is none: a value on a command line.
+
+    >>> json_or_text("[40, 400]"), json_or_text("lung")
+    ([40, 400], 'lung')
+    """
+    try:
+        return parse_json(text)
+    except ValueError:
+        return text
 
 
 def parse_json(content: bytes | str, **options: Any) -> Any:

@@ -10,7 +10,6 @@ Example:
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,9 @@ from torch import Tensor
 from monai_ext.cli._columns import add_column_options, chosen_columns
 from monai_ext.cli._parser import command_parser
 from monai_ext.cli._progress import progress_bar
+from monai_ext.cli._writing import writing_to
 from monai_ext.errors import WeightsError
+from monai_ext.files import json_or_text
 
 __all__ = ["main"]
 
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     about |= {"slices": len(slices.images), "data_fingerprint": slices.images.fingerprint}
     device = select_device(options.device)
     kept = KeptFeatures(len(slices.images), limit=options.map_slices)
-    try:
+    with writing_to(options.output, "features"):
         output = Path(options.output).expanduser()
         output.mkdir(parents=True, exist_ok=True)
         for name in (PICTURE, POINTS, PAGE):  # of an earlier table: if this ends early, they would be taken for its map
@@ -68,10 +69,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if kept.left_out:
             sys.stdout.write(f"{kept.left_out} slices cannot be decoded and are left out; the warnings name them\n")
         _draw(output, slices, kept, about, options)
-    except OSError as error:
-        raise ValueError(
-            f"Writing features to {options.output}: {error.strerror or error}. Free space, or name another folder."
-        ) from error
     return 0
 
 
@@ -86,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("output", metavar="OUT", help="folder for the results; made when missing")
     images = parser.add_argument_group("images (as the encoder was trained, where its file tells)")
     images.add_argument("--image-size", type=int, metavar="S", help="side of the input in pixels (else 224)")
-    images.add_argument("--window", type=_json_or_text, help="preset or [center, width] in HU (else full)")
+    images.add_argument("--window", type=json_or_text, help="preset or [center, width] in HU (else full)")
     images.add_argument("--prefix", help="what stands before conv1.weight in a file with several ResNets")
     labels = parser.add_argument_group("labels (from a table or store that has them, without being asked)")
     labels.add_argument("--class-folders", action="store_true", help="the folders in DATA are classes")
@@ -197,11 +194,3 @@ def _tell_neighbours(slices: Any, kept: Any) -> str:
         f" {len(rows)} slices{' of the training section' if slices.sections else ''})\n"
     )
     return f"; k-NN accuracy {plain:.2f}, balanced {balanced:.2f}"
-
-
-def _json_or_text(text: str) -> Any:
-    """``[40, 400]`` as numbers, ``lung`` as text."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text

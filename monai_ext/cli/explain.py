@@ -17,8 +17,6 @@ from pathlib import Path
 
 __all__ = ["main"]
 
-_ENCODER_FILES = ("encoder.pt", "models/encoder.pt")
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Explain encoders, or images."""
@@ -36,11 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _is_classifier(text: str) -> bool:
     """Whether this is a package, or the folder of a bundle that exports no encoder."""
+    from monai_ext.networks.weights.open_encoder import PLACES_IN_FOLDERS
+
     path = Path(text).expanduser()
     try:
         if path.suffix == ".zip":
             return path.is_file()
-        has_encoder = any((path / name).is_file() for name in _ENCODER_FILES)
+        has_encoder = any((path / name).is_file() for name in PLACES_IN_FOLDERS)
         return (path / "configs" / "metadata.json").is_file() and not has_encoder
     except (OSError, ValueError):  # a text that cannot be a path
         return False

@@ -12,14 +12,14 @@ Example:
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from monai_ext.cli._parser import add_subcommand, command_parser
+from monai_ext.files import json_or_text
 
 if TYPE_CHECKING:
     from monai_ext.federated.job import JobOptions
@@ -79,7 +79,7 @@ def _plan(options: argparse.Namespace) -> tuple[FederatedPlan, JobOptions]:
         options.bundle,
         rounds=options.rounds,
         local_epochs=options.local_epochs,
-        overrides={name: _value(text) for name, text in map(_pair, options.set)},
+        overrides={name: json_or_text(text) for name, text in map(_pair, options.set)},
         seed=options.seed,
         pretrained=options.pretrained,
     )
@@ -132,11 +132,3 @@ def _pair(text: str) -> tuple[str, str]:
     if not (name and equals and value):
         raise ValueError(f"Expected is NAME=VALUE, such as site-1=/data/a or image_size=64; received {text!r}.")
     return name, value
-
-
-def _value(text: str) -> Any:
-    """A JSON value, or else text."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

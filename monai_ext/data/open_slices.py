@@ -15,7 +15,7 @@ from monai_ext.data.sources.source import SliceSource
 from monai_ext.errors import DatasetError
 from monai_ext.transforms.window import WindowChoice
 
-__all__ = ["SliceSections", "load_size_for", "open_sections", "open_slices"]
+__all__ = ["SliceSections", "SourceSections", "load_size_for", "open_sections", "open_slices", "warn_of_sample"]
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,33 @@ def open_slices(
     )
 
 
-class SliceSections:
+class SourceSections:
+    """What sections of one opened source have in common, whatever their items are.
+
+    Args:
+        source: all slices.
+        is_sample: whether they are those of the embedded sample.
+    """
+
+    def __init__(self, source: SliceSource, *, is_sample: bool) -> None:
+        self.source, self.is_sample = source, is_sample
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the source's data."""
+        return self.source.fingerprint
+
+    def epochs_limit(self, sample_epochs: int | None) -> int | None:
+        """The length of a demonstration: ``sample_epochs`` on the embedded sample, no limit (None) on real data."""
+        return sample_epochs if self.is_sample else None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a run is described by, as plain values."""
+        return {"data_fingerprint": self.fingerprint, "modality": self.source.modality}
+
+
+class SliceSections(SourceSections):
     """The slices to train on and those held out, of one folder that is opened once; made by :func:`open_sections`.
 
     A section is made when it is first asked for.
@@ -100,8 +126,7 @@ class SliceSections:
         channels: int,
         **options: Any,
     ) -> None:
-        self.source = source
-        self.is_sample = is_sample
+        super().__init__(source, is_sample=is_sample)
         self.image_size, self.window, self.channels = image_size, window, channels
         self._options = {"image_size": image_size, "window": window, "channels": channels, **options}
 
@@ -114,20 +139,6 @@ class SliceSections:
     def validation(self) -> SliceImages:
         """The slices that are held out, of the network's size; they share no patient with :attr:`training`."""
         return self._choose("validation")
-
-    @property
-    def fingerprint(self) -> str:
-        """Identifies the source's data."""
-        return self.source.fingerprint
-
-    def epochs_limit(self, sample_epochs: int | None) -> int | None:
-        """The length of a demonstration: ``sample_epochs`` on the embedded sample, no limit (None) on real data."""
-        return sample_epochs if self.is_sample else None
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What a run is described by, as plain values."""
-        return {"data_fingerprint": self.fingerprint, "modality": self.source.modality}
 
     def _choose(self, section: str) -> SliceImages:
         return _section_of(self.source, section, is_sample=self.is_sample, **self._options)
@@ -165,6 +176,16 @@ def open_sections(
 def load_size_for(image_size: int) -> int:
     """Side of the slices that views of ``image_size`` are cropped from: 8/7 of it, rounded up."""
     return -(-image_size * 8 // 7)
+
+
+def warn_of_sample(root: Path, own: str) -> None:
+    """Say that a training has no data of its own; ``own`` is what could be given."""
+    logger.warning(
+        "No dataset_dir is given: this trains on the embedded sample, phantom CT in %s. It shows that everything"
+        " works; give the folder of your own %s with --dataset_dir.",
+        root,
+        own,
+    )
 
 
 def _section_of(
@@ -216,11 +237,7 @@ def _report(slices: SliceImages, *, image_size: int, is_sample: bool) -> None:
     """One line on what was opened, one on the sample, and a warning when the images have to be enlarged."""
     content: dict[str, Any] = slices.describe()
     if is_sample and content["section"] == "training":
-        logger.warning(
-            "No dataset_dir is given: this trains on the embedded sample, phantom CT in %s. It shows that everything"
-            " works; give the folder of your own slices with --dataset_dir.",
-            slices.source.root,
-        )
+        warn_of_sample(slices.source.root, "slices")
     logger.info(
         "%s: %d slices of kind %s in %d groups (by %s) from %s.",
         content["section"].capitalize(),

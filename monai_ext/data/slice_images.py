@@ -203,13 +203,7 @@ class SliceImages(Dataset[torch.Tensor]):
                     " Leave window at 'full', or give the DICOM or the volumes that they were made from."
                 )
             return None
-        chosen = HounsfieldWindow(window)
-        if len(chosen.windows) not in (1, self.channels):
-            raise ValueError(
-                f"{len(chosen.windows)} windows do not fit {self.channels} channels: give one window for all channels,"
-                " or as many windows as channels."
-            )
-        return chosen
+        return HounsfieldWindow(window, channels=self.channels)
 
     def _report_cache(self, cache_gib: float) -> None:
         """Say when slices do not fit into memory; a warning where each costs the decoding of a whole volume."""

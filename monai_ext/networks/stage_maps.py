@@ -50,6 +50,11 @@ class ReceptiveField:
     stride: int = 1
     first: float = 0.0
 
+    def center(self, size: int) -> float:
+        """Place of the unit in the middle of a map of images of this size, along one axis: unit ``count // 2``."""
+        count = -(-size // self.stride)  # every stride of a ResNet halves, rounding up
+        return self.first + self.stride * (count // 2)
+
     def after(self, kernel: int, stride: int, padding: int, dilation: int = 1) -> ReceptiveField:
         """The field behind a further convolution or pooling."""
         reach = dilation * (kernel - 1)

@@ -121,9 +121,11 @@ class HounsfieldWindow:
 
     Args:
         window: a preset of :data:`WINDOWS`, a ``[center_hu, width_hu]`` pair, or a list of either: one channel each.
+        channels: of what is made of them, by repeating a single window; any number when omitted.
 
     Raises:
-        ValueError: an unknown preset, a width that is not positive, or an empty list.
+        ValueError: an unknown preset, a width that is not positive, an empty list, or windows that are neither one nor
+            as many as channels.
 
     Example:
         >>> lung_and_bone = HounsfieldWindow(["lung", "bone"])
@@ -133,10 +135,15 @@ class HounsfieldWindow:
         140.0
     """
 
-    def __init__(self, window: WindowChoice | Sequence[WindowChoice] = "full") -> None:
+    def __init__(self, window: WindowChoice | Sequence[WindowChoice] = "full", *, channels: int | None = None) -> None:
         self.windows: tuple[Window, ...] = tuple(find_window(choice) for choice in _as_list(window))
         if not self.windows:
             raise ValueError("At least one window is needed, but an empty list was given.")
+        if channels is not None and len(self.windows) not in (1, channels):
+            raise ValueError(
+                f"{len(self.windows)} windows do not fit {channels} channels: give one window for all channels, or as"
+                " many windows as channels."
+            )
 
     def __call__(self, hounsfield: torch.Tensor) -> torch.Tensor:
         """Window ``hounsfield`` of shape (..., 1, H, W), any numeric type, into float32 of shape (..., C, H, W)."""

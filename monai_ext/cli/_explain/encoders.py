@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from monai_ext.cli._columns import add_column_options, chosen_columns
 from monai_ext.cli._parser import command_parser
 from monai_ext.cli._progress import progress_bar
+from monai_ext.cli._writing import writing_to
+from monai_ext.files import json_or_text
 
 __all__ = ["main", "options_of_encoders"]
 
@@ -66,12 +66,8 @@ def main(arguments: Sequence[str]) -> int:
     with progress_bar(len(encoders) * len(STAGES), doing="Probing", unit=" layers") as bar:
         results = compare_layers(encoders, judged, measured, cut=options.cut, progress=bar.update)
     output = Path(options.output).expanduser()
-    try:
+    with writing_to(output, "the explanation"):
         files = write_explanation(results, output, budget=budget, seed=options.seed)
-    except OSError as error:
-        raise ValueError(
-            f"Writing the explanation to {output}: {error.strerror or error}. Free space, or name another folder."
-        ) from error
     sys.stdout.write(f"{files[0]}: {len(encoders)} encoders on {len(judged)} images. Numbers lie beside it.\n")
     return 0
 
@@ -93,7 +89,7 @@ def options_of_encoders(docstring: str | None) -> argparse.ArgumentParser:
     images.add_argument("--images", type=int, default=2000, metavar="N", help="at most so many, by patient (2000)")
     images.add_argument("--folds", type=int, default=5, metavar="K", help="of the linear probe, by patient (5)")
     images.add_argument("--image-size", type=int, metavar="S", help="side of the input (what each encoder's file says)")
-    images.add_argument("--window", type=_json_or_text, help="preset or [center, width] in HU (what each file says)")
+    images.add_argument("--window", type=json_or_text, help="preset or [center, width] in HU (what each file says)")
     add_column_options(images)
     measures = parser.add_argument_group("measures")
     measures.add_argument("--cut", type=float, default=16.0, metavar="C", help="from C cycles an image: high (16)")
@@ -113,11 +109,3 @@ def _check(options: argparse.Namespace) -> None:
             raise ValueError(f"--{name.replace('_', '-')} is at least {least}; received {value}.")
     if not 0 < options.noise <= 1:
         raise ValueError(f"--noise is a part of an image's own deviation, within (0, 1]; received {options.noise}.")
-
-
-def _json_or_text(text: str) -> Any:
-    """``[40, 400]`` as numbers, ``lung`` as text."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text

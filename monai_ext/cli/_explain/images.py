@@ -19,6 +19,7 @@ from pathlib import Path
 from monai_ext.cli._classifier import add_classifier_options, chosen_classifier
 from monai_ext.cli._parser import command_parser
 from monai_ext.cli._progress import progress_bar
+from monai_ext.cli._writing import writing_to
 
 __all__ = ["main", "options_of_images"]
 
@@ -36,21 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     images = open_images(options.data, network.model)
     output = Path(options.output).expanduser()
     total = min(len(images), options.limit)
-    try:
-        with progress_bar(total, doing="Explaining", unit=" images") as bar:
-            for _ in explain_images(
-                network,
-                images,
-                output,
-                limit=options.limit,
-                class_name=options.class_name,
-                file_names=not options.no_file_names,
-            ):
-                bar.update()
-    except OSError as error:
-        raise ValueError(
-            f"Writing pictures to {output}: {error.strerror or error}. Free space, or name another folder."
-        ) from error
+    with writing_to(output, "pictures"), progress_bar(total, doing="Explaining", unit=" images") as bar:
+        for _ in explain_images(
+            network,
+            images,
+            output,
+            limit=options.limit,
+            class_name=options.class_name,
+            file_names=not options.no_file_names,
+        ):
+            bar.update()
     sys.stdout.write(f"{output / TABLE}: {total} of {len(images)} images. Research use only; not for diagnosis.\n")
     return 0
 

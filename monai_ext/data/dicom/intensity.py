@@ -100,13 +100,14 @@ class SliceReader:
         dataset = self.header(dicom_slice.path).dataset
         return signal_scale(_groups(dataset, dicom_slice.frame), dataset)
 
-    def decode_signal(self, dicom_slice: DicomSlice, *, origin: str) -> np.ndarray:
+    def decode_signal(self, dicom_slice: DicomSlice, scale: SignalScale, *, origin: str) -> np.ndarray:
         """Read one slice of MR: float32 (rows, columns), of the scanner's own scale; NaN where it is padded.
 
         What is shown bright is high: MR has no unit that MONOCHROME1 could leave untouched, so such values are turned.
 
         Args:
             dicom_slice: the slice.
+            scale: what :meth:`signal_scale` says of it.
             origin: what all slices of its series have, see :func:`~monai_ext.data.dicom.signal.common_origin`.
 
         Raises:
@@ -115,7 +116,6 @@ class SliceReader:
         """
         header = self._with_pixels(dicom_slice.path)
         stored, as_written = read_stored_values(header, frame=dicom_slice.frame, decode=self._decode_frame)
-        scale = self.signal_scale(dicom_slice)
         signal = _line(stored, *scale.line(origin)) if scale.table is None else _look_up(stored, scale.table)
         padding = _padding_range(header.dataset)
         if padding is not None:

@@ -105,7 +105,8 @@ class SeriesSignal:
         return self
 
     def _signal(self, dicom_slice: DicomSlice) -> np.ndarray:
-        if not self.reader.signal_scale(dicom_slice).says(self.origin):
+        scale = self.reader.signal_scale(dicom_slice)
+        if not scale.says(self.origin):
             element = "RescaleSlope (0028,1053)" if self.origin == RESCALED else "Scale Slope (2005,100e)"
             raise Refusal(SkipReason.NO_RESCALE, f"{element} is missing, and other slices have it")
-        return self.reader.decode_signal(dicom_slice, origin=self.origin)
+        return self.reader.decode_signal(dicom_slice, scale, origin=self.origin)

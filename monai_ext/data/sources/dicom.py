@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from monai_ext.data.dicom.refusals import SkipReason
-from monai_ext.data.sources.slice_stack import SliceStack, stack_fault
+from monai_ext.data.sources.slice_stack import SliceStack, slice_distance, stack_fault
 from monai_ext.data.sources.source import (
     SliceSource,
     describe_sizes,
@@ -103,12 +103,11 @@ class DicomSource(SliceSource):
         fault = stack_fault(positions, spacing_mm=in_plane, tilt_deg=series.gantry_tilt_deg)
         if not np.allclose(series.orientation, _AXIAL, atol=_AXIAL_TOLERANCE):
             fault = "its slices are not axial"
-        distance = float(np.median(np.diff(positions))) if len(positions) > 1 else float("nan")
         return SliceStack(
             name=first.path.parent.relative_to(self.root).as_posix(),
             indices=range(end - len(positions), end),
             shape=(len(positions), series.rows, series.columns),
-            spacing_mm=(distance, *(float(side or "nan") for side in in_plane)),  # type: ignore[arg-type]
+            spacing_mm=(slice_distance(positions), *(float(side or "nan") for side in in_plane)),  # type: ignore[arg-type]
             fingerprint=group_name(
                 fingerprint_contents([series.slices[len(series.slices) // 2].path]),
                 *(image.instance_uid.hex() for image in series.slices),

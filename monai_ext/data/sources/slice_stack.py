@@ -9,7 +9,7 @@ import numpy as np
 
 from monai_ext.data.dicom.geometry import find_irregularities
 
-__all__ = ["SliceStack", "stack_fault"]
+__all__ = ["SliceStack", "slice_distance", "stack_fault"]
 
 _FEWEST_SLICES = 2
 _LARGEST_TILT_DEG = 0.5
@@ -34,6 +34,11 @@ class SliceStack:
     spacing_mm: tuple[float, float, float]
     fingerprint: str
     fault: str | None = None
+
+
+def slice_distance(positions_mm: Sequence[float]) -> float:
+    """The usual distance of neighbouring slices; NaN of a single one."""
+    return float(np.median(np.diff(positions_mm))) if len(positions_mm) > 1 else float("nan")
 
 
 def stack_fault(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monai_ext.data.sources.slice_stack import SliceStack, stack_fault
+from monai_ext.data.sources.slice_stack import SliceStack, slice_distance, stack_fault
 from monai_ext.data.sources.source import MR_SIGNAL, SliceSource, describe_sizes, group_name
 from monai_ext.data.store.reader import SliceStore
 from monai_ext.errors import DatasetError
@@ -103,12 +103,11 @@ class StoreSource(SliceSource):
         positions = rows["position_mm"].to_numpy(np.float64)
         in_plane = float(first["row_spacing_mm"]), float(first["column_spacing_mm"])  # NaN where they are not known
         fault = stack_fault(positions, spacing_mm=in_plane, tilt_deg=_known(first["gantry_tilt_deg"]))
-        distance = float(np.median(np.diff(positions))) if len(positions) > 1 else float("nan")
         return SliceStack(
             name=f"series {first['series_id']}",
             indices=[int(index) for index in rows.index],
             shape=(len(rows), int(first["rows"]), int(first["columns"])),
-            spacing_mm=(distance, *in_plane),
+            spacing_mm=(slice_distance(positions), *in_plane),
             fingerprint=group_name(series_hash, rows["slice_number"].tolist()),  # some may be set aside
             fault=fault,
         )

@@ -63,13 +63,8 @@ class VolumePatches(Dataset[torch.Tensor]):
         self.source, self.volumes = source, tuple(volumes)
         self.size, self.step, self.spacing_mm = size, step, spacing_mm
         self.channels = channels
-        self.window = HounsfieldWindow(window)
+        self.window = HounsfieldWindow(window, channels=channels)
         self._labels = labels or {}
-        if len(self.window.windows) not in (1, channels):
-            raise ValueError(
-                f"{len(self.window.windows)} windows do not fit {channels} channels: give one window for all channels,"
-                " or as many windows as channels."
-            )
         cubes = [
             (number, start)
             for number, (_, bricks) in enumerate(self.volumes)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ext.data.holdout import hold_out
-from monai_ext.data.open_slices import load_size_for
+from monai_ext.data.open_slices import SourceSections, load_size_for, warn_of_sample
 from monai_ext.data.phantoms.sample import embedded_volumes
 from monai_ext.data.sources.open import open_source
 from monai_ext.data.sources.source import MR_SIGNAL, SliceSource
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 _LEAST_MM, _MOST_MM = 0.1, 20.0
 
 
-class VolumeSections:
+class VolumeSections(SourceSections):
     """The patches to train on and those of volumes held out, of one folder; made by :func:`open_volume_sections`.
 
     Args:
@@ -50,7 +50,8 @@ class VolumeSections:
         validation_fraction: float,
         seed: int,
     ) -> None:
-        self.source, self.volumes, self.is_sample = source, tuple(volumes), is_sample
+        super().__init__(source, is_sample=is_sample)
+        self.volumes = tuple(volumes)
         self.image_size, self.window, self.channels, self.spacing_mm = image_size, window, channels, spacing_mm
         self.validation_fraction, self.seed = validation_fraction, seed
 
@@ -70,20 +71,9 @@ class VolumeSections:
         return self._section("all", self.image_size, step=self.image_size)
 
     @property
-    def fingerprint(self) -> str:
-        """Identifies the source's data."""
-        return self.source.fingerprint
-
-    def epochs_limit(self, sample_epochs: int | None) -> int | None:
-        """The length of a demonstration: ``sample_epochs`` on the embedded sample, no limit (None) on real data."""
-        return sample_epochs if self.is_sample else None
-
-    @property
     def settings(self) -> dict[str, Any]:
         """What a run is described by, as plain values."""
-        return {
-            "data_fingerprint": self.fingerprint,
-            "modality": self.source.modality,
+        return super().settings | {
             "spatial_dims": self.spatial_dims,
             "spacing_mm": list(self.spacing_mm),
             "axes": AXES,
@@ -210,11 +200,7 @@ def _checked_spacing(spacing_mm: float | Sequence[float]) -> Spacing:
 def _report(patches: VolumePatches, *, is_sample: bool) -> None:
     content = patches.describe()
     if is_sample and content["section"] == "training":
-        logger.warning(
-            "No dataset_dir is given: this trains on the embedded sample, phantom CT in %s. It shows that everything"
-            " works; give the folder of your own volumes with --dataset_dir.",
-            patches.source.root,
-        )
+        warn_of_sample(patches.source.root, "volumes")
     logger.info(
         "%s: %d patches of %d voxels in %d volumes of kind %s in %d groups (by %s) from %s.",
         content["section"].capitalize(),

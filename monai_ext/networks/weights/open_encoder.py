@@ -15,9 +15,10 @@ from monai_ext.networks.weights.encoder import EncoderLoadReport, load_encoder
 from monai_ext.networks.weights.files import read_weights_and_metadata
 from monai_ext.networks.weights.layouts import find_encoder, name_architecture
 
-__all__ = ["open_encoder"]
+__all__ = ["PLACES_IN_FOLDERS", "open_encoder"]
 
-_IN_FOLDERS = ("encoder.pt", "models/encoder.pt")
+PLACES_IN_FOLDERS = ("encoder.pt", "models/encoder.pt")
+"""Where an exported encoder lies in the folder of a run, or of a bundle."""
 
 
 def open_encoder(
@@ -66,7 +67,7 @@ def _locate(source: str) -> str:
     if source.startswith("runs:/"):
         return source if "/" in source.removeprefix("runs:/").strip("/") else f"{source.rstrip('/')}/encoder"
     folder = Path(source).expanduser()
-    return next((str(folder / name) for name in _IN_FOLDERS if (folder / name).is_file()), source)
+    return next((str(folder / name) for name in PLACES_IN_FOLDERS if (folder / name).is_file()), source)
 
 
 def _settings(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -145,8 +145,7 @@ def _fields(figure: Figure, results: LayerResults) -> None:
             axes, amplitude = grid[row, column], results.amplitudes[encoder.name, stage]
             axes.imshow(amplitude / max(float(amplitude.max()), 1e-30), cmap="magma", vmin=0, vmax=1)
             side = results.values["field_half"][encoder.name, stage].value
-            theory = results.fields[encoder.name, stage]
-            place = theory.first + theory.stride * (-(-amplitude.shape[0] // theory.stride) // 2)
+            place = results.fields[encoder.name, stage].center(amplitude.shape[0])
             if side == side:
                 corner = place - side / 2
                 axes.add_patch(Rectangle((corner, corner), side, side, fill=False, edgecolor="#ffffff", linewidth=0.8))

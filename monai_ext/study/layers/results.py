@@ -211,16 +211,9 @@ def _jackknifed(numbers: Sequence[float]) -> JackknifeEstimate:
 
 
 def _side(squares: np.ndarray, theory: ReceptiveField, share: float) -> JackknifeEstimate:
-    size = squares.shape[-1]
-    unit = _units(size, theory) // 2
-    place = theory.first + unit * theory.stride
+    place = theory.center(squares.shape[-1])
     sides = [side_holding(np.sqrt(np.maximum(part, 0)), (place, place), share) for part in _left_out(squares)]
     return _jackknifed(sides)
-
-
-def _units(size: int, theory: ReceptiveField) -> int:
-    """Units along an axis of a map: every stride of a ResNet halves, rounding up."""
-    return -(-size // theory.stride)
 
 
 def _high_share(found: Frequencies, stage: str, is_high: np.ndarray, *, seen: bool) -> JackknifeEstimate:

@@ -9,7 +9,7 @@ from typing import Any
 
 from monai_ext.data.splits.items import SECTIONS
 from monai_ext.errors import StudyError
-from monai_ext.files import parse_json, read_json
+from monai_ext.files import json_or_text, read_json
 from monai_ext.study.plan.places import located
 from monai_ext.study.plan.problems import Problems, nearest
 from monai_ext.study.plan.study_plan import GRAY_LEVELS, Method, Protocol, StudyPlan, Task
@@ -248,14 +248,10 @@ def _apply(content: Any, setting: str) -> None:
     key, equals, text = setting.partition("=")
     if not equals or not key:
         raise StudyError(f"A setting is KEY=VALUE, with :: between the levels of the key; received {setting!r}.")
-    try:
-        value = parse_json(text)
-    except ValueError:
-        value = text
     *parents, last = key.split("::")
     place = content
     for name in parents:
         if not isinstance(place, dict) or not isinstance(place.setdefault(name, {}), dict):
             raise StudyError(f"The setting {setting!r} names no place of the plan: {name!r} holds no keys.")
         place = place[name]
-    place[last] = value
+    place[last] = json_or_text(text)
