@@ -29,7 +29,8 @@ def main() -> None:
     present = {path.stem for path in house["PACKAGE"].iterdir()} - {"__main__"}
     floors = [sorted(rooms & present) for rooms in house["FLOORS"] if rooms & present]
     matplotlib.rcParams.update({"svg.hashsalt": "rooms", "svg.fonttype": "none", "font.family": "sans-serif"})
-    figure, axes = plt.subplots(figsize=(9, 1.15 * len(floors)))
+    half_width = 1.1 * (max(map(len, floors)) - 1) + 1.0  # of the widest floor with its boxes
+    figure, axes = plt.subplots(figsize=(1.8 * half_width, 1.15 * len(floors)))
     place = {}
     for height, rooms in enumerate(floors):
         for column, room in enumerate(rooms):
@@ -50,7 +51,7 @@ def main() -> None:
         for target in set(targets) - implied:
             if room in place:
                 _arrow(axes, place[room], place[target])
-    axes.set_xlim(-5.2, 5.2)
+    axes.set_xlim(-half_width, half_width)
     axes.set_ylim(-0.6, len(floors) - 0.4)
     axes.axis("off")
     figure.tight_layout()
