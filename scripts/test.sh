@@ -21,8 +21,12 @@ if [ $# -eq 0 ]; then
     ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 .venv/bin/python -m pytest --numprocesses "${TEST_PROCESSES:-2}" \
         --dist load tests/families tests/engines tests/parallel tests/bundles/test_processors.py
 fi
-# What MONAI's model zoo checks of bundles without weights; trained ones are checked by tests/bundles/test_monai_tools.py.
+# What MONAI's model zoo checks of bundles without weights; trained ones are checked by tests/bundles/test_monai_tools.py. What was
+# trained here before (the quickstart's ResNet-18, for one) is left out: metadata describe the settings that bundles come with.
 schema=../shared/monai/meta_schema_20240725.json
-.venv/bin/python -m monai_ext bundle check bundles/* $([ -f "$schema" ] && echo --schema "$schema")
+untrained=$(mktemp -d)
+trap 'rm -rf "$untrained"' EXIT
+tar -c -C bundles --exclude models --exclude eval --exclude predictions . | tar -x -C "$untrained"
+.venv/bin/python -m monai_ext bundle check "$untrained"/* $([ -f "$schema" ] && echo --schema "$schema")
 echo
 echo "All checks passed. Next: bash scripts/quickstart.sh, or README.md for training on your own slices."
